@@ -1,0 +1,40 @@
+// Every bound of the process in one struct, filled from the configuration. A queue, loop or buffer
+// names its field here; nothing grows without one. Sizes are bytes unless the name says otherwise.
+#pragma once
+
+#include <cstdint>
+
+#include "absl/time/time.h"
+
+namespace base {
+
+struct Limits {
+  // -- streams ------------------------------------------------------------------------------
+  uint32_t queue_high = 256 * 1024;  // stop reading from A when this much waits for B
+  uint32_t queue_low = 64 * 1024;    // resume below this
+  uint32_t send_pieces_max = 64;     // pieces of one sendmsg
+
+  // -- protocol -----------------------------------------------------------------------------
+  uint32_t startup_packet_max = 10'000;     // PostgreSQL's MAX_STARTUP_PACKET_LENGTH
+  uint32_t frame_held_max = 64 * 1024;      // a frame up to this size is seen whole
+  uint32_t statement_memory_first = 8192;   // --query-buffer-size
+  uint32_t ledger_entries_max = 1 << 20;    // request frames a client may pipeline unanswered
+
+  // -- clients ------------------------------------------------------------------------------
+  uint32_t clients_max = 10'000;            // per process; one more is told 53300
+  uint32_t clients_unauthenticated_max = 4'096;  // per shard
+  uint32_t cancels_in_flight_max = 64;      // per shard
+  absl::Duration login_timeout = absl::Seconds(60);     // from accept to the first ReadyForQuery
+  absl::Duration connect_timeout = absl::Seconds(15);   // to a server, login included
+  absl::Duration cancel_timeout = absl::Seconds(10);
+  absl::Duration close_timeout = absl::Seconds(5);      // flush the last bytes to a leaving client
+  absl::Duration drain_timeout = absl::Seconds(30);     // SIGTERM to the hard stop
+
+  // -- mirrors ------------------------------------------------------------------------------
+  int64_t mirror_bytes_max = 64 << 20;        // held for one mirror, all shards
+  int64_t mirror_transaction_max = 16 << 20;  // of one transaction
+  uint32_t mirror_connections_max = 64;       // per mirror, all shards
+  absl::Duration mirror_timeout = absl::Seconds(120);   // one unit, sent to answered
+};
+
+}  // namespace base
