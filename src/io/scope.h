@@ -1,7 +1,7 @@
 // Scope: the owner of background tasks. Whoever spawns into it joins it before it dies.
 //
 // On one shard. Spawn runs the task until its first wait; Join resumes when the last one ended.
-// Tasks are never cancelled here: stop what they wait for (a Signal's kStop), then join.
+// Tasks are never cancelled here: stop what they wait for (a Event's kStop), then join.
 #pragma once
 
 #include <coroutine>

@@ -38,7 +38,7 @@ void Stream::Adopt(int descriptor, Traffic traffic) {
 
 Task<absl::Status> Stream::Dial(Address address, Traffic traffic, base::Deadline deadline) {
   CHECK(state_ == State::kNew);
-  Signal connected(loop_);
+  Event connected(loop_);
   life_ = &connected;
   state_ = State::kDialling;
   socket_ = loop_->engine().Dial(address, this, traffic);
@@ -78,11 +78,11 @@ Task<void> Stream::Close(base::Deadline deadline) {
     state_ = State::kClosed;
     co_return;
   }
-  Signal changed(loop_);
+  Event changed(loop_);
   life_ = &changed;
   readable_ = drained_ = nullptr;
   uint32_t bits = 0;
-  while (state_ == State::kOpen && queued_ > 0 && (bits & Signal::kTimeout) == 0) {
+  while (state_ == State::kOpen && queued_ > 0 && (bits & Event::kTimeout) == 0) {
     bits = co_await changed.Wait(deadline);
   }
   if (state_ == State::kOpen && !broken_ && queued_ == 0 && !receive_ended_) {
@@ -91,7 +91,7 @@ Task<void> Stream::Close(base::Deadline deadline) {
     loop_->engine().ShutdownSend(socket_);
     want_receive_ = true;
     StartReceiving();
-    while (!receive_ended_ && (bits & Signal::kTimeout) == 0) {
+    while (!receive_ended_ && (bits & Event::kTimeout) == 0) {
       input_.clear();
       next_input_ = 0;
       bits = co_await changed.Wait(deadline);
@@ -117,16 +117,16 @@ void Stream::OnReleased() {
   }
 }
 
-void Stream::NotifyReadable(Signal* signal, uint32_t bit) {
-  readable_ = signal;
+void Stream::NotifyReadable(Event* event, uint32_t bit) {
+  readable_ = event;
   readable_bit_ = bit;
-  if (signal != nullptr && (has_input() || receive_ended_)) {
-    signal->Raise(bit);
+  if (event != nullptr && (has_input() || receive_ended_)) {
+    event->Raise(bit);
   }
 }
 
-void Stream::NotifyDrained(Signal* signal, uint32_t bit) {
-  drained_ = signal;
+void Stream::NotifyDrained(Event* event, uint32_t bit) {
+  drained_ = event;
   drained_bit_ = bit;
 }
 

@@ -22,7 +22,7 @@
 #include "base/slice.h"
 #include "io/engine.h"
 #include "io/loop.h"
-#include "io/signal.h"
+#include "io/event.h"
 #include "io/task.h"
 
 namespace io {
@@ -45,11 +45,11 @@ class Stream final : private Endpoint {
   bool open() const { return state_ == State::kOpen; }
 
   // -- who is told ------------------------------------------------------------------------------
-  // `bit` of `signal` is raised when input or the end of it has come.
-  void NotifyReadable(Signal* signal, uint32_t bit);
-  // `bit` of `signal` is raised when queued() has fallen from above to below Limits::queue_low,
+  // `bit` of `event` is raised when input or the end of it has come.
+  void NotifyReadable(Event* event, uint32_t bit);
+  // `bit` of `event` is raised when queued() has fallen from above to below Limits::queue_low,
   // or the stream broke.
-  void NotifyDrained(Signal* signal, uint32_t bit);
+  void NotifyDrained(Event* event, uint32_t bit);
 
   // -- receiving --------------------------------------------------------------------------------
   // The next received slice; empty if there is none now.
@@ -105,9 +105,9 @@ class Stream final : private Endpoint {
 
   Loop* const loop_;
   SocketId socket_;
-  Signal* readable_ = nullptr;
-  Signal* drained_ = nullptr;
-  Signal* life_ = nullptr;  // of the Dial or Close that waits
+  Event* readable_ = nullptr;
+  Event* drained_ = nullptr;
+  Event* life_ = nullptr;  // of the Dial or Close that waits
   uint32_t readable_bit_ = 0;
   uint32_t drained_bit_ = 0;
   int error_ = 0;

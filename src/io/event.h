@@ -1,7 +1,7 @@
-// Signal: bits that others raise and one coroutine waits for: "readable, resumed or stopped".
+// Event: bits that others raise and one coroutine waits for: "readable, resumed or stopped".
 //
-//   const uint32_t bits = co_await signal.Wait();
-//   const uint32_t bits = co_await signal.Wait(deadline);  // Signal::kTimeout among them
+//   const uint32_t bits = co_await event.Wait();
+//   const uint32_t bits = co_await event.Wait(deadline);  // Event::kTimeout among them
 //
 // Owned by whoever owns the coroutine; on one shard. Raising resumes nobody at once: the waiter is
 // put on its loop's ready list. Bits raised while nobody waits are kept.
@@ -17,15 +17,15 @@
 
 namespace io {
 
-class Signal {
+class Event {
  public:
   static constexpr uint32_t kTimeout = 1u << 31;
   static constexpr uint32_t kStop = 1u << 30;  // by convention: end, whatever you wait for
 
-  explicit Signal(Loop* loop) : loop_(loop) {}
-  Signal(const Signal&) = delete;
-  Signal& operator=(const Signal&) = delete;
-  ~Signal() { CHECK(waiter_ == nullptr); }
+  explicit Event(Loop* loop) : loop_(loop) {}
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+  ~Event() { CHECK(waiter_ == nullptr); }
 
   void Raise(uint32_t bits) {
     raised_ |= bits;
@@ -39,25 +39,25 @@ class Signal {
 
   class Awaiter final : private Timer {
    public:
-    Awaiter(Signal* signal, base::Deadline deadline) : signal_(signal), deadline_(deadline) {}
-    bool await_ready() const { return signal_->raised_ != 0; }
+    Awaiter(Event* event, base::Deadline deadline) : event_(event), deadline_(deadline) {}
+    bool await_ready() const { return event_->raised_ != 0; }
     void await_suspend(std::coroutine_handle<> waiter) {
-      CHECK(signal_->waiter_ == nullptr);
-      signal_->waiter_ = waiter;
+      CHECK(event_->waiter_ == nullptr);
+      event_->waiter_ = waiter;
       if (deadline_ != base::Deadline::Never()) {
-        signal_->loop_->timers().Arm(this, deadline_);
+        event_->loop_->timers().Arm(this, deadline_);
       }
     }
     uint32_t await_resume() {
       Disarm();
-      const uint32_t bits = signal_->raised_;
-      signal_->raised_ = 0;
+      const uint32_t bits = event_->raised_;
+      event_->raised_ = 0;
       return bits;
     }
 
    private:
-    void OnExpired() override { signal_->Raise(kTimeout); }
-    Signal* const signal_;
+    void OnExpired() override { event_->Raise(kTimeout); }
+    Event* const event_;
     const base::Deadline deadline_;
   };
   // Resumes with the bits raised since the last wait, at least one. A deadline that is past
@@ -67,20 +67,20 @@ class Signal {
   // The same without a deadline and without its memory, for pumps: a kStop ends it.
   class BareAwaiter {
    public:
-    explicit BareAwaiter(Signal* signal) : signal_(signal) {}
-    bool await_ready() const { return signal_->raised_ != 0; }
+    explicit BareAwaiter(Event* event) : event_(event) {}
+    bool await_ready() const { return event_->raised_ != 0; }
     void await_suspend(std::coroutine_handle<> waiter) {
-      CHECK(signal_->waiter_ == nullptr);
-      signal_->waiter_ = waiter;
+      CHECK(event_->waiter_ == nullptr);
+      event_->waiter_ = waiter;
     }
     uint32_t await_resume() {
-      const uint32_t bits = signal_->raised_;
-      signal_->raised_ = 0;
+      const uint32_t bits = event_->raised_;
+      event_->raised_ = 0;
       return bits;
     }
 
    private:
-    Signal* const signal_;
+    Event* const event_;
   };
   BareAwaiter Wait() { return BareAwaiter(this); }
 
