@@ -112,8 +112,8 @@ class Engine {
 
   // Listens with SO_REUSEPORT and accepts until StopListening(). Returns the bound address.
   virtual absl::StatusOr<Address> Listen(const Address& address, Acceptor* acceptor) = 0;
-  // Closes all listeners of this engine; no OnAccepted comes after it.
-  virtual void StopListening() = 0;
+  // Closes the listeners of `acceptor`; it is told nothing after this.
+  virtual void StopListening(Acceptor* acceptor) = 0;
 
   virtual EngineMetrics& metrics() = 0;
 };

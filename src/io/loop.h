@@ -67,6 +67,7 @@ class Loop {
   base::Prng& prng() { return prng_; }
   const base::Limits& limits() const { return *limits_; }
   LoopMetrics& metrics() { return metrics_; }
+  const LoopMetrics& metrics() const { return metrics_; }
 
  private:
   void ResumeReady();

@@ -184,17 +184,6 @@ base::Slice Stream::TakeInput() {
   return taken;
 }
 
-void Stream::PutBack(base::Slice slice) {
-  if (slice.empty()) {
-    return;
-  }
-  if (next_input_ > 0) {
-    input_[--next_input_] = std::move(slice);
-  } else {
-    input_.insert(input_.begin(), std::move(slice));
-  }
-}
-
 void Stream::PauseReceive() {
   if (!want_receive_) {
     return;
@@ -252,6 +241,18 @@ void Stream::WriteCopy(std::string_view bytes) {
   MarkDirty();
 }
 
+void Stream::FinishSend() {
+  finishing_ = true;
+  FinishIfSent();
+}
+
+void Stream::FinishIfSent() {
+  if (finishing_ && queued_ == 0 && state_ == State::kOpen && !broken_) {
+    finishing_ = false;
+    loop_->engine().ShutdownSend(socket_);
+  }
+}
+
 void Stream::Flush() {
   dirty_ = false;
   if (sending_ || queued_ == 0 || state_ != State::kOpen || broken_) {
@@ -291,6 +292,7 @@ void Stream::OnSent(int64_t result) {
   Consume(sent);
   if (queued_ == 0) {
     slow_ = false;
+    FinishIfSent();
   } else {
     if (sent < in_flight_) {
       slow_ = true;

@@ -54,8 +54,6 @@ class Stream final : private Endpoint {
   // -- receiving --------------------------------------------------------------------------------
   // The next received slice; empty if there is none now.
   base::Slice TakeInput();
-  // Puts back what was not used; TakeInput returns it next.
-  void PutBack(base::Slice slice);
   bool has_input() const { return next_input_ < input_.size(); }
   // True exactly when no more bytes will come, and all that came was taken.
   bool ended() const { return receive_ended_ && !has_input(); }
@@ -71,6 +69,8 @@ class Stream final : private Endpoint {
   uint32_t queued() const { return queued_; }
   bool over_high() const { return queued_ > loop_->limits().queue_high; }
   bool broken() const { return broken_; }
+  // No more will be written: when all is sent the peer is told (a half-close).
+  void FinishSend();
 
   std::string PeerName() const { return loop_->engine().PeerName(socket_); }
   Loop* loop() const { return loop_; }
@@ -98,6 +98,7 @@ class Stream final : private Endpoint {
   void Consume(uint64_t sent);
   void CopyOut();
   void DropQueue();
+  void FinishIfSent();
   void Break(int error);
   void RaiseReadable();
   void RaiseDrained();
@@ -130,6 +131,7 @@ class Stream final : private Endpoint {
   bool tail_open_ = false;        // true exactly when WriteCopy made the last piece
   bool dirty_ = false;            // true exactly when on the loop's list
   bool slow_ = false;             // true exactly when the last send was short: the rest is owned
+  bool finishing_ = false;        // true exactly when FinishSend was called and not yet done
   bool broken_ = false;
 };
 

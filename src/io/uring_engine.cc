@@ -53,7 +53,9 @@ absl::Status UringEngine::Start() {
 }
 
 UringEngine::~UringEngine() {
-  StopListening();
+  for (uint32_t i = 0; i < listeners_.size(); ++i) {
+    CloseListener(i);
+  }
   CHECK(sockets_.live() == 0);
   // The ring goes first: it ends the read of the eventfd and what is left of the accepts.
   if (wake_ >= 0) {
@@ -248,22 +250,28 @@ void UringEngine::ArmAccept(uint32_t index) {
   io_uring_sqe_set_data64(entry, Tag(Operation::kAccept, SocketId{index, 0}));
 }
 
-void UringEngine::StopListening() {
+void UringEngine::StopListening(Acceptor* acceptor) {
   for (uint32_t i = 0; i < listeners_.size(); ++i) {
-    Listener& listener = listeners_[i];
-    if (listener.closing) {
-      continue;
+    if (listeners_[i].acceptor == acceptor) {
+      CloseListener(i);
     }
-    listener.closing = true;
-    if (listener.armed) {
-      io_uring_sqe* entry = ring_.Entry();
-      io_uring_prep_cancel64(entry, Tag(Operation::kAccept, SocketId{i, 0}), 0);
-      io_uring_sqe_set_data64(entry, Tag(Operation::kCancel, SocketId{}));
-      // The socket goes away when the kernel lets go of it too; no one can connect from now on.
-      shutdown(listener.descriptor, SHUT_RDWR);
-    }
-    close(listener.descriptor);
   }
+}
+
+void UringEngine::CloseListener(uint32_t index) {
+  Listener& listener = listeners_[index];
+  if (listener.closing) {
+    return;
+  }
+  listener.closing = true;
+  if (listener.armed) {
+    io_uring_sqe* entry = ring_.Entry();
+    io_uring_prep_cancel64(entry, Tag(Operation::kAccept, SocketId{index, 0}), 0);
+    io_uring_sqe_set_data64(entry, Tag(Operation::kCancel, SocketId{}));
+    // The socket goes away when the kernel lets go of it too; no one can connect from now on.
+    shutdown(listener.descriptor, SHUT_RDWR);
+  }
+  close(listener.descriptor);
 }
 
 void UringEngine::HandleAccept(uint32_t index, const io_uring_cqe& completion) {

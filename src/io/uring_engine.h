@@ -43,7 +43,7 @@ class UringEngine final : public Engine {
   void Release(SocketId socket) override;
   std::string PeerName(SocketId socket) override;
   absl::StatusOr<Address> Listen(const Address& address, Acceptor* acceptor) override;
-  void StopListening() override;
+  void StopListening(Acceptor* acceptor) override;
   EngineMetrics& metrics() override { return metrics_; }
 
  private:
@@ -74,6 +74,7 @@ class UringEngine final : public Engine {
   static uint64_t Tag(Operation operation, SocketId socket);
   void ArmReceive(SocketId id, Socket& socket);
   void ArmAccept(uint32_t index);
+  void CloseListener(uint32_t index);
   void ArmWake();
   bool RestartStarved();  // true if it told or armed anything
   void Handle(const io_uring_cqe& completion);
