@@ -312,9 +312,9 @@ bool Machine::CopyMayEnd() const {
   switch (head_.phase) {
     case Phase::kOpen:
     case Phase::kRows: return true;
-    case Phase::kCopyIn: return head_.client_done;
+    case Phase::kCopyIn: return head_.client_done || ambiguous_;
     case Phase::kCopyBoth: return true;  // a walsender that shuts down sends no CopyDone
-    case Phase::kCopyOut:
+    case Phase::kCopyOut: return ambiguous_;
     case Phase::kReady: return false;
   }
   return false;
