@@ -40,7 +40,8 @@ class AwaitTest(unittest.TestCase):
             "if (ready) co_await Flush();",
             "if (ready) {\n co_await Flush();\n } else {\n co_await Close();\n }",
             "for (int i = 0; i < 3; ++i) co_await Flush();",
-            "switch (kind) {\n case Kind::kOne:\n x = co_await One();\n break;\n default:\n break;\n }",
+            "switch (kind) {\n case Kind::kOne:\n x = co_await One();\n break;\n }",
+            "switch (kind) {\n default:\n co_await One();\n }",
             "// if (co_await x)\n const char* s = \"f(co_await x)\";",
         ):
             self.assertEqual(rules(in_function(statement)), [], statement)
