@@ -74,6 +74,10 @@ class AwaitTest(unittest.TestCase):
         ):
             self.assertIn("co-await", rules(in_function(statement)), statement)
 
+    def test_the_operator_may_be_defined(self):
+        text = "Awaiter operator co_await() const { return Awaiter{handle_}; }\n"
+        self.assertEqual(rules(text, "src/io/task.cc"), [])
+
     def test_names_the_line(self):
         findings = tidy.check_file("src/io/a.cc", in_function("Use(co_await F());"), DOCUMENTS)
         self.assertEqual(findings[0][0], 2)
