@@ -193,7 +193,9 @@ bool Connection::OnPiece(const pg::Piece& piece) {
 }
 
 void Connection::OnReply(const pg::Piece& piece, const turn::Reply& reply) {
-  Note note{.kind = reply.kind, .request = reply.request};
+  Note note;
+  note.kind = reply.kind;
+  note.request = reply.request;
   switch (reply.kind) {
     case turn::ReplyKind::kCompleted:
       metrics_->statements.Add();

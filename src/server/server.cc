@@ -6,12 +6,14 @@
 #include <csignal>
 #include <latch>
 #include <memory>
+#include <mutex>
 #include <thread>
 #include <utility>
 
 #include "base/log.h"
 #include "base/status.h"
 #include "config/cpus.h"
+#include "io/epoll_engine.h"
 #include "io/uring_engine.h"
 #include "server/shard.h"
 
@@ -81,11 +83,147 @@ absl::StatusOr<std::unique_ptr<io::Engine>> MakeEngine(const Common& common) {
   return std::unique_ptr<io::Engine>(std::move(engine));
 }
 
+// The threads of the shards, from the first to the last line of their lives.
+class Process {
+ public:
+  Process(const config::Config& config, Common* common, uint32_t count)
+      : config_(config), common_(common), slots_(count), made_(count), listening_(count), ended_(count) {
+    common_->shards.resize(count, nullptr);
+  }
+
+  // Starts every shard; all serve or none does.
+  absl::Status Start();
+  void Drain(absl::Duration within);
+  void Join();
+  const std::vector<io::Address>& bound() const { return bound_; }
+
+ private:
+  struct Slot {
+    std::thread thread;
+    absl::Status status;
+  };
+  void RunShard(uint32_t index);
+  absl::Status ListenInTurn(Shard* shard);
+  absl::Status FirstError() const;
+
+  const config::Config& config_;
+  Common* const common_;
+  std::vector<Slot> slots_;
+  std::latch made_;
+  std::latch go_{1};
+  std::latch listening_;
+  std::latch ended_;
+  std::mutex listen_mutex_;
+  std::vector<io::Address> bound_;  // by the first shard that listened; the others follow it
+  std::atomic<bool> failed_{false};
+};
+
+absl::Status Process::FirstError() const {
+  for (const Slot& slot : slots_) {
+    RETURN_IF_ERROR(slot.status);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Process::Start() {
+  for (uint32_t i = 0; i < slots_.size(); ++i) {
+    slots_[i].thread = std::thread([this, i] { RunShard(i); });
+  }
+  made_.wait();
+  if (!FirstError().ok()) {
+    failed_ = true;
+  }
+  go_.count_down();
+  listening_.wait();
+  absl::Status status = FirstError();
+  if (!status.ok()) {
+    for (Shard* shard : common_->shards) {
+      if (shard != nullptr) {
+        shard->PostDrain(absl::ZeroDuration());
+      }
+    }
+    Join();
+  }
+  return status;
+}
+
+// One shard at a time, so that a port of 0 is chosen once.
+absl::Status Process::ListenInTurn(Shard* shard) {
+  const std::lock_guard<std::mutex> lock(listen_mutex_);
+  std::vector<io::Address> addresses = bound_;
+  if (addresses.empty()) {
+    ASSIGN_OR_RETURN(addresses, ListenAddresses(config_));
+  }
+  std::vector<io::Address> bound;
+  RETURN_IF_ERROR(shard->Listen(addresses, &bound));
+  bound_ = std::move(bound);
+  return absl::OkStatus();
+}
+
+void Process::RunShard(uint32_t index) {
+  Slot& slot = slots_[index];
+  pthread_setname_np(pthread_self(), ("shard " + std::to_string(index)).c_str());
+  std::unique_ptr<Shard> shard;
+  absl::StatusOr<std::unique_ptr<io::Engine>> engine = MakeEngine(*common_);
+  slot.status = engine.status();
+  if (engine.ok()) {
+    shard = std::make_unique<Shard>(common_, index, *std::move(engine));
+    common_->shards[index] = shard.get();
+  }
+  made_.count_down();
+  go_.wait();
+  if (shard != nullptr && !failed_) {
+    slot.status = ListenInTurn(shard.get());
+  }
+  listening_.count_down();
+  if (shard != nullptr && !failed_) {
+    shard->Run();
+  }
+  ended_.arrive_and_wait();  // nobody posts to a shard that is gone
+}
+
+void Process::Drain(absl::Duration within) {
+  for (Shard* shard : common_->shards) {
+    shard->PostDrain(within);
+  }
+}
+
+void Process::Join() {
+  for (Slot& slot : slots_) {
+    if (slot.thread.joinable()) {
+      slot.thread.join();
+    }
+  }
+}
+
 }  // namespace
 
 absl::Status Run(const config::Config& config) {
   const sigset_t signals = BlockSignals();
   RaiseDescriptorLimit();
+  Common common;
+  common.config = &config;
+  RETURN_IF_ERROR(ChooseEngine(config, &common));
+  io::Resolver resolver;
+  backend::CancelRegistry cancels;
+  common.resolver = &resolver;
+  common.cancels = &cancels;
+  const uint32_t count = config::ShardCount(config.shards, config::UsableCpus());
+  Process process(config, &common, count);
+  RETURN_IF_ERROR(process.Start());
+  base::Log(base::LogLevel::kInfo, "server.started",
+            {{"version", PGBRAID_VERSION}, {"listen", process.bound().front().ToString()},
+             {"shards", count}, {"io", common.shards.front()->engine_name()},
+             {"config", config::Describe(config)}});
+  bool draining = false;
+  int signal = 0;
+  while (!draining && sigwait(&signals, &signal) == 0) {
+    draining = signal == SIGTERM || signal == SIGINT;
+  }
+  base::Log(base::LogLevel::kInfo, "server.draining", {{"signal", signal}});
+  process.Drain(config.limits.drain_timeout);
+  process.Join();
+  base::Log(base::LogLevel::kInfo, "server.stopped");
   return absl::OkStatus();
 }
 

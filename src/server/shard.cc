@@ -5,6 +5,7 @@
 
 #include "base/crypto.h"
 #include "base/log.h"
+#include "base/status.h"
 #include "pg/builders.h"
 
 namespace server {

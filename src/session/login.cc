@@ -1,5 +1,8 @@
-#include "base/log.h"
+#include <algorithm>
+
 #include "backend/dial.h"
+#include "base/log.h"
+#include "base/status.h"
 #include "pg/builders.h"
 #include "pg/views.h"
 #include "session/opening.h"

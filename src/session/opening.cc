@@ -1,6 +1,7 @@
 #include "session/opening.h"
 
 #include "base/log.h"
+#include "base/status.h"
 #include "pg/builders.h"
 #include "pg/messages.h"
 

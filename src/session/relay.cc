@@ -12,8 +12,12 @@ io::Task<void> Session::Relay() {
   leg.sink = &client_;
   leg.event = &event_;
   leg.over_bit = kServerOver;
-  leg.ready_bit = draining_ ? kTurnOver : 0;
-  leg.note_bit = recorder_ != nullptr ? kNotes : 0;
+  if (draining_) {
+    leg.ready_bit = kTurnOver;
+  }
+  if (recorder_ != nullptr) {
+    leg.note_bit = kNotes;
+  }
   leg.owner = id_;
   server_.Lease(leg);
   server_.stream().NotifyDrained(&event_, kServerDrained);
