@@ -475,11 +475,9 @@ void Classifier::Inspect() {
 // a label (AS into) or a field (t.into). INSERT, UPDATE and DELETE are not: they count where a CTE
 // or the statement behind the CTEs may begin.
 void Classifier::InspectWord() {
+  if (word_ == Word::kWith) with_ = true;  // behind PREPARE ... AS too
   if (last_.symbol == '.' || last_word_ == Word::kAs) return;
   switch (word_) {
-    case Word::kWith:
-      with_ = true;
-      break;
     case Word::kSearch:
     case Word::kCycle:
       search_ = true;
