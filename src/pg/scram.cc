@@ -32,14 +32,18 @@ std::string EscapeName(std::string_view name) {
   return escaped;
 }
 
-// Takes "<name>=<value>" up to the next comma, or to the end, off `*rest`.
+// Takes "<name>=<value>" up to the next comma, or to the end, off `*rest`. Nothing if it is another
+// attribute, or if nothing stands behind the comma.
 std::optional<std::string_view> TakeAttribute(std::string_view* rest, char name) {
   if (rest->size() < 2 || (*rest)[0] != name || (*rest)[1] != '=') {
     return std::nullopt;
   }
-  const size_t comma = rest->find(',');
-  const std::string_view value = rest->substr(2, comma == std::string_view::npos ? comma : comma - 2);
-  *rest = comma == std::string_view::npos ? std::string_view() : rest->substr(comma + 1);
+  const size_t comma = std::min(rest->find(','), rest->size());
+  if (comma + 1 == rest->size()) {
+    return std::nullopt;
+  }
+  const std::string_view value = rest->substr(2, comma - 2);
+  rest->remove_prefix(std::min(comma + 1, rest->size()));
   return value;
 }
 

@@ -188,7 +188,8 @@ StartupResult ParseStartup(std::string_view bytes, StartupAllowed allowed, Start
   if (bytes.size() < length) {
     return StartupResult::kMore;
   }
-  *packet = StartupPacket{.length = length};
+  *packet = StartupPacket();
+  packet->length = length;
   return ParseComplete(bytes.substr(0, length), allowed, packet, error);
 }
 
