@@ -27,7 +27,7 @@ struct ErrorText {
   std::string_view hint = {};
 };
 inline constexpr size_t kErrorFieldMax = 8192;
-// Each field is cut at kErrorFieldMax bytes, and at a NUL: telling most of it beats telling nothing.
+// Each field is cut at kErrorFieldMax bytes, and at a NUL: most of it is better than nothing.
 void AppendErrorResponse(std::string* to, const ErrorText& text);
 void AppendNoticeResponse(std::string* to, const ErrorText& text);
 void AppendReadyForQuery(std::string* to, char status);
@@ -47,11 +47,11 @@ void AppendAuthenticationOk(std::string* to);
                                std::span<const uint32_t> types);
 
 struct BindMessage {
-  std::string_view portal;
-  std::string_view statement;
-  std::span<const uint16_t> formats;                            // none, one for all, or one each
-  std::span<const std::optional<std::string_view>> parameters;  // nothing: NULL
-  std::span<const uint16_t> result_formats;
+  std::string_view portal = {};
+  std::string_view statement = {};
+  std::span<const uint16_t> formats = {};  // none, one for all, or one each
+  std::span<const std::optional<std::string_view>> parameters = {};  // nothing: NULL
+  std::span<const uint16_t> result_formats = {};
 };
 [[nodiscard]] bool AppendBind(std::string* to, const BindMessage& bind);
 // `kind`: 'S' a prepared statement, 'P' a portal.

@@ -43,13 +43,11 @@ class Fields {
   Fields(std::string_view body, std::string* line) : reader_(body), line_(line) {}
 
   Fields& Text() {
-    const std::string_view text = reader_.String();
-    return Put([&] { AppendEscaped(line_, text, '"'); });
+    return ShowText([this](std::string_view text) { AppendEscaped(line_, text, '"'); });
   }
   Fields& Sql() {
-    const std::string_view text = reader_.String();
-    const size_t shown = SecretAt(text);
-    return Put([&] {
+    return ShowText([this](std::string_view text) {
+      const size_t shown = SecretAt(text);
       AppendEscaped(line_, text.substr(0, shown), '"');
       line_->append(shown < text.size() ? " ****" : "");
     });
@@ -104,6 +102,18 @@ class Fields {
       line_->push_back(' ');
       show();
     }
+    return *this;
+  }
+  // The next string; what is there of it, if it is cut.
+  template <typename Show>
+  Fields& ShowText(Show show) {
+    if (reader_.failed()) {
+      return *this;
+    }
+    const std::string_view before = reader_.rest();
+    const std::string_view text = reader_.String();
+    line_->push_back(' ');
+    show(reader_.failed() ? before : text);
     return *this;
   }
   Fields& Number(int64_t value) {
