@@ -266,6 +266,13 @@ void AppendLineStart(std::string* lines, Side side, uint64_t length, std::string
   lines->push_back('\t');
 }
 
+void EndLine(std::string* lines) {
+  if (lines->back() == '\t') {
+    lines->pop_back();  // there were no fields
+  }
+  lines->push_back('\n');
+}
+
 }  // namespace
 
 void Trace::Add(const Piece& piece, std::string* lines) {
@@ -300,7 +307,7 @@ void Trace::Add(const Piece& piece, std::string* lines) {
   } else if (!fields.done()) {
     lines->append(" ?");
   }
-  lines->push_back('\n');
+  EndLine(lines);
   body_ = std::string();
 }
 
@@ -328,7 +335,7 @@ void TraceStartup(const StartupPacket& packet, std::string* lines) {
       }
       break;
   }
-  lines->push_back('\n');
+  EndLine(lines);
 }
 
 void TraceNegotiation(StartupKind request, char answer, std::string* lines) {
@@ -338,7 +345,7 @@ void TraceNegotiation(StartupKind request, char answer, std::string* lines) {
   std::string quoted;
   AppendEscaped(&quoted, std::string_view(&answer, 1), '"');
   lines->append(quoted, 1, quoted.size() - 2);
-  lines->push_back('\n');
+  EndLine(lines);
 }
 
 }  // namespace pg

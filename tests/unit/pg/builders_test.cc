@@ -153,7 +153,8 @@ TEST(Builders, StartupPacketsHaveTheManualsLayout) {
 }
 
 TEST(Builders, A8_StartupValuesCannotSmuggleParameters) {
-  const Setting smuggled[] = {{"user", "alice\0user\0root"s}};
+  const std::string root = "alice\0user\0root"s;
+  const Setting smuggled[] = {{"user", root}};
   const Setting nameless[] = {{"", "x"}};
   const std::string long_text(10'000, 'x');
   const Setting long_value[] = {{"user", long_text}};

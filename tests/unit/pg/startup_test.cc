@@ -43,7 +43,8 @@ void ExpectBad(std::string_view bytes, std::string_view sqlstate, std::string_vi
 TEST(Startup, ParametersComeInTheOrderSent) {
   const std::string bytes =
       Packet(kProtocol30, "user\0alice\0database\0shop\0application_name\0psql\0\0"s);
-  const Parsed parsed = Parse(bytes + "next");
+  const std::string received = bytes + "next";
+  const Parsed parsed = Parse(received);
   ASSERT_EQ(parsed.result, StartupResult::kComplete);
   EXPECT_EQ(parsed.packet.kind, StartupKind::kStartupMessage);
   EXPECT_EQ(parsed.packet.length, bytes.size());

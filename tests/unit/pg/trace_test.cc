@@ -49,7 +49,7 @@ TEST(Trace, ALineHoldsSideLengthNameAndFields) {
   ASSERT_TRUE(AppendQuery(&bytes, "select 'x'\n"));
   AppendSync(&bytes);
   EXPECT_EQ(TraceOf(Side::kFrontend, bytes),
-            "F\t16\tQuery\t \"select 'x'\\x0a\"\nF\t4\tSync\t\n");
+            "F\t16\tQuery\t \"select 'x'\\x0a\"\nF\t4\tSync\n");
 }
 
 TEST(Trace, SecretsAreMasked) {

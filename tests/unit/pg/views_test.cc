@@ -136,8 +136,8 @@ TEST(Views, CommandTagIsRead) {
 }
 
 TEST(Views, ErrorFieldsAreRead) {
-  const ErrorView view =
-      ReadError("SFEHLER\0VERROR\0C22012\0Mdivision by zero\0Dd\0Hh\0P8\0\0"s);
+  const std::string body = "SFEHLER\0VERROR\0C22012\0Mdivision by zero\0Dd\0Hh\0P8\0\0"s;
+  const ErrorView view = ReadError(body);
   EXPECT_EQ(view.severity, "ERROR");
   EXPECT_EQ(view.sqlstate, "22012");
   EXPECT_EQ(view.message, "division by zero");
