@@ -25,8 +25,9 @@ static_assert(Seal::kOverheadBytes == kNonceBytes + kTagBytes);
 constexpr std::string_view kBase64Alphabet =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
+// Never null: libcrypto takes a null key for a missing one, not an empty one.
 const unsigned char* Unsigned(std::string_view bytes) {
-  return reinterpret_cast<const unsigned char*>(bytes.data());
+  return reinterpret_cast<const unsigned char*>(bytes.data() == nullptr ? "" : bytes.data());
 }
 unsigned char* Unsigned(char* bytes) { return reinterpret_cast<unsigned char*>(bytes); }
 
@@ -66,7 +67,7 @@ Sha256Digest Sha256(std::string_view bytes) {
 Sha256Digest HmacSha256(std::string_view key, std::string_view message) {
   Sha256Digest digest;
   unsigned int length = 0;
-  const unsigned char* done = HMAC(EVP_sha256(), key.data(), IntSize(key), Unsigned(message),
+  const unsigned char* done = HMAC(EVP_sha256(), Unsigned(key), IntSize(key), Unsigned(message),
                                    message.size(), digest.data(), &length);
   CHECK(done != nullptr && length == digest.size());
   return digest;

@@ -18,7 +18,7 @@ namespace base {
 inline constexpr size_t kLogValueBytes = 1024;
 
 struct LogLine {
-  absl::Time time;
+  absl::Time time = absl::UnixEpoch();
   LogLevel level = LogLevel::kInfo;
   std::string_view event;
   std::span<const LogField> fields;
