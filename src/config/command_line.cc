@@ -127,7 +127,7 @@ absl::StatusOr<CommandLine> Collect(const CLI::App& app) {
   return line;
 }
 
-// "  -l, --listen HOST:PORT", then the help from column 30.
+// "  -l, --listen HOST:PORT", then the help in a column of its own.
 void AppendFlag(std::string_view left, std::string_view right, std::string* text) {
   constexpr size_t kColumn = 34;
   *text += left;
@@ -162,11 +162,13 @@ absl::StatusOr<CommandLine> ReadCommandLine(int argc, const char* const* argv) {
       return CommandLine{
           .help = help->count() > 0, .version = help->count() == 0, .config_file = "", .given = {}};
     }
+    // First: a flag without its value swallows the next flag, whose value then belongs to nobody.
+    ASSIGN_OR_RETURN(CommandLine line, Collect(app));
     const std::vector<std::string> unknown = app.remaining();
     if (!unknown.empty()) {
       return Unknown(unknown.front(), argc, argv);
     }
-    return Collect(app);
+    return line;
   } catch (const CLI::ParseError& error) {
     // Its text starts with the name of the flag; the rest may repeat an argument.
     const std::string_view what = error.what();

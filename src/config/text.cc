@@ -126,7 +126,7 @@ std::string_view Nearest(std::string_view given, const std::vector<std::string_v
     return nearest;
   }
   for (const std::string_view name : known) {
-    if (name.starts_with(lowered)) {
+    if (name.find(lowered) != std::string_view::npos) {
       return name;
     }
   }
