@@ -74,8 +74,7 @@ absl::Status CheckShapes(int argc, const char* const* argv) {
     if (argument.size() > 2 && argument[0] == '-' && argument[1] != '-') {
       argument = argument.substr(1, argument.find('=') - 1);
       if (std::find(names.begin(), names.end(), argument) != names.end()) {
-        return base::InvalidArgument(
-            Cat({"-", argument, " has one dash; write --", argument}));
+        return base::InvalidArgument(Cat({"-", argument, " has one dash; write --", argument}));
       }
     }
   }
@@ -97,7 +96,8 @@ absl::Status Unknown(const std::string& argument, int argc, const char* const* a
   }
   const auto position = std::find(argv + 1, argv + argc, argument) - argv;
   return base::InvalidArgument(
-      Cat({"argument ", std::to_string(position), " belongs to no flag (not shown, it could hold a "
+      Cat({"argument ", std::to_string(position),
+           " belongs to no flag (not shown, it could hold a "
            "password); every value follows its flag, as in --primary SERVER"}));
 }
 
@@ -202,8 +202,8 @@ std::string HelpText() {
     right += setting.environment.empty() ? "" : Cat({" [$", setting.environment, "]"});
     AppendFlag(left, right, &text);
   }
-  AppendFlag("  -c, --config FILE", "read settings from a TOML file; keys are the flags with _ for -",
-             &text);
+  AppendFlag("  -c, --config FILE",
+             "read settings from a TOML file; keys are the flags with _ for -", &text);
   AppendFlag("  -h, --help", "print this", &text);
   AppendFlag("  -v, --version", "print the version", &text);
   text += kExamples;

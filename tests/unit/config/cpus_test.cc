@@ -37,11 +37,12 @@ TEST(Cpus, VersionOneIsReadToo) {
 
 TEST(Cpus, NoQuotaAndNonsenseAreNoQuota) {
   EXPECT_EQ(QuotaWith({}), 0u);
-  EXPECT_EQ(QuotaWith({{"/proc/self/cgroup", "junk\n0::/\n"},
-                       {"/sys/fs/cgroup/cpu.max", "x y\n"}}), 0u);
+  EXPECT_EQ(QuotaWith({{"/proc/self/cgroup", "junk\n0::/\n"}, {"/sys/fs/cgroup/cpu.max", "x y\n"}}),
+            0u);
   EXPECT_EQ(QuotaWith({{"/proc/self/cgroup", "1:cpu:/\n"},
                        {"/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "-1\n"},
-                       {"/sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n"}}), 0u);
+                       {"/sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n"}}),
+            0u);
 }
 
 TEST(Cpus, ShardsFollowTheCpusUpToFour) {

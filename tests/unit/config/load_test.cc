@@ -65,16 +65,59 @@ TEST(Load, DefaultsAreThoseOfTheDocumentation) {
 }
 
 TEST(Load, EveryFlagArrives) {
-  const auto parsed = LoadWith(
-      {"--listen=127.0.0.1:1", "-l[::1]:2", "--primary", "postgres://h:3", "-m",
-       "postgres://u:canary@a/d?name=east", "--mirror", "host=b user=u password=canary",
-       "--worker-threads", "3", "--ring-size", "512", "--buffer-size", "64k",
-       "--query-buffer-size", "4096", "--io", "epoll", "--admin", "[::1]:4", "--log-level", "debug",
-       "--log-format", "json", "--log-protocol", "--max-clients", "5", "--drain-timeout", "0",
-       "--login-timeout", "1", "--connect-timeout", "2s", "--mirror-timeout", "3m",
-       "--mirror-queue-bytes", "1m", "--mirror-max-conns", "6", "--cancel-timeout", "7",
-       "--close-timeout", "8", "--max-unauthenticated-clients", "9", "--max-pipelined-frames",
-       "2048", "--queue-high", "128k", "--queue-low", "32k", "--mirror-transaction-bytes", "512k"});
+  const auto parsed = LoadWith({"--listen=127.0.0.1:1",
+                                "-l[::1]:2",
+                                "--primary",
+                                "postgres://h:3",
+                                "-m",
+                                "postgres://u:canary@a/d?name=east",
+                                "--mirror",
+                                "host=b user=u password=canary",
+                                "--worker-threads",
+                                "3",
+                                "--ring-size",
+                                "512",
+                                "--buffer-size",
+                                "64k",
+                                "--query-buffer-size",
+                                "4096",
+                                "--io",
+                                "epoll",
+                                "--admin",
+                                "[::1]:4",
+                                "--log-level",
+                                "debug",
+                                "--log-format",
+                                "json",
+                                "--log-protocol",
+                                "--max-clients",
+                                "5",
+                                "--drain-timeout",
+                                "0",
+                                "--login-timeout",
+                                "1",
+                                "--connect-timeout",
+                                "2s",
+                                "--mirror-timeout",
+                                "3m",
+                                "--mirror-queue-bytes",
+                                "1m",
+                                "--mirror-max-conns",
+                                "6",
+                                "--cancel-timeout",
+                                "7",
+                                "--close-timeout",
+                                "8",
+                                "--max-unauthenticated-clients",
+                                "9",
+                                "--max-pipelined-frames",
+                                "2048",
+                                "--queue-high",
+                                "128k",
+                                "--queue-low",
+                                "32k",
+                                "--mirror-transaction-bytes",
+                                "512k"});
   ASSERT_TRUE(parsed.ok()) << base::Message(parsed.status());
   EXPECT_EQ(Describe(parsed->config),
             "listen=127.0.0.1:1 listen=[::1]:2 primary=postgres://h:3 "
@@ -93,9 +136,9 @@ TEST(Load, FlagsWinOverEnvironmentAndThisOverTheFile) {
   const Environment environment = {{"FRENZY_LOG_LEVEL", "warning"}};
   EXPECT_EQ(Loaded({"-c", file.path()}).log_level, base::LogLevel::kError);
   EXPECT_EQ(Loaded({"-c", file.path()}, environment).log_level, base::LogLevel::kWarn);
-  const Config config = Loaded(
-      {"-c", file.path(), "--log-level", "debug", "-m", "host=b user=u", "--shards", "0"},
-      environment);
+  const Config config =
+      Loaded({"-c", file.path(), "--log-level", "debug", "-m", "host=b user=u", "--shards", "0"},
+             environment);
   EXPECT_EQ(config.log_level, base::LogLevel::kDebug);
   EXPECT_EQ(config.shards, 0u);
   ASSERT_EQ(config.mirrors.size(), 1u);
@@ -103,8 +146,9 @@ TEST(Load, FlagsWinOverEnvironmentAndThisOverTheFile) {
 }
 
 TEST(Load, AFileAloneIsEnough) {
-  const File file("listen = ':1'\nprimary = 'postgres://h'\n[[mirror]]\nname = 'm'\n"
-                  "url = 'host=a user=u'\n");
+  const File file(
+      "listen = ':1'\nprimary = 'postgres://h'\n[[mirror]]\nname = 'm'\n"
+      "url = 'host=a user=u'\n");
   const auto parsed = LoadWith({"--config", file.path()});
   ASSERT_TRUE(parsed.ok()) << base::Message(parsed.status());
   EXPECT_EQ(parsed->config.mirrors[0].name, "m");
@@ -112,21 +156,26 @@ TEST(Load, AFileAloneIsEnough) {
 
 TEST(Load, ErrorsOfTheFileNameItsLine) {
   const File file("listen = ':1'\nprimary = 'host=h'\nring_size = 100\n");
-  EXPECT_EQ(ErrorOf({"-c", file.path()}), std::string(file.path()) +
-            ":3:13: ring_size: \"100\" is not a power of two; the next one is 128");
+  EXPECT_EQ(ErrorOf({"-c", file.path()}),
+            std::string(file.path()) +
+                ":3:13: ring_size: \"100\" is not a power of two; the next one is 128");
   const File twice("listen = ':1'\nprimary = 'host=h'\n[[mirror]]\nurl = 'host=h user=u'\n");
-  EXPECT_EQ(ErrorOf({"-c", twice.path()}), std::string(twice.path()) +
-            ":3:1: mirror: h:5432 is the primary; every write would be done twice");
+  EXPECT_EQ(ErrorOf({"-c", twice.path()}),
+            std::string(twice.path()) +
+                ":3:1: mirror: h:5432 is the primary; every write would be done twice");
   const File alias("shards = 1\nworker_threads = 2\n");
-  EXPECT_EQ(ErrorOf({"-c", alias.path()}), std::string(alias.path()) +
-            ":2:18: worker_threads: given twice (shards and worker-threads are one setting)");
+  EXPECT_EQ(ErrorOf({"-c", alias.path()}),
+            std::string(alias.path()) +
+                ":2:18: worker_threads: given twice (shards and worker-threads are one setting)");
 }
 
 TEST(Load, WhatIsRequiredIsSaidWithAnExample) {
-  EXPECT_EQ(ErrorOf({}), "--listen is required: the address to accept clients on, for example "
-                         "--listen :5432");
-  EXPECT_EQ(ErrorOf({"-l", ":1"}), "--primary is required: the server behind pgbraid, for example "
-                                   "--primary postgres://127.0.0.1:5433");
+  EXPECT_EQ(ErrorOf({}),
+            "--listen is required: the address to accept clients on, for example "
+            "--listen :5432");
+  EXPECT_EQ(ErrorOf({"-l", ":1"}),
+            "--primary is required: the server behind pgbraid, for example "
+            "--primary postgres://127.0.0.1:5433");
 }
 
 struct Bad {
@@ -153,8 +202,7 @@ TEST(Load, EveryErrorOfAFlagNamesIt) {
       {{"--shards", "1", "--worker-threads", "1"},
        "--shards: given twice (shards and worker-threads are one setting)"},
       {{"--shards", "257"}, "--shards: \"257\" is not a whole number from 0 to 256"},
-      {{"--ring-size", "100"},
-       "--ring-size: \"100\" is not a power of two; the next one is 128"},
+      {{"--ring-size", "100"}, "--ring-size: \"100\" is not a power of two; the next one is 128"},
       {{"--ring-size", "8"}, "--ring-size: \"8\" is not a whole number from 16 to 32768"},
       {{"--io", "uring"},
        "--io: \"uring\" is not one of auto, io_uring, epoll; did you mean \"io_uring\"?"},
@@ -165,8 +213,9 @@ TEST(Load, EveryErrorOfAFlagNamesIt) {
        "--log-protocol shows SQL and data and needs --log-level debug beside it"},
       {{"--buffer-size", "1k"},
        "--buffer-size: \"1k\" is not a size from 4k to 16m (bytes, or with k, m or g)"},
-      {{"--login-timeout", "0"}, "--login-timeout: \"0\" is not a time from 1ms to 168h (seconds, "
-                                 "or with ms, s, m or h)"},
+      {{"--login-timeout", "0"},
+       "--login-timeout: \"0\" is not a time from 1ms to 168h (seconds, "
+       "or with ms, s, m or h)"},
       {{"--queue-low", "256k"}, "queue-low (256k) must be less than queue-high (256k)"},
       {{"--admin", ":9187"},
        "--admin: \":9187\" is not a loopback address, and the admin endpoint asks for no password; "
@@ -181,9 +230,11 @@ TEST(Load, EveryErrorOfAFlagNamesIt) {
        "--mirror: a:5432 is mirror \"mirror1\" already; every write would be done twice"},
       {{"-m", "host=a user=u name=x", "-m", "host=b user=u name=x"},
        "--mirror: another server is named \"x\" already"},
-      {{"-m", "host=a user=u name=primary"}, "--mirror: another server is named \"primary\" already"},
-      {{"-m", "host=a"}, "--mirror: a:5432 names no user: pgbraid logs in to a mirror by itself; "
-                         "write postgres://USER:PASSWORD@HOST:PORT/DBNAME"},
+      {{"-m", "host=a user=u name=primary"},
+       "--mirror: another server is named \"primary\" already"},
+      {{"-m", "host=a"},
+       "--mirror: a:5432 names no user: pgbraid logs in to a mirror by itself; "
+       "write postgres://USER:PASSWORD@HOST:PORT/DBNAME"},
       {{"-m", "host=a sslmode=require"},
        "--mirror: sslmode=require: TLS to servers is not built yet, and pgbraid never falls back "
        "to an unencrypted connection; use sslmode=disable on a network you trust"},
@@ -209,8 +260,8 @@ TEST(Load, ThePrimaryIsAnotherServerAndNeedsNoUser) {
 }
 
 TEST(Load, TwoDatabasesOfOneServerMayMirrorEachOther) {
-  const auto parsed = LoadWith(
-      {"-l", ":1", "-p", "host=h dbname=a", "-m", "host=h dbname=b user=u"});
+  const auto parsed =
+      LoadWith({"-l", ":1", "-p", "host=h dbname=a", "-m", "host=h dbname=b user=u"});
   EXPECT_TRUE(parsed.ok()) << base::Message(parsed.status());
 }
 
@@ -223,11 +274,20 @@ TEST(Load, AnErrorOfTheEnvironmentNamesTheVariable) {
 
 TEST(Load, S2NoErrorShowsAPassword) {
   const std::vector<std::vector<const char*>> lines = {
-      {"-primary", "postgres://u:canary@h"}, {"-password=canary"}, {"--passwrd=canary"},
-      {"--listen", "postgres://u:canary@h"}, {"--shards", "postgres://u:canary@h"},
-      {"--admin", "u:canary@h:1"}, {"--io", "password=canary"}, {"-xcanary"}, {"canary"},
-      {"--", "canary"}, {"--config", "postgres://u:canary@h"}, {"-p", "canary"},
-      {"-p", "host=h", "canary"}, {"--log-protocol=u:canary@h"},
+      {"-primary", "postgres://u:canary@h"},
+      {"-password=canary"},
+      {"--passwrd=canary"},
+      {"--listen", "postgres://u:canary@h"},
+      {"--shards", "postgres://u:canary@h"},
+      {"--admin", "u:canary@h:1"},
+      {"--io", "password=canary"},
+      {"-xcanary"},
+      {"canary"},
+      {"--", "canary"},
+      {"--config", "postgres://u:canary@h"},
+      {"-p", "canary"},
+      {"-p", "host=h", "canary"},
+      {"--log-protocol=u:canary@h"},
   };
   for (const auto& line : lines) {
     const std::string error = ErrorOf(line);

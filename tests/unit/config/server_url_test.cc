@@ -35,8 +35,8 @@ TEST(ServerUrl, EveryPartOfAUrlIsUnderstood) {
 }
 
 TEST(ServerUrl, WhatIsLeftOutHasItsDefault) {
-  for (const std::string_view text :
-       {"postgres://h", "postgres://h/", "postgres://h:/", "postgres://@h", "host=h", "host = 'h'"}) {
+  for (const std::string_view text : {"postgres://h", "postgres://h/", "postgres://h:/",
+                                      "postgres://@h", "host=h", "host = 'h'"}) {
     const Server server = Parsed(text);
     EXPECT_EQ(server.host, "h") << text;
     EXPECT_EQ(server.port, 5432) << text;
@@ -126,12 +126,13 @@ TEST(ServerUrl, EveryErrorSaysWhatIsWrong) {
       {"postgres://::1:5432",
        "more than one ':' in host and port; an IPv6 address is written in brackets, [::1]"},
       {"host='a b'", "the host is not a name, an address, or a directory starting with '/'"},
-      {"postgres://h/d?sslmode",
-       "an option behind the '?' has no '='"},
-      {"postgres://h/d%4", "a '%' in the dbname is not followed by two hexadecimal digits; "
-                           "write %25 for the character itself"},
-      {"postgres://h/d%zz", "a '%' in the dbname is not followed by two hexadecimal digits; "
-                            "write %25 for the character itself"},
+      {"postgres://h/d?sslmode", "an option behind the '?' has no '='"},
+      {"postgres://h/d%4",
+       "a '%' in the dbname is not followed by two hexadecimal digits; "
+       "write %25 for the character itself"},
+      {"postgres://h/d%zz",
+       "a '%' in the dbname is not followed by two hexadecimal digits; "
+       "write %25 for the character itself"},
       {"postgres://h/d%00", "the dbname holds a NUL byte"},
       {"postgres://h/d?sslmode=require",
        "sslmode=require: TLS to servers is not built yet, and pgbraid never falls back to an "
@@ -146,14 +147,16 @@ TEST(ServerUrl, EveryErrorSaysWhatIsWrong) {
       {"host=h name='a b'", "the name is not made of 1 to 63 letters, digits, '_', '-' or '.'"},
       {"host=h hots=i", "unknown option \"hots\"; did you mean \"host\"?"},
       {"postgres://h?sslmod=disable", "unknown option \"sslmod\"; did you mean \"sslmode\"?"},
-      {"postgres://h?zzz=1", "unknown option \"zzz\"; known are host, port, user, password, dbname, "
-                             "sslmode, name, application_name, connect_timeout"},
+      {"postgres://h?zzz=1",
+       "unknown option \"zzz\"; known are host, port, user, password, dbname, "
+       "sslmode, name, application_name, connect_timeout"},
       {"host=h target_session_attrs=any",
        "option \"target_session_attrs\" of libpq is not supported by pgbraid; leave it out"},
       {"host=h host=i", "option \"host\" is given twice"},
       {"postgres://u@h?user=v", "option \"user\" is given twice"},
-      {"host=h port", "option number 2 has no '=' (not shown, it could be part of a password); a "
-                      "value with blanks is quoted: password='…'"},
+      {"host=h port",
+       "option number 2 has no '=' (not shown, it could be part of a password); a "
+       "value with blanks is quoted: password='…'"},
       {"host=h dbname='d", "the value of option number 2 ends in an open quote or a backslash"},
       {"host=h dbname=d\\", "the value of option number 2 ends in an open quote or a backslash"},
       {"host=h password=x", "a password is given without a user"},
@@ -177,16 +180,35 @@ TEST(ServerUrl, WhatIsTooLongIsRefused) {
 
 TEST(ServerUrl, S2NoErrorRepeatsAPasswordWhereverItStands) {
   for (const std::string_view text : {
-           "postgres://u:canary@h:x", "postgres://u:canary@h?zzz=1", "postgres://u:canary",
-           "postgres://u:ca@canary@h", "postgres://u:x/canary@h", "postgres://u:x?canary=1@h",
-           "postgres://u:canary%zz@h", "postgres://u:x#canary@h", "postgres://canary:y@[h",
-           "postgres://h:canary/d", "postgres://u:canary,canary/d", "mysql://u:canary@h/d",
-           "u:canary@h", "postgres://h?password=canary&zzz=1", "postgres://h?password=x&canary=1",
-           "postgres://h?password=x&canary", "postgres://u:12/34?canary=1&b=@h",
-           "host=h password='canary", "host=h password=x canary", "host=h password=x canary=y",
-           "host=h user=u password=canary port=y", "host=h password=canary\\", "canary",
-           "host=h password=canary", "password=canary host=a,b", "host=h sslmode=canary",
-           "host=h port=canary", "host='canary @'", "host=h connect_timeout=canary",
+           "postgres://u:canary@h:x",
+           "postgres://u:canary@h?zzz=1",
+           "postgres://u:canary",
+           "postgres://u:ca@canary@h",
+           "postgres://u:x/canary@h",
+           "postgres://u:x?canary=1@h",
+           "postgres://u:canary%zz@h",
+           "postgres://u:x#canary@h",
+           "postgres://canary:y@[h",
+           "postgres://h:canary/d",
+           "postgres://u:canary,canary/d",
+           "mysql://u:canary@h/d",
+           "u:canary@h",
+           "postgres://h?password=canary&zzz=1",
+           "postgres://h?password=x&canary=1",
+           "postgres://h?password=x&canary",
+           "postgres://u:12/34?canary=1&b=@h",
+           "host=h password='canary",
+           "host=h password=x canary",
+           "host=h password=x canary=y",
+           "host=h user=u password=canary port=y",
+           "host=h password=canary\\",
+           "canary",
+           "host=h password=canary",
+           "password=canary host=a,b",
+           "host=h sslmode=canary",
+           "host=h port=canary",
+           "host='canary @'",
+           "host=h connect_timeout=canary",
        }) {
     EXPECT_EQ(ErrorOf(text).find("canary"), std::string::npos) << ErrorOf(text);
   }

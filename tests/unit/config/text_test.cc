@@ -30,8 +30,9 @@ TEST(Durations, NonsenseNamesTheRange) {
        {"", "s", "-1", "+1", "1.5s", "1 s", "1S", "1d", "0", "169h", "99999999999999999999",
         "18446744073709551615h", "9223372036854775807"}) {
     const auto parsed = ParseDuration(text, absl::Milliseconds(1), absl::Hours(168));
-    EXPECT_EQ(ErrorOf(parsed), "\"" + std::string(text) + "\" is not a time from 1ms to 168h "
-                               "(seconds, or with ms, s, m or h)");
+    EXPECT_EQ(ErrorOf(parsed), "\"" + std::string(text) +
+                                   "\" is not a time from 1ms to 168h "
+                                   "(seconds, or with ms, s, m or h)");
   }
 }
 
@@ -40,10 +41,11 @@ TEST(Sizes, UnitsAreOf1024) {
   EXPECT_EQ(*ParseBytes("64k", 0, 1 << 30), 65536u);
   EXPECT_EQ(*ParseBytes("16M", 0, 1 << 30), 16u << 20);
   EXPECT_EQ(*ParseBytes("1g", 0, 1 << 30), 1u << 30);
-  for (const std::string_view text : {"", "k", "1kb", "-1", "1.5m", "3g", "99999999999999999999g"}) {
-    EXPECT_EQ(ErrorOf(ParseBytes(text, 1024, uint64_t{2} << 30)),
-              "\"" + std::string(text) +
-                  "\" is not a size from 1k to 2g (bytes, or with k, m or g)");
+  for (const std::string_view text :
+       {"", "k", "1kb", "-1", "1.5m", "3g", "99999999999999999999g"}) {
+    EXPECT_EQ(
+        ErrorOf(ParseBytes(text, 1024, uint64_t{2} << 30)),
+        "\"" + std::string(text) + "\" is not a size from 1k to 2g (bytes, or with k, m or g)");
   }
 }
 

@@ -19,7 +19,8 @@ std::string ErrorOf(std::string_view text) {
 TEST(TomlFile, ValuesKeepTheirPlaceAndOrder) {
   const auto given = ReadToml(
       "shards = 2\nlisten = [':1', ':2']\nbuffer_size = '64k'\nlog_protocol = true\n"
-      "[[mirror]]\nname = 'm'\nurl = 'host=h'\n[[mirror]]\nurl = 'host=i'\n", "p.toml");
+      "[[mirror]]\nname = 'm'\nurl = 'host=h'\n[[mirror]]\nurl = 'host=i'\n",
+      "p.toml");
   ASSERT_TRUE(given.ok()) << base::Message(given.status());
   ASSERT_EQ(given->size(), 7u);
   EXPECT_EQ((*given)[0].setting->name, "shards");
@@ -33,8 +34,8 @@ TEST(TomlFile, ValuesKeepTheirPlaceAndOrder) {
 }
 
 TEST(TomlFile, AServerIsAStringATableOrAMixedArray) {
-  const auto given =
-      ReadToml("primary = {url = 'host=a', name = 'n'}\nmirror = ['host=b', {url = 'host=c'}]", "p");
+  const auto given = ReadToml(
+      "primary = {url = 'host=a', name = 'n'}\nmirror = ['host=b', {url = 'host=c'}]", "p");
   ASSERT_TRUE(given.ok()) << base::Message(given.status());
   ASSERT_EQ(given->size(), 3u);
   EXPECT_EQ((*given)[0].server_name, "n");
@@ -57,16 +58,19 @@ TEST(TomlFile, O1EveryErrorNamesLineColumnAndKey) {
       {"shards = 2.0", "p.toml:1:10: shards: wants an integer, not a number with a point"},
       {"log_protocol = 'yes'", "p.toml:1:16: log_protocol: wants true or false, not a string"},
       {"io = true", "p.toml:1:6: io: wants a string, not a boolean"},
-      {"login_timeout = [1]", "p.toml:1:17: login_timeout: wants an integer of seconds or a string "
-                              "such as \"500ms\", not an array"},
-      {"buffer_size = 1979-05-27", "p.toml:1:15: buffer_size: wants an integer of bytes or a "
-                                   "string such as \"64k\", not a date or time"},
+      {"login_timeout = [1]",
+       "p.toml:1:17: login_timeout: wants an integer of seconds or a string "
+       "such as \"500ms\", not an array"},
+      {"buffer_size = 1979-05-27",
+       "p.toml:1:15: buffer_size: wants an integer of bytes or a "
+       "string such as \"64k\", not a date or time"},
       {"listen = [':1', 2]",
        "p.toml:1:17: listen: wants a string or an array of strings, not an integer"},
       {"listen = [[':1']]",
        "p.toml:1:11: listen: wants a string or an array of strings, not an array"},
-      {"mirror = 3", "p.toml:1:10: mirror: wants a string, a table with url and name, or an array "
-                     "of these, not an integer"},
+      {"mirror = 3",
+       "p.toml:1:10: mirror: wants a string, a table with url and name, or an array "
+       "of these, not an integer"},
       {"primary = ['host=h']",
        "p.toml:1:11: primary: wants a string or a table with url and name, not an array"},
       {"[[mirror]]\nulr = 'host=h'", "p.toml:2:1: unknown key \"ulr\"; did you mean \"url\"?"},
@@ -83,10 +87,18 @@ TEST(TomlFile, O1EveryErrorNamesLineColumnAndKey) {
 
 TEST(TomlFile, S2NoErrorRepeatsTheFile) {
   for (const std::string_view text : {
-           "primary = postgres://u:canary@h", "primary = canary", "primary = \"postgres://u:canary",
-           "canary", "\"u:canary@h\" = 1", "primary = 'a' canary", "shards = 1canary",
-           "primary = \"\\canary\"", "[canary", "primary = 2020-canary",
-           "primary = 'x'\n'canary@' = 1\n'canary@' = 2", "primary.canary.x = {a=1,canary",
+           "primary = postgres://u:canary@h",
+           "primary = canary",
+           "primary = \"postgres://u:canary",
+           "canary",
+           "\"u:canary@h\" = 1",
+           "primary = 'a' canary",
+           "shards = 1canary",
+           "primary = \"\\canary\"",
+           "[canary",
+           "primary = 2020-canary",
+           "primary = 'x'\n'canary@' = 1\n'canary@' = 2",
+           "primary.canary.x = {a=1,canary",
        }) {
     const std::string error = ErrorOf(text);
     EXPECT_EQ(error.find("canary"), std::string::npos) << error;
