@@ -74,8 +74,7 @@ absl::Status CheckShapes(int argc, const char* const* argv) {
     if (argument.size() > 2 && argument[0] == '-' && argument[1] != '-') {
       argument = argument.substr(1, argument.find('=') - 1);
       if (std::find(names.begin(), names.end(), argument) != names.end()) {
-        return base::InvalidArgument(
-            Cat({"-", argument, " has one dash; write --", argument}));
+        return base::InvalidArgument(Cat({"-", argument, " has one dash; write --", argument}));
       }
     }
   }
@@ -97,7 +96,8 @@ absl::Status Unknown(const std::string& argument, int argc, const char* const* a
   }
   const auto position = std::find(argv + 1, argv + argc, argument) - argv;
   return base::InvalidArgument(
-      Cat({"argument ", std::to_string(position), " belongs to no flag (not shown, it could hold a "
+      Cat({"argument ", std::to_string(position),
+           " belongs to no flag (not shown, it could hold a "
            "password); every value follows its flag, as in --primary SERVER"}));
 }
 
@@ -127,7 +127,7 @@ absl::StatusOr<CommandLine> Collect(const CLI::App& app) {
   return line;
 }
 
-// "  -l, --listen HOST:PORT", then the help from column 30.
+// "  -l, --listen HOST:PORT", then the help in a column of its own.
 void AppendFlag(std::string_view left, std::string_view right, std::string* text) {
   constexpr size_t kColumn = 34;
   *text += left;
@@ -162,11 +162,13 @@ absl::StatusOr<CommandLine> ReadCommandLine(int argc, const char* const* argv) {
       return CommandLine{
           .help = help->count() > 0, .version = help->count() == 0, .config_file = "", .given = {}};
     }
+    // First: a flag without its value swallows the next flag, whose value then belongs to nobody.
+    ASSIGN_OR_RETURN(CommandLine line, Collect(app));
     const std::vector<std::string> unknown = app.remaining();
     if (!unknown.empty()) {
       return Unknown(unknown.front(), argc, argv);
     }
-    return Collect(app);
+    return line;
   } catch (const CLI::ParseError& error) {
     // Its text starts with the name of the flag; the rest may repeat an argument.
     const std::string_view what = error.what();
@@ -200,8 +202,8 @@ std::string HelpText() {
     right += setting.environment.empty() ? "" : Cat({" [$", setting.environment, "]"});
     AppendFlag(left, right, &text);
   }
-  AppendFlag("  -c, --config FILE", "read settings from a TOML file; keys are the flags with _ for -",
-             &text);
+  AppendFlag("  -c, --config FILE",
+             "read settings from a TOML file; keys are the flags with _ for -", &text);
   AppendFlag("  -h, --help", "print this", &text);
   AppendFlag("  -v, --version", "print the version", &text);
   text += kExamples;

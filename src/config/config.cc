@@ -20,8 +20,7 @@ bool SameHostAndPort(const Server& a, const Server& b) {
 
 // A server without a database name serves every database, also the other's.
 bool Overlap(const Server& a, const Server& b) {
-  return SameHostAndPort(a, b) &&
-         (a.dbname == b.dbname || a.dbname.empty() || b.dbname.empty());
+  return SameHostAndPort(a, b) && (a.dbname == b.dbname || a.dbname.empty() || b.dbname.empty());
 }
 
 absl::Status At(const Server& server, std::string_view what) {
@@ -39,7 +38,8 @@ absl::Status CheckPrimary(const Config& config) {
     const bool same_host = HostIdentity(listen.host) == HostIdentity(primary.host) ||
                            (listen.host.empty() && HostIdentity(primary.host) == "localhost");
     if (same_host && listen.port == primary.port) {
-      return At(primary, Cat({primary.Address(), " is where pgbraid itself listens; the primary "
+      return At(primary, Cat({primary.Address(),
+                              " is where pgbraid itself listens; the primary "
                               "must be another server"}));
     }
   }
@@ -54,11 +54,13 @@ absl::Status CheckMirrors(const Config& config) {
       return At(mirror, Cat({"another server is named \"", mirror.name, "\" already"}));
     }
     if (mirror.user.empty()) {
-      return At(mirror, Cat({mirror.Address(), " names no user: pgbraid logs in to a mirror by "
+      return At(mirror, Cat({mirror.Address(),
+                             " names no user: pgbraid logs in to a mirror by "
                              "itself; write postgres://USER:PASSWORD@HOST:PORT/DBNAME"}));
     }
     if (Overlap(mirror, config.primary)) {
-      return At(mirror, Cat({mirror.Address(), " is the primary; every write would be done twice"}));
+      return At(mirror,
+                Cat({mirror.Address(), " is the primary; every write would be done twice"}));
     }
     for (size_t j = 0; j < i; ++j) {
       if (Overlap(mirror, config.mirrors[j])) {
@@ -88,39 +90,62 @@ absl::Status CheckListen(const Config& config) {
 
 std::string_view LogLevelName(base::LogLevel level) {
   switch (level) {
-    case base::LogLevel::kError: return "error";
-    case base::LogLevel::kWarn: return "warn";
-    case base::LogLevel::kInfo: return "info";
-    case base::LogLevel::kDebug: return "debug";
+    case base::LogLevel::kError:
+      return "error";
+    case base::LogLevel::kWarn:
+      return "warn";
+    case base::LogLevel::kInfo:
+      return "info";
+    case base::LogLevel::kDebug:
+      return "debug";
   }
   return "";
 }
 
 std::string_view IoName(IoBackend io) {
   switch (io) {
-    case IoBackend::kAuto: return "auto";
-    case IoBackend::kIoUring: return "io_uring";
-    case IoBackend::kEpoll: return "epoll";
+    case IoBackend::kAuto:
+      return "auto";
+    case IoBackend::kIoUring:
+      return "io_uring";
+    case IoBackend::kEpoll:
+      return "epoll";
   }
   return "";
 }
 
 std::string DescribeLimits(const base::Limits& limits) {
   const auto bytes = [](auto value) { return BytesText(static_cast<uint64_t>(value)); };
-  return Cat({" query_buffer_size=", bytes(limits.statement_memory_first),
-              " queue_high=", bytes(limits.queue_high), " queue_low=", bytes(limits.queue_low),
-              " max_clients=", std::to_string(limits.clients_max),
-              " max_unauthenticated_clients=", std::to_string(limits.clients_unauthenticated_max),
-              " max_pipelined_frames=", std::to_string(limits.ledger_entries_max),
-              " login_timeout=", DurationText(limits.login_timeout),
-              " connect_timeout=", DurationText(limits.connect_timeout),
-              " cancel_timeout=", DurationText(limits.cancel_timeout),
-              " close_timeout=", DurationText(limits.close_timeout),
-              " drain_timeout=", DurationText(limits.drain_timeout),
-              " mirror_timeout=", DurationText(limits.mirror_timeout),
-              " mirror_queue_bytes=", bytes(limits.mirror_bytes_max),
-              " mirror_transaction_bytes=", bytes(limits.mirror_transaction_max),
-              " mirror_max_conns=", std::to_string(limits.mirror_connections_max)});
+  return Cat({" query_buffer_size=",
+              bytes(limits.statement_memory_first),
+              " queue_high=",
+              bytes(limits.queue_high),
+              " queue_low=",
+              bytes(limits.queue_low),
+              " max_clients=",
+              std::to_string(limits.clients_max),
+              " max_unauthenticated_clients=",
+              std::to_string(limits.clients_unauthenticated_max),
+              " max_pipelined_frames=",
+              std::to_string(limits.ledger_entries_max),
+              " login_timeout=",
+              DurationText(limits.login_timeout),
+              " connect_timeout=",
+              DurationText(limits.connect_timeout),
+              " cancel_timeout=",
+              DurationText(limits.cancel_timeout),
+              " close_timeout=",
+              DurationText(limits.close_timeout),
+              " drain_timeout=",
+              DurationText(limits.drain_timeout),
+              " mirror_timeout=",
+              DurationText(limits.mirror_timeout),
+              " mirror_queue_bytes=",
+              bytes(limits.mirror_bytes_max),
+              " mirror_transaction_bytes=",
+              bytes(limits.mirror_transaction_max),
+              " mirror_max_conns=",
+              std::to_string(limits.mirror_connections_max)});
 }
 
 }  // namespace
@@ -135,13 +160,13 @@ std::string Describe(const Config& config) {
     text += Cat({" mirror=", mirror.name, "=", mirror.Display()});
   }
   text += Cat({" admin=", config.admin.has_value() ? config.admin->Display() : "none",
-               " shards=", std::to_string(config.shards), " io=", IoName(config.io),
-               " ring_size=", std::to_string(config.ring_size),
-               " buffer_size=", BytesText(config.buffer_size)});
+               " shards=", std::to_string(config.shards), " io=", IoName(config.io), " ring_size=",
+               std::to_string(config.ring_size), " buffer_size=", BytesText(config.buffer_size)});
   text += DescribeLimits(config.limits);
   const bool json = config.log_format == base::LogFormat::kJson;
-  text += Cat({" log_level=", LogLevelName(config.log_level), " log_format=",
-               json ? "json" : "logfmt", " log_protocol=", config.log_protocol ? "true" : "false"});
+  text +=
+      Cat({" log_level=", LogLevelName(config.log_level), " log_format=", json ? "json" : "logfmt",
+           " log_protocol=", config.log_protocol ? "true" : "false"});
   return text;
 }
 
@@ -167,9 +192,9 @@ absl::Status Complete(Config* config) {
   }
   base::Limits& limits = config->limits;
   if (limits.queue_low >= limits.queue_high) {
-    return base::InvalidArgument(Cat({"queue-low (", BytesText(limits.queue_low),
-                                      ") must be less than queue-high (",
-                                      BytesText(limits.queue_high), ")"}));
+    return base::InvalidArgument(
+        Cat({"queue-low (", BytesText(limits.queue_low), ") must be less than queue-high (",
+             BytesText(limits.queue_high), ")"}));
   }
   // A transaction waits in the queue as a whole, so the smaller of the two bounds it.
   limits.mirror_transaction_max = std::min(limits.mirror_transaction_max, limits.mirror_bytes_max);

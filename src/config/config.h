@@ -19,19 +19,19 @@ namespace config {
 enum class IoBackend : uint8_t { kAuto, kIoUring, kEpoll };
 
 struct Config {
-  std::vector<Endpoint> listen;   // at least one
+  std::vector<Endpoint> listen;  // at least one
   Server primary;
   std::vector<Server> mirrors;    // distinct names, distinct servers, none the primary
   std::optional<Endpoint> admin;  // a loopback address; absent: no admin endpoint
 
-  uint32_t shards = 0;              // 0: ShardCount() decides
-  uint32_t ring_size = 256;         // submission entries, a power of two
+  uint32_t shards = 0;                // 0: ShardCount() decides
+  uint32_t ring_size = 256;           // submission entries, a power of two
   uint32_t buffer_size = 256 * 1024;  // bytes of one receive buffer
   IoBackend io = IoBackend::kAuto;
 
   base::LogLevel log_level = base::LogLevel::kInfo;
   base::LogFormat log_format = base::LogFormat::kLogfmt;
-  bool log_protocol = false;        // true only with log_level kDebug
+  bool log_protocol = false;  // true only with log_level kDebug
 
   base::Limits limits;
 };

@@ -44,7 +44,8 @@ uint32_t QuotaOfGroup(const std::string& folder, bool unified, const FileReader&
   if (unified) {
     const std::string content = read(folder + "/cpu.max").value_or("");
     const size_t blank = content.find(' ');
-    return blank == std::string::npos ? 0 : Cpus(content.substr(0, blank), content.substr(blank + 1));
+    return blank == std::string::npos ? 0
+                                      : Cpus(content.substr(0, blank), content.substr(blank + 1));
   }
   return Cpus(read(folder + "/cpu.cfs_quota_us").value_or(""),
               read(folder + "/cpu.cfs_period_us").value_or(""));

@@ -15,21 +15,57 @@ constexpr size_t kHostMax = 255;
 
 const std::vector<std::string_view>& KnownOptions() {
   static const std::vector<std::string_view> options = {
-      "host",     "port",   "user",           "password",        "dbname",
-      "sslmode",  "name",   "application_name", "connect_timeout",
+      "host",
+      "port",
+      "user",
+      "password",
+      "dbname",
+      "sslmode",
+      "name",
+      "application_name",
+      "connect_timeout",
   };
   return options;
 }
 
 // Options that libpq has and pgbraid does not: nothing was misspelt, so nothing is suggested.
 constexpr std::array kLibpqOnly = {
-    "channel_binding", "client_encoding", "fallback_application_name", "gssdelegation",
-    "gssencmode", "gsslib", "hostaddr", "keepalives", "keepalives_count", "keepalives_idle",
-    "keepalives_interval", "krbsrvname", "load_balance_hosts", "options", "passfile",
-    "replication", "require_auth", "requirepeer", "requiressl", "scram_client_key",
-    "scram_server_key", "service", "ssl_max_protocol_version", "ssl_min_protocol_version",
-    "sslcert", "sslcertmode", "sslcompression", "sslcrl", "sslcrldir", "sslkey", "sslnegotiation",
-    "sslpassword", "sslrootcert", "sslsni", "target_session_attrs", "tcp_user_timeout",
+    "channel_binding",
+    "client_encoding",
+    "fallback_application_name",
+    "gssdelegation",
+    "gssencmode",
+    "gsslib",
+    "hostaddr",
+    "keepalives",
+    "keepalives_count",
+    "keepalives_idle",
+    "keepalives_interval",
+    "krbsrvname",
+    "load_balance_hosts",
+    "options",
+    "passfile",
+    "replication",
+    "require_auth",
+    "requirepeer",
+    "requiressl",
+    "scram_client_key",
+    "scram_server_key",
+    "service",
+    "ssl_max_protocol_version",
+    "ssl_min_protocol_version",
+    "sslcert",
+    "sslcertmode",
+    "sslcompression",
+    "sslcrl",
+    "sslcrldir",
+    "sslkey",
+    "sslnegotiation",
+    "sslpassword",
+    "sslrootcert",
+    "sslsni",
+    "target_session_attrs",
+    "tcp_user_timeout",
 };
 
 bool IsSpace(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
@@ -58,9 +94,9 @@ absl::StatusOr<std::string> PercentDecode(std::string_view text, std::string_vie
     const int high = i + 2 < text.size() ? HexDigit(text[i + 1]) : -1;
     const int low = high < 0 ? -1 : HexDigit(text[i + 2]);
     if (low < 0) {
-      return base::InvalidArgument(
-          Cat({"a '%' in the ", what, " is not followed by two hexadecimal digits; "
-               "write %25 for the character itself"}));
+      return base::InvalidArgument(Cat({"a '%' in the ", what,
+                                        " is not followed by two hexadecimal digits; "
+                                        "write %25 for the character itself"}));
     }
     decoded += static_cast<char>(high * 16 + low);
     i += 2;
@@ -130,12 +166,12 @@ absl::Status Builder::SetSslMode(std::string_view value) {
   const auto secured = std::find(kSecured.begin(), kSecured.end(), value);
   if (secured != kSecured.end()) {
     return base::InvalidArgument(
-        Cat({"sslmode=", *secured, ": TLS to servers is not built yet, and pgbraid never falls "
+        Cat({"sslmode=", *secured,
+             ": TLS to servers is not built yet, and pgbraid never falls "
              "back to an unencrypted connection; use sslmode=disable on a network you trust"}));
   }
-  return base::InvalidArgument(
-      Cat({"the sslmode is not one of disable, allow, prefer",
-           DidYouMean(value, {"disable", "allow", "prefer"})}));
+  return base::InvalidArgument(Cat({"the sslmode is not one of disable, allow, prefer",
+                                    DidYouMean(value, {"disable", "allow", "prefer"})}));
 }
 
 absl::Status Builder::Set(std::string_view option, std::string value) {
@@ -368,7 +404,8 @@ absl::StatusOr<Server> ParseKeyValue(std::string_view text) {
     SkipSpaces(&text);
     if (!text.starts_with("=")) {
       return base::InvalidArgument(
-          Cat({"option number ", std::to_string(number), " has no '=' (not shown, it could be part "
+          Cat({"option number ", std::to_string(number),
+               " has no '=' (not shown, it could be part "
                "of a password); a value with blanks is quoted: password='…'"}));
     }
     text.remove_prefix(1);

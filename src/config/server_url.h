@@ -21,16 +21,16 @@ inline constexpr size_t kServerTextMax = 4096;
 enum class SslMode : uint8_t { kDisable, kAllow, kPrefer };
 
 struct Server {
-  std::string name;      // in logs and metrics: given, or "primary", "mirror1", "mirror2" …
-  std::string host;      // name, address (IPv6 without brackets), or a directory: "/run/postgresql"
+  std::string name;  // in logs and metrics: given, or "primary", "mirror1", "mirror2" …
+  std::string host;  // name, address (IPv6 without brackets), or a directory: "/run/postgresql"
   uint16_t port = 5432;
-  std::string user;      // empty: the client's own login passes through
+  std::string user;  // empty: the client's own login passes through
   std::string password;
-  std::string dbname;    // empty: the database the client asked for
+  std::string dbname;              // empty: the database the client asked for
   std::string application_name;    // of our own connections; empty: the client's
   absl::Duration connect_timeout;  // zero: Limits::connect_timeout
   SslMode sslmode = SslMode::kPrefer;
-  std::string origin;    // where it was configured, for messages: "--mirror", "a.toml:3:1: mirror"
+  std::string origin;  // where it was configured, for messages: "--mirror", "a.toml:3:1: mirror"
 
   bool IsUnixSocket() const { return host.starts_with("/"); }
   // The file to connect to, if IsUnixSocket().

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <set>
+#include <type_traits>
 
 #include "base/status.h"
 #include "config/text.h"
@@ -57,8 +58,10 @@ absl::Status SetAdmin(std::string_view text, Config* config) {
   ASSIGN_OR_RETURN(const Endpoint endpoint, ParseEndpoint(text));
   if (!endpoint.IsLoopback()) {
     return base::InvalidArgument(
-        Cat({Quote(text), " is not a loopback address, and the admin endpoint asks for no "
-             "password; write 127.0.0.1:", std::to_string(endpoint.port),
+        Cat({Quote(text),
+             " is not a loopback address, and the admin endpoint asks for no "
+             "password; write 127.0.0.1:",
+             std::to_string(endpoint.port),
              " and reach it from elsewhere through an SSH tunnel or a proxy that authenticates"}));
   }
   config->admin = endpoint;
@@ -176,22 +179,22 @@ constexpr Setting kSettings[] = {
      "metrics and health over HTTP, on a loopback address only", SetAdmin},
     {"Operation", "log-level", "", 0, Kind::kText, "LEVEL", "info", "FRENZY_LOG_LEVEL",
      "error, warn, info or debug", SetLogLevel},
-    {"Operation", "log-format", "", 0, Kind::kText, "FORMAT", "logfmt", "",
-     "logfmt or json", SetLogFormat},
+    {"Operation", "log-format", "", 0, Kind::kText, "FORMAT", "logfmt", "", "logfmt or json",
+     SetLogFormat},
     {"Operation", "log-protocol", "", 0, Kind::kBoolean, "", "false", "",
      "trace every conversation, SQL included; needs --log-level debug", SetLogProtocol},
 };
 
 absl::Status At(const Given& given, const absl::Status& status) {
-  return status.ok() ? status : base::InvalidArgument(Cat({given.where, ": ", base::Message(status)}));
+  return status.ok() ? status
+                     : base::InvalidArgument(Cat({given.where, ": ", base::Message(status)}));
 }
 
 absl::Status NameServer(const Given& given, Config* config) {
   if (given.setting->kind != Kind::kServer && given.setting->kind != Kind::kServers) {
     return absl::OkStatus();
   }
-  Server& server =
-      given.setting->kind == Kind::kServer ? config->primary : config->mirrors.back();
+  Server& server = given.setting->kind == Kind::kServer ? config->primary : config->mirrors.back();
   server.origin = given.where;
   if (given.server_name.empty()) {
     return absl::OkStatus();
@@ -200,9 +203,8 @@ absl::Status NameServer(const Given& given, Config* config) {
     return base::InvalidArgument("the name is given twice, beside the URL and in it");
   }
   if (!IsServerName(given.server_name)) {
-    return base::InvalidArgument(
-        Cat({"the name ", Quote(given.server_name),
-             " is not made of 1 to 63 letters, digits, '_', '-' or '.'"}));
+    return base::InvalidArgument(Cat({"the name ", Quote(given.server_name),
+                                      " is not made of 1 to 63 letters, digits, '_', '-' or '.'"}));
   }
   server.name = given.server_name;
   return absl::OkStatus();
@@ -213,9 +215,9 @@ absl::Status NameServer(const Given& given, Config* config) {
 std::span<const Setting> Settings() { return kSettings; }
 
 const Setting* FindSetting(std::string_view name) {
-  const auto found = std::find_if(std::begin(kSettings), std::end(kSettings), [&](const Setting& s) {
-    return s.name == name || (!s.alias.empty() && s.alias == name);
-  });
+  const auto found = std::find_if(
+      std::begin(kSettings), std::end(kSettings),
+      [&](const Setting& s) { return s.name == name || (!s.alias.empty() && s.alias == name); });
   return found == std::end(kSettings) ? nullptr : found;
 }
 
@@ -236,10 +238,10 @@ absl::Status ApplyLayer(const std::vector<Given>& layer, Config* config) {
     const bool first = seen.insert(given.setting).second;
     if (!first && !given.setting->IsRepeatable()) {
       const std::string_view alias = given.setting->alias;
-      return At(given, base::InvalidArgument(
-                           alias.empty() ? std::string("given twice")
-                                         : Cat({"given twice (", given.setting->name, " and ",
-                                                alias, " are one setting)"})));
+      return At(given,
+                base::InvalidArgument(alias.empty() ? std::string("given twice")
+                                                    : Cat({"given twice (", given.setting->name,
+                                                           " and ", alias, " are one setting)"})));
     }
     if (first && given.setting->kind == Kind::kTexts) {
       config->listen.clear();

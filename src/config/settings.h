@@ -23,8 +23,8 @@ enum class Kind : uint8_t {
   kBytes,     // number or text with a unit
   kDuration,  // number of seconds or text with a unit
   kBoolean,
-  kServer,    // text, or a table with url and name
-  kServers,   // repeatable
+  kServer,   // text, or a table with url and name
+  kServers,  // repeatable
 };
 
 struct Setting {

@@ -11,8 +11,8 @@
 namespace config {
 namespace {
 
-constexpr size_t kQuotedMax = 64;    // bytes of a value repeated in a message
-constexpr size_t kNameMax = 64;      // longer ones are compared with nothing
+constexpr size_t kQuotedMax = 64;  // bytes of a value repeated in a message
+constexpr size_t kNameMax = 64;    // longer ones are compared with nothing
 
 // Only ASCII letters fold; the locale has no say.
 char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
@@ -60,7 +60,9 @@ bool SplitNumber(std::string_view text, uint64_t* number, std::string_view* unit
   return true;
 }
 
-bool Multiply(uint64_t* number, uint64_t by) { return !__builtin_mul_overflow(*number, by, number); }
+bool Multiply(uint64_t* number, uint64_t by) {
+  return !__builtin_mul_overflow(*number, by, number);
+}
 
 absl::StatusOr<uint16_t> ParsePort(std::string_view text, std::string_view whole) {
   const absl::StatusOr<uint64_t> port = ParseInteger(text, 0, 65535);
@@ -78,7 +80,9 @@ std::string Endpoint::Display() const {
                                              : Cat({"[", host, "]:", number});
 }
 
-bool Endpoint::IsLoopback() const { return host == "::1" || (IsIpv4(host) && host.starts_with("127.")); }
+bool Endpoint::IsLoopback() const {
+  return host == "::1" || (IsIpv4(host) && host.starts_with("127."));
+}
 
 std::string Cat(std::initializer_list<std::string_view> parts) {
   std::string joined;
@@ -90,7 +94,8 @@ std::string Cat(std::initializer_list<std::string_view> parts) {
 
 std::string Quote(std::string_view text) {
   if (text.find('@') != std::string_view::npos || text.find("://") != std::string_view::npos ||
-      (Lowered(text).find("pass") != std::string::npos && text.find('=') != std::string_view::npos)) {
+      (Lowered(text).find("pass") != std::string::npos &&
+       text.find('=') != std::string_view::npos)) {
     return "the value (not shown, it could hold a password)";
   }
   std::string quoted = "\"";
@@ -126,7 +131,7 @@ std::string_view Nearest(std::string_view given, const std::vector<std::string_v
     return nearest;
   }
   for (const std::string_view name : known) {
-    if (name.starts_with(lowered)) {
+    if (name.find(lowered) != std::string_view::npos) {
       return name;
     }
   }
@@ -188,9 +193,9 @@ absl::StatusOr<absl::Duration> ParseDuration(std::string_view text, absl::Durati
   good = good && Multiply(&number, milliseconds) && number < uint64_t{1} << 62;
   const absl::Duration duration = absl::Milliseconds(good ? static_cast<int64_t>(number) : 0);
   if (!good || duration < min || duration > max) {
-    return base::InvalidArgument(Cat({Quote(text), " is not a time from ", DurationText(min),
-                                      " to ", DurationText(max),
-                                      " (seconds, or with ms, s, m or h)"}));
+    return base::InvalidArgument(
+        Cat({Quote(text), " is not a time from ", DurationText(min), " to ", DurationText(max),
+             " (seconds, or with ms, s, m or h)"}));
   }
   return duration;
 }
@@ -243,8 +248,9 @@ absl::StatusOr<Endpoint> ParseEndpoint(std::string_view text) {
         Cat({Quote(text), " is ambiguous; write an IPv6 address in brackets, as [::1]:5432"}));
   } else {
     return base::InvalidArgument(
-        Cat({Quote(host), " is not an IP address of this machine; write an IPv4 address, an IPv6 "
-                          "address in brackets, localhost, or nothing for every address"}));
+        Cat({Quote(host),
+             " is not an IP address of this machine; write an IPv4 address, an IPv6 "
+             "address in brackets, localhost, or nothing for every address"}));
   }
   return endpoint;
 }

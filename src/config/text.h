@@ -34,7 +34,7 @@ std::string Cat(std::initializer_list<std::string_view> parts);
 std::string Quote(std::string_view text);
 
 // The nearest of `known` by edit distance (a swap of neighbours counts once), or empty if none is
-// near enough to be what was meant. A beginning of at least three letters is near.
+// near enough to be what was meant. A part of at least three letters is near.
 std::string_view Nearest(std::string_view given, const std::vector<std::string_view>& known);
 
 // `; did you mean "x"?`, or empty. `prefix` goes in front of the name.

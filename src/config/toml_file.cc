@@ -16,8 +16,8 @@ namespace {
 
 // Where a key or value begins.
 std::string At(std::string_view name, const toml::source_region& source) {
-  return Cat({name, ":", std::to_string(source.begin.line), ":",
-              std::to_string(source.begin.column)});
+  return Cat(
+      {name, ":", std::to_string(source.begin.line), ":", std::to_string(source.begin.column)});
 }
 
 std::string Underscored(std::string_view name) {
@@ -28,30 +28,46 @@ std::string Underscored(std::string_view name) {
 
 std::string_view TypeName(const toml::node& node) {
   switch (node.type()) {
-    case toml::node_type::table: return "a table";
-    case toml::node_type::array: return "an array";
-    case toml::node_type::string: return "a string";
-    case toml::node_type::integer: return "an integer";
-    case toml::node_type::floating_point: return "a number with a point";
-    case toml::node_type::boolean: return "a boolean";
+    case toml::node_type::table:
+      return "a table";
+    case toml::node_type::array:
+      return "an array";
+    case toml::node_type::string:
+      return "a string";
+    case toml::node_type::integer:
+      return "an integer";
+    case toml::node_type::floating_point:
+      return "a number with a point";
+    case toml::node_type::boolean:
+      return "a boolean";
     case toml::node_type::date:
     case toml::node_type::time:
-    case toml::node_type::date_time: return "a date or time";
-    case toml::node_type::none: break;
+    case toml::node_type::date_time:
+      return "a date or time";
+    case toml::node_type::none:
+      break;
   }
   return "nothing";
 }
 
 std::string_view WantedType(Kind kind) {
   switch (kind) {
-    case Kind::kText: return "a string";
-    case Kind::kTexts: return "a string or an array of strings";
-    case Kind::kInteger: return "an integer";
-    case Kind::kBytes: return "an integer of bytes or a string such as \"64k\"";
-    case Kind::kDuration: return "an integer of seconds or a string such as \"500ms\"";
-    case Kind::kBoolean: return "true or false";
-    case Kind::kServer: return "a string or a table with url and name";
-    case Kind::kServers: return "a string, a table with url and name, or an array of these";
+    case Kind::kText:
+      return "a string";
+    case Kind::kTexts:
+      return "a string or an array of strings";
+    case Kind::kInteger:
+      return "an integer";
+    case Kind::kBytes:
+      return "an integer of bytes or a string such as \"64k\"";
+    case Kind::kDuration:
+      return "an integer of seconds or a string such as \"500ms\"";
+    case Kind::kBoolean:
+      return "true or false";
+    case Kind::kServer:
+      return "a string or a table with url and name";
+    case Kind::kServers:
+      return "a string, a table with url and name, or an array of these";
   }
   return "";
 }
@@ -67,7 +83,8 @@ class Reader {
   absl::Status ReadSetting(std::string_view key, const Setting& setting, const toml::node& node);
   absl::Status ReadServer(std::string_view key, const Setting& setting, const toml::node& node);
   absl::Status ReadScalar(std::string_view key, const Setting& setting, const toml::node& node);
-  absl::Status WrongType(std::string_view key, const Setting& setting, const toml::node& node) const;
+  absl::Status WrongType(std::string_view key, const Setting& setting,
+                         const toml::node& node) const;
   absl::Status UnknownKey(const toml::key& key, const std::vector<std::string_view>& known) const;
   void Add(std::string_view key, const Setting& setting, const toml::node& node, std::string text,
            std::string server_name = "");
@@ -197,7 +214,8 @@ std::string SafeDescription(std::string_view description) {
   if (safe.ends_with(", saw")) {
     safe.resize(safe.size() - 5);
   }
-  std::replace_if(safe.begin(), safe.end(), [](char c) { return c < 0x20 || c > 0x7e; }, '?');
+  std::replace_if(
+      safe.begin(), safe.end(), [](char c) { return c < 0x20 || c > 0x7e; }, '?');
   return safe;
 }
 
