@@ -58,8 +58,7 @@ RequestResult Machine::OnRequest(const pg::Piece& piece, uint64_t owner) {
       case 'S': result = OnSync(owner); break;
       case 'H':
         last_request_ = 0;
-        // A COPY reads a Flush without looking at its body, and so is a malformed one harmless.
-        if (piece.body_length != 0 && !copy_in()) result = Add(Kind::kBadFlush, owner);
+        if (piece.body_length != 0) result = OnBadFlush(owner);
         break;
       case 'c':
       case 'f': result = OnCopyEnd(owner); break;
@@ -90,12 +89,19 @@ RequestResult Machine::Add(Kind kind, uint64_t owner) {
 
 RequestResult Machine::OnSync(uint64_t owner) {
   if (copy_in()) {
-    head_.sync_swallowed = true;
+    head_.swallowed = true;
     last_request_ = 0;
     return RequestResult::kOk;
   }
   skipping_ = false;  // then the ledger is empty: there is room
   return Add(Kind::kSync, owner);
+}
+
+// Owed an ErrorResponse, but a COPY reads a Flush without looking at its body.
+RequestResult Machine::OnBadFlush(uint64_t owner) {
+  if (!copy_in()) return Add(Kind::kBadFlush, owner);
+  head_.swallowed = true;
+  return RequestResult::kOk;
 }
 
 RequestResult Machine::OnCopyEnd(uint64_t owner) {
@@ -169,17 +175,14 @@ void Machine::BeginCopyFromClient(Phase phase) {
   head_.phase = phase;
   head_.client_done = false;
   head_.server_done = false;
-  head_.sync_swallowed = false;
+  head_.swallowed = false;
   while (head_.scanned < kinds_.size() && !head_.client_done) {
     Kind& kind = kinds_[head_.scanned++];
     if (kind == Kind::kCopyEnd) {
+      head_.client_done = true;  // and it is behind us: another COPY will not find it
+    } else if (phase == Phase::kCopyIn && (kind == Kind::kSync || kind == Kind::kBadFlush)) {
       kind = Kind::kNothing;
-      head_.client_done = true;
-    } else if (kind == Kind::kSync && phase == Phase::kCopyIn) {
-      kind = Kind::kNothing;
-      head_.sync_swallowed = true;
-    } else if (kind == Kind::kBadFlush) {
-      kind = Kind::kNothing;
+      head_.swallowed = true;
     }
   }
 }
@@ -229,9 +232,9 @@ Reply Machine::OnError(const pg::Piece& piece) {
     failed_ = true;
     return reply;
   }
-  // Only the server knows whether it failed before or after it read that Sync: if before, it
-  // answers it.
-  if (head_.phase == Phase::kCopyIn && head_.sync_swallowed) ambiguous_ = true;
+  // Only the server knows whether it failed before or after it read what we took for swallowed: if
+  // before, it answers it.
+  if (head_.phase == Phase::kCopyIn && head_.swallowed) ambiguous_ = true;
   switch (kinds_.front()) {
     case Kind::kQuery:
     case Kind::kFunctionCall:

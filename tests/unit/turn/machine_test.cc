@@ -148,6 +148,19 @@ TEST(MachineTest, FlushWithABodyIsOwedAnError) {
   EXPECT_TRUE(talk.machine().poolable());
 }
 
+TEST(MachineTest, FlushWithABodyIsHarmlessInCopy) {
+  Talk early;
+  EXPECT_EQ(early.Client("Q H* d c"), "1 2 - 3");
+  EXPECT_EQ(early.Server("G C ZI"), "1. 1C 1Z");
+  EXPECT_TRUE(early.machine().poolable());
+  Talk late;
+  late.Client("Q");
+  late.Server("G");
+  EXPECT_EQ(late.Client("H* d c"), "- - -");
+  EXPECT_EQ(late.Server("C ZI"), "1C 1Z");
+  EXPECT_TRUE(late.machine().poolable());
+}
+
 TEST(MachineTest, ErrorInASimpleQueryDoesNotSkip) {
   Talk talk;
   talk.Client("Q P S");

@@ -193,7 +193,7 @@ Step MakeStep(Choices* choices, bool query) {
 void AddMessage(Choices* choices, char type, std::vector<Message>* messages) {
   Message message;
   message.type = type;
-  message.bad = choices->OneIn(type == 'S' || type == 'H' ? 24 : 12);
+  message.bad = choices->OneIn(type == 'S' ? 24 : type == 'H' ? 3 : 12);
   message.status = "ITE"[choices->Below(3)];
   bool copies = false;
   if (type == 'Q' || type == 'E') {
@@ -209,7 +209,7 @@ void AddMessage(Choices* choices, char type, std::vector<Message>* messages) {
   if (!copies || choices->OneIn(8)) return;
   const bool syncs = choices->OneIn(4);
   for (uint32_t i = choices->Below(3); i > 0; --i) {
-    AddMessage(choices, syncs && choices->OneIn(3) ? 'S' : 'd', messages);
+    AddMessage(choices, syncs && choices->OneIn(3) ? 'S' : "dddH"[choices->Below(4)], messages);
   }
   AddMessage(choices, choices->OneIn(6) ? 'f' : 'c', messages);
 }
