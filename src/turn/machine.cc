@@ -71,12 +71,15 @@ RequestResult Machine::OnRequest(const pg::Piece& piece, uint64_t owner) {
   return result;
 }
 
-RequestResult Machine::Add(Kind kind, uint64_t owner) {
+inline RequestResult Machine::Add(Kind kind, uint64_t owner) {
   if (skipping_) {
     last_request_ = 0;
     return RequestResult::kOk;
   }
   if (kinds_.size() >= entries_max_) return RequestResult::kFull;
+  // In COPY the server takes it for a fatal error. If the connection lives on, then COPY failed
+  // before this frame, and no CopyDone or Sync behind it belongs to that COPY.
+  if (copy_in() && !FitsCopy(kind)) [[unlikely]] head_.client_done = true;
   last_request_ = head_id_ + kinds_.size();
   kinds_.Push(kind);
   if (!owners_.empty() && owners_.back().owner == owner) {
@@ -138,9 +141,15 @@ bool Machine::TakeOwnReplies(std::string* to) {
   return true;
 }
 
+// True exactly when an entry may stand between CopyInResponse and the CopyDone that ends it.
+bool Machine::FitsCopy(Kind kind) {
+  return kind == Kind::kSync || kind == Kind::kBadFlush || kind == Kind::kOwn ||
+         kind == Kind::kNothing;
+}
+
 // ---- the ledger -----------------------------------------------------------------------------
 
-void Machine::Pop() {
+inline void Machine::Pop() {
   served_owner_ = owners_.front().owner;
   if (--owners_.front().entries == 0) owners_.Pop();
   if (kinds_.front() == Kind::kOwn) own_.Pop();
@@ -150,7 +159,7 @@ void Machine::Pop() {
 }
 
 // Entries that are owed nothing leave as soon as they stand at the head.
-void Machine::Settle() {
+inline void Machine::Settle() {
   while (!kinds_.empty()) {
     const Kind kind = kinds_.front();
     if (kind == Kind::kOwn) {
@@ -178,8 +187,9 @@ void Machine::BeginCopyFromClient(Phase phase) {
   head_.swallowed = false;
   while (head_.scanned < kinds_.size() && !head_.client_done) {
     Kind& kind = kinds_[head_.scanned++];
-    if (kind == Kind::kCopyEnd) {
-      head_.client_done = true;  // and it is behind us: another COPY will not find it
+    if (!FitsCopy(kind)) {
+      // Its CopyDone or CopyFail, which another COPY will not find, or what it cannot survive.
+      head_.client_done = true;
     } else if (phase == Phase::kCopyIn && (kind == Kind::kSync || kind == Kind::kBadFlush)) {
       kind = Kind::kNothing;
       head_.swallowed = true;
@@ -189,12 +199,12 @@ void Machine::BeginCopyFromClient(Phase phase) {
 
 // ---- replies --------------------------------------------------------------------------------
 
-Reply Machine::HeadReply(ReplyKind kind) const {
+inline Reply Machine::HeadReply(ReplyKind kind) const {
   return Reply{kind, head_id_, owners_.front().owner};
 }
 
 // The head has its last answer.
-Reply Machine::Done(ReplyKind kind) {
+inline Reply Machine::Done(ReplyKind kind) {
   const Reply reply = HeadReply(kind);
   Pop();
   Settle();

@@ -136,7 +136,8 @@ class Machine {
     Phase phase = Phase::kOpen;
     bool answered = false;        // Query, FunctionCall: may be followed by ReadyForQuery
     bool described = false;       // Describe: ParameterDescription was seen
-    bool client_done = false;     // COPY in, both: CopyDone or CopyFail was sent
+    // COPY in, both: CopyDone or CopyFail was sent, or a frame that COPY does not survive.
+    bool client_done = false;
     bool server_done = false;     // COPY both: CopyDone was received
     bool swallowed = false;       // COPY in: a Sync (or a malformed Flush) was sent before its end
     uint32_t scanned = 1;         // entries of the ledger already searched for this head's COPYs
@@ -150,6 +151,7 @@ class Machine {
   RequestResult OnSync(uint64_t owner);
   RequestResult OnBadFlush(uint64_t owner);
   RequestResult OnCopyEnd(uint64_t owner);
+  static bool FitsCopy(Kind kind);
   void Pop();
   void Settle();
   void DropToSync();

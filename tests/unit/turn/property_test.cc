@@ -10,7 +10,7 @@ namespace {
 TEST(MachinePropertyTest, SaysWhatAModelServerKnows) {
   size_t replies = 0;
   size_t ambiguous = 0;
-  constexpr uint64_t kSeeds = 2000;
+  constexpr uint64_t kSeeds = 20000;
   for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
     Choices choices(seed);
     const Told told = Converse(&choices);
