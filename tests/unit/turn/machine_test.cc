@@ -148,6 +148,19 @@ TEST(MachineTest, FlushWithABodyIsOwedAnError) {
   EXPECT_TRUE(talk.machine().poolable());
 }
 
+TEST(MachineTest, FlushWithABodyIsHarmlessInCopy) {
+  Talk early;
+  EXPECT_EQ(early.Client("Q H* d c"), "1 2 - 3");
+  EXPECT_EQ(early.Server("G C ZI"), "1. 1C 1Z");
+  EXPECT_TRUE(early.machine().poolable());
+  Talk late;
+  late.Client("Q");
+  late.Server("G");
+  EXPECT_EQ(late.Client("H* d c"), "- - -");
+  EXPECT_EQ(late.Server("C ZI"), "1C 1Z");
+  EXPECT_TRUE(late.machine().poolable());
+}
+
 TEST(MachineTest, ErrorInASimpleQueryDoesNotSkip) {
   Talk talk;
   talk.Client("Q P S");
@@ -529,6 +542,19 @@ TEST(MachineTest, H5_EndOfCopySentForAStatementBeforeIsNotTheCopysOwn) {
   EXPECT_TRUE(talk.machine().copy_in());
   talk.Client("c S");
   EXPECT_EQ(talk.Server("C ZI"), "5C 6Z");
+}
+
+TEST(MachineTest, H5_EndOfCopySentBehindAnotherFrameIsNotThatOfAFailedCopy) {
+  Talk late;  // the error is under way while the next statements are sent
+  late.Client("Q");
+  EXPECT_EQ(late.Server("G"), "1.");
+  EXPECT_EQ(late.Client("B E d c S"), "2 3 - 4 5");
+  EXPECT_EQ(late.Server("E ZI 2 G C ZI"), "1E 1Z 2. 3. 3C 5Z");
+  EXPECT_TRUE(late.machine().poolable());
+  Talk early;
+  early.Client("Q B E d c S");
+  EXPECT_EQ(early.Server("G E ZI 2 G C ZI"), "1. 1E 1Z 2. 3. 3C 5Z");
+  EXPECT_TRUE(early.machine().poolable());
 }
 
 TEST(MachineTest, H5_QueryWithinCopyIsAnErrorAndThenFatal) {
