@@ -11,7 +11,7 @@ import re
 import subprocess
 import time
 
-from rig import connection_flags
+from rig import busy_seconds, connection_flags
 
 PATIENCE = 60  # seconds beyond the planned ones until a load counts as hung
 ROW = 1000  # bytes of a COPY row
@@ -33,6 +33,7 @@ class Sample:
     p99_us: float = None
     cpu_us: float = None  # CPU of the proxy per unit
     peak_kib: int = None
+    others: float = None  # part of the machine's CPUs that programs not ours used meanwhile
 
     @property
     def good(self):
@@ -161,13 +162,17 @@ def measure_copy(rig, sample, port, process, mib):
 def measure(rig, sample, port, process, seconds, mib):
     if process and not process.alive():
         sample.error = f"it has ended: {process.last_words()}"
-    elif sample.mode in COPY_MODES:
+        return
+    before = time.monotonic(), busy_seconds(), rig.own_cpu()
+    if sample.mode in COPY_MODES:
         measure_copy(rig, sample, port, process, mib)
     else:
         measure_pgbench(rig, sample, port, process, seconds)
+    took, busy, own = (now - then for now, then in zip(
+        (time.monotonic(), busy_seconds(), rig.own_cpu()), before))
+    sample.others = max(0.0, (busy - own) / (took * os.cpu_count()))
     if not sample.error and process and not process.alive():
         sample.error = f"it ended during the load: {process.last_words()}"
-    return sample
 
 
 def measure_idle(rig, process, clients):

@@ -19,6 +19,7 @@ GOALS = (
     ("pgbraid-2", "pgbraid", 1.10),
     ("pgbraid-epoll", "pgbouncer", 0.95),
 )
+NOISY = 0.1  # part of the CPUs
 IDLE_GOAL = 4096  # bytes per idle client
 
 COLOURS = {
@@ -127,7 +128,7 @@ def ratio_table(results, suite, field):
         ratios = [ratio_text(results.ratios(cell, field, subject, other)) for other in others]
         if any(r != "-" for r in ratios):
             rows.append([cell_name(cell), *ratios])
-    return table([f"{subject} /", *others], rows) if rows else "nothing measured"
+    return table([f"{subject} /", *others], rows) if rows else "nothing to compare"
 
 
 def goal_lines(results, idle):
@@ -162,10 +163,23 @@ def idle_table(idle):
     return table(["idle clients", "number", "bytes each", "after a query", ""], rows)
 
 
+def noise_line(results):
+    """How much of the machine belonged to somebody else while we measured."""
+    parts = [s.others for s in results.samples if s.others is not None]
+    if not parts:
+        return "nothing is known of other programs' CPU"
+    line = (f"other programs used {statistics.median(parts):.0%} of this machine's CPUs meanwhile "
+            f"(median of the measurements; most: {max(parts):.0%})")
+    if statistics.median(parts) > NOISY:
+        line += ": read the ratios and their spread only, or measure on a quiet machine"
+    return line
+
+
 def as_text(results, idle, described, left_out):
     parts = ["Contenders"]
     parts += [f"  {name}: {described[name]}" for name in results.contenders if name in described]
     parts += [f"  {name}: not measured: {why}" for name, why in left_out.items()]
+    parts.append(noise_line(results))
     for suite in dict.fromkeys(c[0] for c in results.cells):
         title = "PostgreSQL" if suite == "postgres" else "null backend"
         parts += [f"\n== {title}: medians of {len(results.rounds)} round(s) "

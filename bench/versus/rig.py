@@ -7,6 +7,7 @@ started (by its own id) and removes the folder, whatever went wrong inside.
 import os
 import pwd
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -25,6 +26,22 @@ def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
+
+
+def stat_fields(pid):
+    """The fields of /proc/PID/stat from the state on (man proc_pid_stat: the third), or None."""
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            return f.read().rpartition(")")[2].split()
+    except OSError:
+        return None
+
+
+def busy_seconds():
+    """CPU seconds the whole machine has worked so far."""
+    with open("/proc/stat") as f:
+        user, nice, system, _, _, irq, softirq = map(int, f.readline().split()[1:8])
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
 
 
 def find_program(name, *folders):
@@ -127,13 +144,15 @@ class Rig:
 
     def __exit__(self, *_):
         # A second Ctrl-C must not leave something running.
-        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        previous = {sig: signal.signal(sig, signal.SIG_IGN)
+                    for sig in (signal.SIGINT, signal.SIGTERM)}
         try:
             for process in reversed(self.processes):
                 process.stop(signal.SIGINT if process.name == "postgres" else signal.SIGTERM)
             shutil.rmtree(self.folder, ignore_errors=True)
         finally:
-            signal.signal(signal.SIGINT, previous)
+            for sig, handler in previous.items():
+                signal.signal(sig, handler)
 
     def path(self, name):
         return os.path.join(self.folder, name)
@@ -162,6 +181,21 @@ class Rig:
                 f"{path} is missing: meson setup {self.options.build} --buildtype=release "
                 f"-Dbenchmarks=true && ninja -C {self.options.build}")
         return path
+
+    def own_cpu(self):
+        """CPU seconds so far of everything this comparison runs, ended load programs included."""
+        load_programs = resource.getrusage(resource.RUSAGE_CHILDREN)
+        ticks = 0
+        servers = {p.pid for p in self.processes if p.name == "postgres"}
+        for pid in filter(str.isdigit, os.listdir("/proc") if servers else ()):
+            fields = stat_fields(pid)
+            if fields and int(fields[1]) in servers:  # a live server process of PostgreSQL
+                ticks += int(fields[11]) + int(fields[12])
+        for process in self.processes:
+            fields = stat_fields(process.pid)
+            if fields:  # its own time and that of the children it has waited for
+                ticks += sum(int(field) for field in fields[11:15])
+        return load_programs.ru_utime + load_programs.ru_stime + ticks / os.sysconf("SC_CLK_TCK")
 
     def start_null_backend(self):
         port = free_port()
