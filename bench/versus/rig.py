@@ -65,17 +65,31 @@ def postgres_folder():
     return os.path.dirname(path) if path else None
 
 
+def must(*command):
+    """Runs a command to its end; a failure is a StartError with its message."""
+    try:
+        subprocess.run(command, check=True, text=True, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.PIPE)
+    except OSError as e:
+        raise StartError(f"{command[0]}: {e.strerror}") from None
+    except subprocess.CalledProcessError as e:
+        raise StartError(f"{' '.join(command)}: {e.stderr.strip()}") from None
+
+
 class Process:
     """One running program, its port, and what /proc says about it."""
 
-    def __init__(self, name, command, port, log, env=None):
+    def __init__(self, name, command, port, log):
         self.name = name
         self.port = port
         self.log = log
         with open(log, "ab") as out:
-            self.child = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env,
-                start_new_session=True)
+            try:
+                self.child = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                    start_new_session=True)
+            except OSError as e:
+                raise StartError(f"{command[0]}: {e.strerror}") from None
 
     @property
     def pid(self):
@@ -210,10 +224,8 @@ class Rig:
         os.mkdir(data, 0o700)
         if self.owner:
             os.chown(data, self.owner.pw_uid, self.owner.pw_gid)
-        run = lambda *command: subprocess.run(
-            command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        run(*self.as_user, f"{programs}/initdb", "-D", data, "-U", "postgres", "-A", "trust",
-            "-E", "UTF8", "--locale=C", "--no-sync")
+        must(*self.as_user, f"{programs}/initdb", "-D", data, "-U", "postgres", "-A", "trust",
+             "-E", "UTF8", "--locale=C", "--no-sync")
         port = free_port()
         settings = {
             "listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": "",
@@ -224,10 +236,9 @@ class Rig:
         process = self.start(
             "postgres", [*self.as_user, f"{programs}/postgres", "-D", data, *flags], port)
         self.wait_for_queries(process)
-        run(find_program("pgbench", programs), *connection_flags(port), "-i", "-q", "-s",
-            str(scale), "postgres")
-        run(find_program("psql", programs), *connection_flags(port), "-d", "postgres", "-qc",
-            "create unlogged table copied (id int, pad text)")
+        must("pgbench", *connection_flags(port), "-i", "-q", "-s", str(scale), "postgres")
+        must("psql", *connection_flags(port), "-d", "postgres", "-qc",
+             "create unlogged table copied (id int, pad text)")
         return process
 
     def wait_for_queries(self, process):
@@ -325,8 +336,12 @@ def missing(name, options):
     """Why a contender cannot take part at all, or None."""
     if name.startswith("pgbraid") and not os.access(options.pgbraid, os.X_OK):
         return f"{options.pgbraid} is not there (build it, or name it by --pgbraid)"
-    if name == "pgbouncer" and not pgbouncer_path():
-        return "not installed (or name one by PGBOUNCER)"
+    if name == "pgbouncer":
+        path = pgbouncer_path()
+        if not path:
+            return "not installed (or name one by PGBOUNCER)"
+        if not os.access(path, os.X_OK):
+            return f"PGBOUNCER names {path}, which is no program"
     if name == "haproxy" and not find_program("haproxy", "/usr/sbin"):
         return "not installed"
     return None
