@@ -351,7 +351,7 @@ def describe(options):
     """One line per contender: versions and settings that the figures depend on."""
     lines = {}
     path = pgbouncer_path()
-    if path:
+    if not missing("pgbouncer", options):
         version = ".".join(str(v) for v in pgbouncer_version(path))
         lines["pgbouncer"] = f"PgBouncer {version}, pool_mode {options.pool_mode}, one process"
     path = find_program("haproxy", "/usr/sbin")
