@@ -117,7 +117,9 @@ compile() {
 # --- PostgreSQL -----------------------------------------------------------------------------
 
 # A user's PGHOST and the like must not redirect what these scripts run.
-unset "${!PG@}" 2>/dev/null || true
+for variable in "${!PG@}"; do
+  [[ $variable == PGBRAID* ]] || unset "$variable"
+done
 
 # Prints the folder of the newest PostgreSQL that has all programs we need.
 pg_bindir() {
