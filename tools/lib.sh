@@ -54,6 +54,12 @@ trap_exit() {
   trap 'exit 143' TERM HUP
 }
 
+# without_lock COMMAND...: what outlives the script must not hold its lock (descriptor lock_fd).
+without_lock() (
+  [ -z "${lock_fd:-}" ] || exec {lock_fd}>&-
+  "$@"
+)
+
 stop_group() { kill -TERM -- "-$1" 2>/dev/null; }
 
 # run_logged LOG TITLE COMMAND...: output goes to LOG; every 20 s a line says how far it is.
@@ -63,7 +69,7 @@ run_logged() {
   shift 2
   : >"$log" || return 1
   set -m
-  "$@" </dev/null >>"$log" 2>&1 &
+  without_lock "$@" </dev/null >>"$log" 2>&1 &
   job=$!
   while sleep 20 >/dev/null 2>&1; do
     say "  $title: $(tail -n 1 "$log" | tr -d '\r' | cut -c 1-80)"
@@ -135,7 +141,7 @@ pg_bindir() {
 # PostgreSQL refuses to run as root: there its own user runs it, or `nobody`.
 pg_user() { if id postgres >/dev/null 2>&1; then echo postgres; else echo nobody; fi; }
 
-# as_pg COMMAND...: runs it as the user that may run PostgreSQL, without our lock's descriptor.
+# as_pg COMMAND...: runs it as the user that may run PostgreSQL.
 as_pg() (
   [ -z "${lock_fd:-}" ] || exec {lock_fd}>&-
   cd / || exit 1
