@@ -42,7 +42,8 @@ def _apt_options(folder):
 
 def _versions(options, package):
     shown = processes.run(["apt-cache", *options, "showsrc", package], timeout=120).stdout
-    return re.findall(r"(?m)^Version: (\S+)$", shown)
+    found = re.findall(r"(?m)^Version: (\S+)$", shown)
+    return sorted(found, key=lambda text: [int(n) for n in re.findall(r"\d+", text)], reverse=True)
 
 
 def _fetch(folder, major):
@@ -51,7 +52,7 @@ def _fetch(folder, major):
     subprocess.run(["apt-get", *options, "update"], stdout=subprocess.DEVNULL, timeout=300)
     # The newest version's source may be gone from a mirror while its binary is installed: an
     # older minor release serves as well, since both runs use the same files.
-    for version in sorted(_versions(options, package), reverse=True):
+    for version in _versions(options, package):
         got = subprocess.run(["apt-get", *options, "source", "--download-only",
                               f"{package}={version}"], cwd=folder, timeout=600,
                              stdout=subprocess.DEVNULL)

@@ -61,11 +61,14 @@ class Postgres:
         self.require(auth)
 
     def require(self, auth):
-        """Writes pg_hba: the Unix socket stays trusted, for the test's own use."""
+        """Writes pg_hba: one method, or {user: method}. The Unix socket stays trusted, for the
+        test's own use."""
+        methods = auth if isinstance(auth, dict) else {"all": auth}
         with open(os.path.join(self.data, "pg_hba.conf"), "w") as hba:
             for database in ("all", "replication"):
                 hba.write(f"local {database} all trust\n")
-                hba.write(f"host {database} all 127.0.0.1/32 {auth}\n")
+                for user, method in methods.items():
+                    hba.write(f"host {database} {user} 127.0.0.1/32 {method}\n")
         if self.process is not None:
             self.process.send_signal(signal.SIGHUP)
 

@@ -17,6 +17,8 @@ from . import postgres, processes, wire
 
 REPOSITORY = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
 BINARY = os.environ.get("PGBRAID", os.path.join(REPOSITORY, "build", "src", "pgbraid"))
+# "Peak memory stays under 100 MiB"; a sanitizer build needs more for its shadow.
+MEMORY_MAX = int(os.environ.get("PGBRAID_TEST_MEMORY_MIB", "100")) << 20
 DIRECT = os.environ.get("PGBRAID_TEST_TARGET") == "direct"
 _ALARM = re.compile(r"CHECK failed|AddressSanitizer|LeakSanitizer|ThreadSanitizer|runtime error:|"
                     r"UndefinedBehaviorSanitizer|terminate called")
@@ -78,6 +80,9 @@ class Direct(Target):
     def peak_rss(self):
         return 0
 
+    def descriptors(self):
+        return 0
+
     def check_alive(self):
         pass
 
@@ -97,12 +102,17 @@ class Proxy(Target):
                      "--admin", f"127.0.0.1:{self.admin_port}", "--io", io,
                      "--shards", str(shards), *flags]
         self.process = None
+        self.before_exec = None  # runs in the child: resource limits, a seccomp filter
 
     def start(self):
         if not os.access(BINARY, os.X_OK):
             raise AssertionError(f"{BINARY} is not there: build it, or set PGBRAID")
+        # A sanitizer build keeps freed memory in quarantine, which says nothing about ours.
+        environment = dict(os.environ)
+        environment.setdefault("ASAN_OPTIONS", "quarantine_size_mb=4:malloc_context_size=5")
         with open(self.log, "a") as log:
-            self.process = subprocess.Popen(self.argv, stdout=log, stderr=log)
+            self.process = subprocess.Popen(self.argv, stdout=log, stderr=log, env=environment,
+                                            preexec_fn=self.before_exec)
         processes.wait_until(self._ready, f"pgbraid to listen on {self.port}")
         return self
 
@@ -150,6 +160,9 @@ class Proxy(Target):
 
     def peak_rss(self):
         return processes.peak_rss_bytes(self.process.pid)
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
     def check_alive(self):
         """Fails if the proxy died or complained about itself."""

@@ -226,7 +226,7 @@ class Wire:
             if kind == "E":
                 raise AssertionError(f"login refused: {fields_of(body)}")
             if kind == "S":
-                key, value = body.rstrip(b"\0").split(b"\0", 1)
+                key, value = body[:-1].split(b"\0", 1)
                 self.parameters[key.decode()] = value.decode()
             if kind == "K":
                 self.pid = struct.unpack_from("!I", body)[0]
