@@ -6,6 +6,7 @@ reported a broken invariant or a sanitizer's finding.
 
 import itertools
 import os
+import resource
 import sys
 
 import pytest
@@ -22,6 +23,9 @@ _numbers = itertools.count()
 
 
 def pytest_configure(config):
+    # Thousands of sockets, here and in the proxy, which inherits the limit.
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 1 << 16), most))
     config.addinivalue_line("markers", "proxy_only: needs pgbraid itself (mirror, admin port, "
                             "scripted server); left out when PGBRAID_TEST_TARGET=direct")
 
