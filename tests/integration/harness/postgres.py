@@ -159,14 +159,17 @@ class Postgres:
                           "pid <> pg_backend_pid() AND backend_type = 'client backend'",
                           args=(database,))
 
-    def checksums(self, database="postgres"):
-        """One order-independent checksum per user table: {'public.t': (rows, digest)}."""
+    def checksums(self, database="postgres", without=()):
+        """One order-independent checksum per user table: {'public.t': (rows, digest)}. `without`
+        names columns that rightly differ between two servers (clock readings)."""
         tables = self.sql("SELECT quote_ident(schemaname) || '.' || quote_ident(tablename) FROM "
                           "pg_tables WHERE schemaname NOT IN ('pg_catalog','information_schema') "
                           "ORDER BY 1", database)
+        row = "to_jsonb(t) - %s::text[]" if without else "t"
         return {name: self.sql(
-            f"SELECT count(*), coalesce(sum(hashtextextended(t::text, 0)::numeric), 0)::text "
-            f"FROM {name} t", database)[0] for (name,) in tables}
+            f"SELECT count(*), coalesce(sum(hashtextextended(({row})::text, 0)::numeric), 0)::text "
+            f"FROM {name} t", database, (list(without),) if without else None)[0]
+            for (name,) in tables}
 
     def url(self, database=None, user=None, password=None):
         login = "" if user is None else (user if password is None else f"{user}:{password}") + "@"
