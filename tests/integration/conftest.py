@@ -96,13 +96,15 @@ def new_target(io, tmp_path):
     """Starts what is under test before a server: new_target(server, flags=[...])."""
     made = []
 
-    def make(upstream, flags=(), shards=2):
+    def make(upstream, flags=(), shards=2, before_exec=None, io=io):
         if proxies.DIRECT:
             made.append(proxies.Direct(upstream))
         else:
             folder = tmp_path / f"pgbraid{len(made)}"
             url = upstream if isinstance(upstream, str) else upstream.url()
-            made.append(proxies.Proxy(folder, url, io, flags, shards).start())
+            made.append(proxies.Proxy(folder, url, io, flags, shards))
+            made[-1].before_exec = before_exec or made[-1].before_exec
+            made[-1].start()
         return made[-1]
 
     yield make

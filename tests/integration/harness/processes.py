@@ -4,6 +4,7 @@ Nothing here sleeps for a fixed time to "let things happen": `wait_until` polls 
 fails at a deadline, and names what it waited for.
 """
 
+import ctypes
 import fcntl
 import os
 import pwd
@@ -25,10 +26,17 @@ def is_root():
 
 
 def as_postgres(argv):
-    """PostgreSQL refuses root; setpriv execs, so the pid stays the program's own."""
-    if not is_root():
-        return list(argv)
-    return ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--"] + list(argv)
+    """PostgreSQL refuses root; setpriv execs, so the pid stays the program's own.
+
+    The program gets SIGQUIT when the tests die, so that a killed run leaves no cluster behind.
+    """
+    user = ["--reuid=postgres", "--regid=postgres", "--init-groups"] if is_root() else []
+    return ["setpriv", *user, "--pdeathsig", "QUIT", "--"] + list(argv)
+
+
+def die_with_the_tests():
+    """For preexec_fn: the child gets SIGTERM when its parent ends."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 def give_to_postgres(path):

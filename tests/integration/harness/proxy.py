@@ -102,7 +102,7 @@ class Proxy(Target):
                      "--admin", f"127.0.0.1:{self.admin_port}", "--io", io,
                      "--shards", str(shards), *flags]
         self.process = None
-        self.before_exec = None  # runs in the child: resource limits, a seccomp filter
+        self.before_exec = processes.die_with_the_tests  # runs in the child
 
     def start(self):
         if not os.access(BINARY, os.X_OK):
