@@ -87,8 +87,12 @@ absl::StatusOr<std::unique_ptr<io::Engine>> MakeEngine(const Common& common) {
 class Process {
  public:
   Process(const config::Config& config, Common* common, uint32_t count)
-      : config_(config), common_(common), slots_(count), made_(count), listening_(count), ended_(count) {
+      : config_(config), common_(common), holds_(count), slots_(count), made_(count), listening_(count), ended_(count) {
     common_->shards.resize(count, nullptr);
+    epochs_.Publish(config, static_cast<int>(count),
+                    [this](int shard, ConfigEpochs::Hold hold) {
+                      holds_[static_cast<size_t>(shard)] = std::move(hold);
+                    });
   }
 
   // Starts every shard; all serve or none does.
@@ -108,6 +112,8 @@ class Process {
 
   const config::Config& config_;
   Common* const common_;
+  ConfigEpochs epochs_;
+  std::vector<ConfigEpochs::Hold> holds_;  // each is its shard's from the start
   std::vector<Slot> slots_;
   std::latch made_;
   std::latch go_{1};
@@ -167,7 +173,8 @@ void Process::RunShard(uint32_t index) {
   absl::StatusOr<std::unique_ptr<io::Engine>> engine = MakeEngine(*common_);
   slot.status = engine.status();
   if (engine.ok()) {
-    shard = std::make_unique<Shard>(common_, index, *std::move(engine));
+    shard = std::make_unique<Shard>(common_, index, *std::move(engine),
+                                    std::move(holds_[index]));
     common_->shards[index] = shard.get();
   }
   made_.count_down();

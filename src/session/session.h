@@ -67,6 +67,7 @@ class Session {
   };
   struct Opening;  // what the start-up packets said
 
+  io::Task<bool> Enter();
   // -- opening.cc: start-up packets, cancel, connecting ------------------------------------------
   io::Task<bool> ReadOpening(Opening* opening, base::Deadline deadline);
   bool Negotiate(Opening* opening, const pg::StartupPacket& packet);

@@ -9,6 +9,7 @@ namespace session {
 
 struct SessionMetrics {
   base::Gauge clients;                // sessions open now
+  base::Gauge logging_in;             // of them, those that are not logged in
   base::Counter opened;
   base::Counter logins;
   base::Counter login_failures;       // refused by us or by the server
