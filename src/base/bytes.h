@@ -50,6 +50,6 @@ inline void AppendBe32(std::string* to, uint32_t value) {
   to->append(raw, sizeof raw);
 }
 
-static_assert(std::endian::native == std::endian::little, "pgbraid is built for little-endian CPUs");
+static_assert(std::endian::native == std::endian::little, "pgbraid needs a little-endian CPU");
 
 }  // namespace base

@@ -46,7 +46,7 @@ class Histogram {
   void Record(absl::Duration took) {
     const int64_t microseconds = absl::ToInt64Microseconds(took);
     const auto positive = static_cast<uint64_t>(microseconds < 0 ? 0 : microseconds);
-    const int width = std::bit_width(positive);
+    const auto width = static_cast<int>(std::bit_width(positive));
     buckets_[static_cast<size_t>(width < kBuckets ? width : kBuckets - 1)].Add();
     sum_microseconds_.Add(positive);
   }

@@ -22,11 +22,14 @@ class Instant {
 
   constexpr int64_t nanoseconds() const { return nanoseconds_; }
   constexpr auto operator<=>(const Instant&) const = default;
+  // Never() when the sum is out of range.
   Instant operator+(absl::Duration by) const {
-    if (*this == Never() || by == absl::InfiniteDuration()) {
+    int64_t sum = 0;
+    if (*this == Never() || by == absl::InfiniteDuration() ||
+        __builtin_add_overflow(nanoseconds_, absl::ToInt64Nanoseconds(by), &sum)) {
       return Never();
     }
-    return Instant(nanoseconds_ + absl::ToInt64Nanoseconds(by));
+    return Instant(sum);
   }
   absl::Duration operator-(Instant other) const {
     return *this == Never() ? absl::InfiniteDuration()

@@ -42,12 +42,14 @@ class LogField {
 
 inline constexpr int kLinesPerSecond = 20;  // of one event, per process
 
-// Once, before the first thread starts. `path` empty: stderr.
+// Once, before the first thread starts; until then nothing is logged. `path` empty: stderr.
 absl::Status StartLog(LogLevel level, LogFormat format, const std::string& path = "");
 void SetLogLevel(LogLevel level);
 bool LogEnabled(LogLevel level);
-// Waits (bounded) until what was logged is written. At exit, and in tests.
+// Waits until what was logged is written or dropped, at most two seconds. At exit.
 void FlushLog();
+// Lines lost since the start, because nobody read them or the file refused them.
+uint64_t LogDropped();
 
 // Any thread. `event` is "room.what".
 void Log(LogLevel level, std::string_view event, std::initializer_list<LogField> fields = {});

@@ -30,13 +30,15 @@ class Prng {
   }
   // Uniform in [0, bound); bound > 0. The bias is under bound / 2^64.
   uint64_t Below(uint64_t bound) {
-    return static_cast<uint64_t>((static_cast<__extension__ unsigned __int128>(Next()) * bound) >> 64);
+    return static_cast<uint64_t>((static_cast<Wide>(Next()) * bound) >> 64);
   }
   // True once in `one_in` calls.
   bool OneIn(uint64_t one_in) { return Below(one_in) == 0; }
   double Unit() { return static_cast<double>(Next() >> 11) * 0x1.0p-53; }
 
  private:
+  __extension__ using Wide = unsigned __int128;
+
   static uint64_t Rotate(uint64_t x, int by) { return (x << by) | (x >> (64 - by)); }
   uint64_t state_[4];
 };

@@ -1,7 +1,6 @@
 #include "base/slice.h"
 
 #include <cstdlib>
-#include <cstring>
 #include <new>
 
 namespace base {
@@ -20,18 +19,21 @@ HeapBlocks heap_blocks;
 
 }  // namespace
 
-Slice Slice::CopyOf(std::string_view bytes) {
-  CHECK(bytes.size() <= UINT32_MAX);
-  void* memory = std::malloc(sizeof(Block) + bytes.size());
+Slice Slice::WithCapacity(uint32_t capacity) {
+  void* memory = std::malloc(sizeof(Block) + capacity);
   CHECK(memory != nullptr);
   auto* block = new (memory) Block;
   block->owner = &heap_blocks;
   block->data = static_cast<char*>(memory) + sizeof(Block);
-  block->capacity = static_cast<uint32_t>(bytes.size());
-  if (!bytes.empty()) {
-    std::memcpy(block->data, bytes.data(), bytes.size());
-  }
-  return Slice(block, 0, block->capacity);
+  block->capacity = capacity;
+  return Slice(block, 0, 0);
+}
+
+Slice Slice::CopyOf(std::string_view bytes) {
+  CHECK(bytes.size() <= UINT32_MAX);
+  Slice copy = WithCapacity(static_cast<uint32_t>(bytes.size()));
+  copy.Append(bytes);
+  return copy;
 }
 
 }  // namespace base

@@ -29,6 +29,7 @@ struct Block {
   char* data = nullptr;
   uint32_t capacity = 0;  // bytes
   uint32_t references = 0;
+  bool lent = false;      // true exactly when it belongs to a receive pool: copy what must wait
 };
 
 class Slice {
@@ -42,6 +43,8 @@ class Slice {
   }
   // A heap block holding a copy of `bytes` (at most 4 GiB).
   static Slice CopyOf(std::string_view bytes);
+  // An empty slice at the start of a heap block with room for `capacity` bytes, for Append().
+  static Slice WithCapacity(uint32_t capacity);
 
   Slice(const Slice& other) : block_(other.block_), offset_(other.offset_), length_(other.length_) {
     if (block_ != nullptr) {
@@ -78,6 +81,16 @@ class Slice {
     offset_ += count;
     length_ -= count;
   }
+
+  // Adds bytes behind the range. Only its maker may, and only while no other slice of the block
+  // reaches behind it: the bytes of existing slices do not change.
+  void Append(std::string_view bytes) {
+    CHECK(bytes.size() <= room());
+    __builtin_memcpy(block_->data + offset_ + length_, bytes.data(), bytes.size());
+    length_ += static_cast<uint32_t>(bytes.size());
+  }
+  // Bytes of the block behind the range.
+  uint32_t room() const { return block_ == nullptr ? 0 : block_->capacity - offset_ - length_; }
 
   bool empty() const { return length_ == 0; }
   uint32_t size() const { return length_; }

@@ -8,6 +8,12 @@
 // and is cut by the end of a chunk (at most frame_held_max bytes, given back when done), nothing
 // else. Pieces come in wire order and their `bytes`, concatenated, are exactly what was fed.
 //
+// What lies where, with a chunk that ends inside a frame:
+//
+//   chunk   [ frame | frame | hea        [der body | frame ...       [ body, second part | ...
+//                             '--------> header_ --> held piece         (kStreaming)
+//                                             '---> held_ (whole type): frame, gathered (kHolding)
+//
 // Errors: an unknown type, a length under 4 or over the type's limit (PostgreSQL's own limits,
 // src/backend/tcop/postgres.c SocketBackend and libpq's pqParseInput3) is kBad, for good;
 // `error()` says what, in the words of PostgreSQL's message, for a 08P01.
@@ -15,9 +21,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <string_view>
 
+#include "base/bytes.h"
+#include "base/check.h"
 #include "pg/frame.h"
+#include "pg/frame_rules.h"
 
 namespace pg {
 
@@ -39,9 +49,74 @@ class FrameReader {
 
   // How much of the chunk last fed has been handed out in pieces that are not held, or taken into
   // the reader's memory.
-  size_t consumed() const;
+  size_t consumed() const { return static_cast<size_t>(at_ - begin_); }
   // True exactly when a frame has begun and not ended (some of its bytes may be kept here).
-  bool mid_frame() const;
+  bool mid_frame() const { return state_ != State::kBetween && state_ != State::kHandedOut; }
   // Bytes of memory held now; 0 for a reader between frames.
-  size_t memory() const;
-  std::string_view error() const;
+  size_t memory() const { return held_capacity_; }
+  std::string_view error() const { return error_; }
+
+ private:
+  enum class State : uint8_t {
+    kBetween,    // the next byte is a type byte
+    kHeader,     // 1 to 4 bytes of a header are in header_
+    kHolding,    // a whole frame is being gathered in held_; held_count_ bytes are there
+    kHandedOut,  // a gathered frame was handed out; its memory goes at the next call
+    kStreaming,  // the header was handed out; body_left_ bytes are still to come
+    kBad,        // error_ says why; nothing more is read
+  };
+
+  ReadResult NextSlow(Piece* piece);
+  ReadResult ReadHeader(Piece* piece);
+  ReadResult BeginFrame(Piece* piece, uint32_t in_chunk);
+  ReadResult Gather(Piece* piece);
+  ReadResult Stream(Piece* piece);
+  ReadResult Bad(std::string error);
+  void MoveTo(State to);
+  void Hold(size_t count);
+  void ReleaseHeld();
+  void AssertInvariants() const;
+  size_t left() const { return static_cast<size_t>(end_ - at_); }
+
+  // For life.
+  const FrameRule* const rules_;
+  const Side side_;
+  const uint32_t held_max_;
+  const uint32_t first_held_;
+  // The chunk last fed.
+  const char* begin_ = nullptr;
+  const char* at_ = nullptr;
+  const char* end_ = nullptr;
+  // The frame begun.
+  State state_ = State::kBetween;
+  uint8_t header_count_ = 0;
+  char header_[kHeaderBytes] = {};
+  uint32_t body_left_ = 0;             // kStreaming
+  uint32_t held_count_ = 0;            // kHolding
+  uint32_t held_capacity_ = 0;
+  std::unique_ptr<char[]> held_;
+  std::string error_;
+};
+
+// The common case, a frame that lies in the chunk as a whole, is inline: a table look-up, two
+// comparisons and no memory.
+inline ReadResult FrameReader::Next(Piece* piece) {
+  if (state_ == State::kBetween && left() >= kHeaderBytes) {
+    const FrameRule& rule = rules_[static_cast<unsigned char>(*at_)];
+    const uint32_t length = base::LoadBe32(at_ + 1);
+    if (length >= rule.length_min && length <= rule.length_max && length < left()) {
+      piece->type = *at_;
+      piece->first = true;
+      piece->last = true;
+      piece->held = false;
+      piece->body_length = length - 4;
+      piece->bytes = std::string_view(at_, size_t{length} + 1);
+      piece->body = std::string_view(at_ + kHeaderBytes, length - 4);
+      at_ += size_t{length} + 1;
+      return ReadResult::kPiece;
+    }
+  }
+  return NextSlow(piece);
+}
+
+}  // namespace pg

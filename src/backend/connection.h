@@ -1,0 +1,112 @@
+// Connection: one connection to a PostgreSQL server: its stream, its ledger and its pump.
+//
+// Owned by whoever dialled it (a session, a mirror's lane), on one shard. The pump is one
+// long-lived coroutine that reads the server for as long as the connection lives, leased or not,
+// so that an idle connection still hears notices, notifications and its own end. Replies go to the
+// sink of the leg that has the lease, in the slices in which they came; what a leg must know it
+// finds in notes() after its event was raised.
+//
+// Back-pressure: the server is not read while more than Limits::queue_high waits for the sink.
+// Failure: the server ends the stream, or answers what nobody asked for (a mismatch): over().
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "backend/backend_metrics.h"
+#include "io/event.h"
+#include "io/stream.h"
+#include "io/task.h"
+#include "pg/frame_reader.h"
+#include "pg/trace.h"
+#include "turn/machine.h"
+
+namespace backend {
+
+// What became of a request, for whoever asked to be told.
+struct Note {
+  turn::ReplyKind kind = turn::ReplyKind::kPassing;  // kCompleted, kEmpty, kSuspended, kFailed,
+                                                     // kReady
+  turn::RequestId request = 0;
+  char status = 0;   // kReady: the transaction status
+  std::string text;  // kCompleted: the command tag; kFailed: the SQLSTATE
+};
+
+// A lease taking part in turns.
+struct Leg {
+  io::Stream* sink = nullptr;  // where replies go; null: they are read and dropped
+  io::Event* event = nullptr;  // raised for the bits below
+  uint32_t note_bit = 0;       // there are notes; 0: no notes are made
+  uint32_t over_bit = 0;       // the connection is over
+  uint32_t ready_bit = 0;      // a ReadyForQuery left the ledger empty; 0: not told
+  uint64_t owner = 0;
+};
+
+class Connection {
+ public:
+  // `loop` and `metrics` outlive this. `protocol_log`: every conversation is traced to the log.
+  Connection(io::Loop* loop, BackendMetrics* metrics, bool protocol_log);
+  ~Connection();
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  io::Stream& stream() { return stream_; }
+  turn::Machine& machine() { return machine_; }
+
+  // -- the lease --------------------------------------------------------------------------------
+  void Lease(const Leg& leg) { leg_ = leg; }
+  void EndLease() { leg_ = Leg(); }
+  // From now on `bit` of the leg's event is raised when a ReadyForQuery leaves the ledger empty.
+  void TellWhenReady(uint32_t bit) { leg_.ready_bit = bit; }
+
+  // -- before the pump runs: login --------------------------------------------------------------
+  // The next piece of what the server has sent, its ledger told; kMore: nothing complete is here.
+  // `*piece` and what it points to live until the next call.
+  pg::ReadResult NextLoginPiece(pg::Piece* piece, turn::Reply* reply);
+
+  // -- the pump ---------------------------------------------------------------------------------
+  // Runs until the server's stream ends, a mismatch, or Stop(). Spawned once, after login.
+  io::Task<void> Pump();
+  void Stop() { event_.Raise(io::Event::kStop); }
+  bool over() const { return over_; }
+  // Why: a mismatch's text, or empty for an ordinary end of the stream.
+  const std::string& fault() const { return fault_; }
+
+  // The notes made since the last call, in the order of the replies.
+  void TakeNotes(std::vector<Note>* to);
+
+  // -- requests ---------------------------------------------------------------------------------
+  // Trace of what is forwarded to the server, for --log-protocol.
+  void TraceRequest(const pg::Piece& piece);
+  size_t memory() const;
+
+ private:
+  enum Bits : uint32_t { kReadable = 1, kSinkDrained = 2 };
+
+  void Drain();
+  void Relay(base::Slice slice, bool fed);
+  bool OnPiece(const pg::Piece& piece);
+  void OnReply(const pg::Piece& piece, const turn::Reply& reply);
+  void WatchSink();
+  void End(std::string fault);
+
+  BackendMetrics* const metrics_;
+  io::Stream stream_;
+  pg::FrameReader reader_;
+  turn::Machine machine_;
+  io::Event event_;
+  Leg leg_;
+  std::vector<Note> notes_;
+  base::Slice login_slice_;  // what NextLoginPiece reads from; its rest is the pump's
+  std::string fault_;
+  const bool protocol_log_;
+  bool paused_ = false;      // true exactly when the server is not read because of the sink
+  bool over_ = false;
+  struct Tracer;
+  std::unique_ptr<Tracer> tracer_;  // only with protocol_log
+};
+
+}  // namespace backend

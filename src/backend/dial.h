@@ -1,0 +1,18 @@
+// Dial: a configured server's address, resolved and connected to. On the caller's shard.
+#pragma once
+
+#include "absl/status/status.h"
+#include "config/server_url.h"
+#include "io/resolver.h"
+#include "io/stream.h"
+#include "io/task.h"
+
+namespace backend {
+
+// Resolves and connects `stream`; `*address` is what it connected to. kDeadlineExceeded,
+// kUnavailable: texts name the server's host, so they are for the log, not for clients.
+io::Task<absl::Status> Dial(io::Stream* stream, const config::Server* server,
+                            io::Resolver* resolver, base::Deadline deadline,
+                            io::Address* address);
+
+}  // namespace backend

@@ -1,0 +1,46 @@
+// Config: everything an operator decides, as one plain value.
+//
+// Made once by Load() (load.h) from flags, environment and file, complete and checked; immutable
+// from then on and handed to the shards as a numbered epoch. Any thread may read it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/limits.h"
+#include "base/log.h"
+#include "config/server_url.h"
+#include "config/text.h"
+
+namespace config {
+
+enum class IoBackend : uint8_t { kAuto, kIoUring, kEpoll };
+
+struct Config {
+  std::vector<Endpoint> listen;  // at least one
+  Server primary;
+  std::vector<Server> mirrors;    // distinct names, distinct servers, none the primary
+  std::optional<Endpoint> admin;  // a loopback address; absent: no admin endpoint
+
+  uint32_t shards = 0;                // 0: ShardCount() decides
+  uint32_t ring_size = 256;           // submission entries, a power of two
+  uint32_t buffer_size = 256 * 1024;  // bytes of one receive buffer
+  IoBackend io = IoBackend::kAuto;
+
+  base::LogLevel log_level = base::LogLevel::kInfo;
+  base::LogFormat log_format = base::LogFormat::kLogfmt;
+  bool log_protocol = false;  // true only with log_level kDebug
+
+  base::Limits limits;
+};
+
+// What is in force, one `key=value` per setting, without secrets: for one line of the log.
+std::string Describe(const Config& config);
+
+// What no single setting can tell: required ones, duplicates, servers that are each other or
+// ourselves, limits that contradict each other. Also names the servers that were not named.
+absl::Status Complete(Config* config);
+
+}  // namespace config

@@ -1,0 +1,49 @@
+// Server: one PostgreSQL server as it is configured, from a URL or a libpq key=value string
+// (PostgreSQL manual, "Connection Strings").
+//
+// A plain value. Parsing is pure and happens on the starting thread; an error names the option and
+// what is wrong, and never repeats a value, so a password cannot appear in one wherever it was put.
+// Bound: kServerTextMax bytes.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+namespace config {
+
+inline constexpr size_t kServerTextMax = 4096;
+
+// TLS towards servers is not built: kAllow and kPrefer connect without it.
+enum class SslMode : uint8_t { kDisable, kAllow, kPrefer };
+
+struct Server {
+  std::string name;  // in logs and metrics: given, or "primary", "mirror1", "mirror2" …
+  std::string host;  // name, address (IPv6 without brackets), or a directory: "/run/postgresql"
+  uint16_t port = 5432;
+  std::string user;  // empty: the client's own login passes through
+  std::string password;
+  std::string dbname;              // empty: the database the client asked for
+  std::string application_name;    // of our own connections; empty: the client's
+  absl::Duration connect_timeout;  // zero: Limits::connect_timeout
+  SslMode sslmode = SslMode::kPrefer;
+  std::string origin;  // where it was configured, for messages: "--mirror", "a.toml:3:1: mirror"
+
+  bool IsUnixSocket() const { return host.starts_with("/"); }
+  // The file to connect to, if IsUnixSocket().
+  std::string SocketPath() const;
+  // "host:port" for logs; "[::1]:5432", "/run/postgresql:5432".
+  std::string Address() const;
+  // A URL without the password: parsing it gives the same server, less password, name and origin.
+  std::string Display() const;
+};
+
+absl::StatusOr<Server> ParseServer(std::string_view text);
+
+// Letters, digits, '_', '-' and '.', at most 63: fit for a metric's label.
+bool IsServerName(std::string_view name);
+
+}  // namespace config

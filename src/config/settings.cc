@@ -1,0 +1,257 @@
+#include "config/settings.h"
+
+#include <algorithm>
+#include <bit>
+#include <set>
+#include <type_traits>
+
+#include "base/status.h"
+#include "config/text.h"
+
+namespace config {
+namespace {
+
+constexpr uint64_t kKilo = 1024;
+constexpr uint64_t kMega = 1024 * kKilo;
+constexpr uint64_t kGiga = 1024 * kMega;
+
+template <auto kMember, uint64_t kMin, uint64_t kMax>
+absl::Status SetCount(std::string_view text, Config* config) {
+  ASSIGN_OR_RETURN(const uint64_t number, ParseInteger(text, kMin, kMax));
+  config->limits.*kMember = static_cast<uint32_t>(number);
+  return absl::OkStatus();
+}
+
+template <auto kMember, uint64_t kMin, uint64_t kMax>
+absl::Status SetBytes(std::string_view text, Config* config) {
+  ASSIGN_OR_RETURN(const uint64_t bytes, ParseBytes(text, kMin, kMax));
+  using Value = std::remove_reference_t<decltype(config->limits.*kMember)>;
+  config->limits.*kMember = static_cast<Value>(bytes);
+  return absl::OkStatus();
+}
+
+template <auto kMember, int64_t kMinMilliseconds = 1>
+absl::Status SetTime(std::string_view text, Config* config) {
+  ASSIGN_OR_RETURN(config->limits.*kMember,
+                   ParseDuration(text, absl::Milliseconds(kMinMilliseconds), absl::Hours(168)));
+  return absl::OkStatus();
+}
+
+absl::Status SetListen(std::string_view text, Config* config) {
+  ASSIGN_OR_RETURN(Endpoint endpoint, ParseEndpoint(text));
+  config->listen.push_back(std::move(endpoint));
+  return absl::OkStatus();
+}
+
+absl::Status SetPrimary(std::string_view text, Config* config) {
+  ASSIGN_OR_RETURN(config->primary, ParseServer(text));
+  return absl::OkStatus();
+}
+
+absl::Status SetMirror(std::string_view text, Config* config) {
+  ASSIGN_OR_RETURN(Server server, ParseServer(text));
+  config->mirrors.push_back(std::move(server));
+  return absl::OkStatus();
+}
+
+absl::Status SetAdmin(std::string_view text, Config* config) {
+  ASSIGN_OR_RETURN(const Endpoint endpoint, ParseEndpoint(text));
+  if (!endpoint.IsLoopback()) {
+    return base::InvalidArgument(
+        Cat({Quote(text),
+             " is not a loopback address, and the admin endpoint asks for no "
+             "password; write 127.0.0.1:",
+             std::to_string(endpoint.port),
+             " and reach it from elsewhere through an SSH tunnel or a proxy that authenticates"}));
+  }
+  config->admin = endpoint;
+  return absl::OkStatus();
+}
+
+absl::Status SetShards(std::string_view text, Config* config) {
+  ASSIGN_OR_RETURN(const uint64_t shards, ParseInteger(text, 0, 256));
+  config->shards = static_cast<uint32_t>(shards);
+  return absl::OkStatus();
+}
+
+absl::Status SetRingSize(std::string_view text, Config* config) {
+  ASSIGN_OR_RETURN(const uint64_t entries, ParseInteger(text, 16, 32768));
+  if (!std::has_single_bit(entries)) {
+    return base::InvalidArgument(Cat({Quote(text), " is not a power of two; the next one is ",
+                                      std::to_string(std::bit_ceil(entries))}));
+  }
+  config->ring_size = static_cast<uint32_t>(entries);
+  return absl::OkStatus();
+}
+
+absl::Status SetBufferSize(std::string_view text, Config* config) {
+  ASSIGN_OR_RETURN(const uint64_t bytes, ParseBytes(text, 4 * kKilo, 16 * kMega));
+  config->buffer_size = static_cast<uint32_t>(bytes);
+  return absl::OkStatus();
+}
+
+absl::Status SetIo(std::string_view text, Config* config) {
+  ASSIGN_OR_RETURN(const size_t choice, ParseChoice(text, {"auto", "io_uring", "epoll"}));
+  config->io = static_cast<IoBackend>(choice);
+  return absl::OkStatus();
+}
+
+absl::Status SetLogLevel(std::string_view text, Config* config) {
+  // frenzy's variable also knows "warning".
+  ASSIGN_OR_RETURN(const size_t choice, ParseChoice(text == "warning" ? "warn" : text,
+                                                    {"error", "warn", "info", "debug"}));
+  config->log_level = static_cast<base::LogLevel>(choice);
+  return absl::OkStatus();
+}
+
+absl::Status SetLogFormat(std::string_view text, Config* config) {
+  ASSIGN_OR_RETURN(const size_t choice, ParseChoice(text, {"logfmt", "json"}));
+  config->log_format = static_cast<base::LogFormat>(choice);
+  return absl::OkStatus();
+}
+
+absl::Status SetLogProtocol(std::string_view text, Config* config) {
+  ASSIGN_OR_RETURN(config->log_protocol, ParseBoolean(text));
+  return absl::OkStatus();
+}
+
+using base::Limits;
+constexpr uint64_t kConnectionsMax = 1'000'000;
+
+constexpr Setting kSettings[] = {
+    {"Connections", "listen", "", 'l', Kind::kTexts, "HOST:PORT", "required", "",
+     "accept clients here; :PORT is every address; repeatable", SetListen},
+    {"Connections", "primary", "", 'p', Kind::kServer, "SERVER", "required", "",
+     "the server that answers clients: a URL or \"host=… port=…\"", SetPrimary},
+    {"Connections", "mirror", "", 'm', Kind::kServers, "SERVER", "none", "",
+     "a server that receives a copy of what is written; repeatable", SetMirror},
+
+    {"Shards and memory", "shards", "worker-threads", 0, Kind::kInteger, "N", "0", "",
+     "threads; 0 is one for each usable CPU, at most 4", SetShards},
+    {"Shards and memory", "io", "", 0, Kind::kText, "BACKEND", "auto", "",
+     "auto, io_uring or epoll; auto takes io_uring where it works", SetIo},
+    {"Shards and memory", "ring-size", "", 0, Kind::kInteger, "N", "256", "",
+     "submission entries of a shard's ring, a power of two", SetRingSize},
+    {"Shards and memory", "buffer-size", "", 0, Kind::kBytes, "BYTES", "256k", "",
+     "size of one receive buffer", SetBufferSize},
+    {"Shards and memory", "query-buffer-size", "", 0, Kind::kBytes, "BYTES", "8k", "",
+     "first size of the statement memory of a session",
+     SetBytes<&Limits::statement_memory_first, 512, kMega>},
+    {"Shards and memory", "queue-high", "", 0, Kind::kBytes, "BYTES", "256k", "",
+     "stop reading from one side when this much waits for the other",
+     SetBytes<&Limits::queue_high, 16 * kKilo, kGiga>},
+    {"Shards and memory", "queue-low", "", 0, Kind::kBytes, "BYTES", "64k", "",
+     "read again below this", SetBytes<&Limits::queue_low, 4 * kKilo, kGiga>},
+
+    {"Clients", "max-clients", "", 0, Kind::kInteger, "N", "10000", "",
+     "connections at once; one more is refused with SQLSTATE 53300",
+     SetCount<&Limits::clients_max, 1, kConnectionsMax>},
+    {"Clients", "max-unauthenticated-clients", "", 0, Kind::kInteger, "N", "4096", "",
+     "connections of a shard that have not finished logging in",
+     SetCount<&Limits::clients_unauthenticated_max, 1, kConnectionsMax>},
+    {"Clients", "max-pipelined-frames", "", 0, Kind::kInteger, "N", "1048576", "",
+     "requests that a client may send ahead of their answers",
+     SetCount<&Limits::ledger_entries_max, 1024, 1 << 26>},
+    {"Clients", "login-timeout", "", 0, Kind::kDuration, "TIME", "60s", "",
+     "from accepting a client to the end of its login", SetTime<&Limits::login_timeout>},
+    {"Clients", "connect-timeout", "", 0, Kind::kDuration, "TIME", "15s", "",
+     "connecting to a server, login included", SetTime<&Limits::connect_timeout>},
+    {"Clients", "cancel-timeout", "", 0, Kind::kDuration, "TIME", "10s", "",
+     "delivering a cancel request", SetTime<&Limits::cancel_timeout>},
+    {"Clients", "close-timeout", "", 0, Kind::kDuration, "TIME", "5s", "",
+     "sending the last bytes to a client that is leaving", SetTime<&Limits::close_timeout>},
+    {"Clients", "drain-timeout", "", 0, Kind::kDuration, "TIME", "30s", "",
+     "from SIGTERM until remaining clients are cut; 0 cuts at once",
+     SetTime<&Limits::drain_timeout, 0>},
+
+    {"Mirrors", "mirror-timeout", "", 0, Kind::kDuration, "TIME", "120s", "",
+     "one transaction on a mirror, sent to answered", SetTime<&Limits::mirror_timeout>},
+    {"Mirrors", "mirror-queue-bytes", "", 0, Kind::kBytes, "BYTES", "64m", "",
+     "waiting for one mirror at most; more is dropped and counted",
+     SetBytes<&Limits::mirror_bytes_max, 64 * kKilo, 64 * kGiga>},
+    {"Mirrors", "mirror-transaction-bytes", "", 0, Kind::kBytes, "BYTES", "16m", "",
+     "largest transaction that is mirrored",
+     SetBytes<&Limits::mirror_transaction_max, 64 * kKilo, 64 * kGiga>},
+    {"Mirrors", "mirror-max-conns", "", 0, Kind::kInteger, "N", "64", "",
+     "connections to one mirror", SetCount<&Limits::mirror_connections_max, 1, 10'000>},
+
+    {"Operation", "admin", "", 0, Kind::kText, "HOST:PORT", "none", "",
+     "metrics and health over HTTP, on a loopback address only", SetAdmin},
+    {"Operation", "log-level", "", 0, Kind::kText, "LEVEL", "info", "FRENZY_LOG_LEVEL",
+     "error, warn, info or debug", SetLogLevel},
+    {"Operation", "log-format", "", 0, Kind::kText, "FORMAT", "logfmt", "", "logfmt or json",
+     SetLogFormat},
+    {"Operation", "log-protocol", "", 0, Kind::kBoolean, "", "false", "",
+     "trace every conversation, SQL included; needs --log-level debug", SetLogProtocol},
+};
+
+absl::Status At(const Given& given, const absl::Status& status) {
+  return status.ok() ? status
+                     : base::InvalidArgument(Cat({given.where, ": ", base::Message(status)}));
+}
+
+absl::Status NameServer(const Given& given, Config* config) {
+  if (given.setting->kind != Kind::kServer && given.setting->kind != Kind::kServers) {
+    return absl::OkStatus();
+  }
+  Server& server = given.setting->kind == Kind::kServer ? config->primary : config->mirrors.back();
+  server.origin = given.where;
+  if (given.server_name.empty()) {
+    return absl::OkStatus();
+  }
+  if (!server.name.empty()) {
+    return base::InvalidArgument("the name is given twice, beside the URL and in it");
+  }
+  if (!IsServerName(given.server_name)) {
+    return base::InvalidArgument(Cat({"the name ", Quote(given.server_name),
+                                      " is not made of 1 to 63 letters, digits, '_', '-' or '.'"}));
+  }
+  server.name = given.server_name;
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+std::span<const Setting> Settings() { return kSettings; }
+
+const Setting* FindSetting(std::string_view name) {
+  const auto found = std::find_if(
+      std::begin(kSettings), std::end(kSettings),
+      [&](const Setting& s) { return s.name == name || (!s.alias.empty() && s.alias == name); });
+  return found == std::end(kSettings) ? nullptr : found;
+}
+
+std::vector<std::string_view> SettingNames() {
+  std::vector<std::string_view> names;
+  for (const Setting& setting : kSettings) {
+    names.push_back(setting.name);
+    if (!setting.alias.empty()) {
+      names.push_back(setting.alias);
+    }
+  }
+  return names;
+}
+
+absl::Status ApplyLayer(const std::vector<Given>& layer, Config* config) {
+  std::set<const Setting*> seen;
+  for (const Given& given : layer) {
+    const bool first = seen.insert(given.setting).second;
+    if (!first && !given.setting->IsRepeatable()) {
+      const std::string_view alias = given.setting->alias;
+      return At(given,
+                base::InvalidArgument(alias.empty() ? std::string("given twice")
+                                                    : Cat({"given twice (", given.setting->name,
+                                                           " and ", alias, " are one setting)"})));
+    }
+    if (first && given.setting->kind == Kind::kTexts) {
+      config->listen.clear();
+    } else if (first && given.setting->kind == Kind::kServers) {
+      config->mirrors.clear();
+    }
+    RETURN_IF_ERROR(At(given, given.setting->apply(given.text, config)));
+    RETURN_IF_ERROR(At(given, NameServer(given, config)));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace config

@@ -1,0 +1,62 @@
+// The table of settings: one row is a flag of the command line, a key of the file (with '_' for
+// '-'), and perhaps an environment variable. Help, file reader and command line all read it, so a
+// setting is added in one place (and in docs/configuration.md, which a test compares).
+//
+// Constant data and pure functions; errors are kInvalidArgument and start with where the value
+// came from.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "config/config.h"
+
+namespace config {
+
+enum class Kind : uint8_t {
+  kText,
+  kTexts,     // repeatable
+  kInteger,   // the file wants a number
+  kBytes,     // number or text with a unit
+  kDuration,  // number of seconds or text with a unit
+  kBoolean,
+  kServer,   // text, or a table with url and name
+  kServers,  // repeatable
+};
+
+struct Setting {
+  std::string_view group;  // heading in --help
+  std::string_view name;   // without the dashes in front
+  std::string_view alias;  // a second name, or empty
+  char letter;             // or 0
+  Kind kind;
+  std::string_view value;         // the value's name in --help
+  std::string_view default_text;  // as in the documentation; "required", "none"
+  std::string_view environment;   // or empty
+  std::string_view help;
+  absl::Status (*apply)(std::string_view text, Config* config);
+
+  bool IsRepeatable() const { return kind == Kind::kTexts || kind == Kind::kServers; }
+};
+
+// A value as it was found, not yet understood.
+struct Given {
+  const Setting* setting = nullptr;
+  std::string text;
+  std::string where;        // "--ring-size", "pgbraid.toml:3:12: ring_size"
+  std::string server_name;  // of kServer and kServers, if it was given beside the text
+};
+
+std::span<const Setting> Settings();
+// By name or alias; null if there is none.
+const Setting* FindSetting(std::string_view name);
+std::vector<std::string_view> SettingNames();
+
+// The values of one layer (file, environment or flags). A layer that names a repeatable setting
+// replaces what earlier layers gave for it.
+absl::Status ApplyLayer(const std::vector<Given>& layer, Config* config);
+
+}  // namespace config

@@ -1,0 +1,272 @@
+#include "config/toml_file.h"
+
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <memory>
+#include <utility>
+
+#include "base/status.h"
+#include "config/text.h"
+
+namespace config {
+namespace {
+
+// Where a key or value begins.
+std::string At(std::string_view name, const toml::source_region& source) {
+  return Cat(
+      {name, ":", std::to_string(source.begin.line), ":", std::to_string(source.begin.column)});
+}
+
+std::string Underscored(std::string_view name) {
+  std::string key(name);
+  std::replace(key.begin(), key.end(), '-', '_');
+  return key;
+}
+
+std::string_view TypeName(const toml::node& node) {
+  switch (node.type()) {
+    case toml::node_type::table:
+      return "a table";
+    case toml::node_type::array:
+      return "an array";
+    case toml::node_type::string:
+      return "a string";
+    case toml::node_type::integer:
+      return "an integer";
+    case toml::node_type::floating_point:
+      return "a number with a point";
+    case toml::node_type::boolean:
+      return "a boolean";
+    case toml::node_type::date:
+    case toml::node_type::time:
+    case toml::node_type::date_time:
+      return "a date or time";
+    case toml::node_type::none:
+      break;
+  }
+  return "nothing";
+}
+
+std::string_view WantedType(Kind kind) {
+  switch (kind) {
+    case Kind::kText:
+      return "a string";
+    case Kind::kTexts:
+      return "a string or an array of strings";
+    case Kind::kInteger:
+      return "an integer";
+    case Kind::kBytes:
+      return "an integer of bytes or a string such as \"64k\"";
+    case Kind::kDuration:
+      return "an integer of seconds or a string such as \"500ms\"";
+    case Kind::kBoolean:
+      return "true or false";
+    case Kind::kServer:
+      return "a string or a table with url and name";
+    case Kind::kServers:
+      return "a string, a table with url and name, or an array of these";
+  }
+  return "";
+}
+
+// Turns the top table into Givens, in the order of the file, or finds the first error in it.
+class Reader {
+ public:
+  explicit Reader(std::string_view name) : name_(name) {}
+
+  absl::StatusOr<std::vector<Given>> Read(const toml::table& table);
+
+ private:
+  absl::Status ReadSetting(std::string_view key, const Setting& setting, const toml::node& node);
+  absl::Status ReadServer(std::string_view key, const Setting& setting, const toml::node& node);
+  absl::Status ReadScalar(std::string_view key, const Setting& setting, const toml::node& node);
+  absl::Status WrongType(std::string_view key, const Setting& setting,
+                         const toml::node& node) const;
+  absl::Status UnknownKey(const toml::key& key, const std::vector<std::string_view>& known) const;
+  void Add(std::string_view key, const Setting& setting, const toml::node& node, std::string text,
+           std::string server_name = "");
+
+  const std::string_view name_;
+  std::vector<Given> given_;
+};
+
+absl::StatusOr<std::vector<Given>> Reader::Read(const toml::table& table) {
+  std::vector<std::pair<const toml::key*, const toml::node*>> entries;
+  for (auto&& [key, node] : table) {
+    entries.emplace_back(&key, &node);
+  }
+  // The library sorts by key; people read from the top.
+  std::stable_sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) {
+    return a.first->source().begin < b.first->source().begin;
+  });
+  std::vector<std::string> keys;
+  for (const std::string_view setting : SettingNames()) {
+    keys.push_back(Underscored(setting));
+  }
+  const std::vector<std::string_view> known(keys.begin(), keys.end());
+  for (const auto& [key, node] : entries) {
+    if (std::find(known.begin(), known.end(), key->str()) == known.end()) {
+      return UnknownKey(*key, known);
+    }
+    std::string name(key->str());
+    std::replace(name.begin(), name.end(), '_', '-');
+    RETURN_IF_ERROR(ReadSetting(key->str(), *FindSetting(name), *node));
+  }
+  return std::move(given_);
+}
+
+absl::Status Reader::UnknownKey(const toml::key& key,
+                                const std::vector<std::string_view>& known) const {
+  return base::InvalidArgument(Cat({At(name_, key.source()), ": unknown key ", Quote(key.str()),
+                                    DidYouMean(Underscored(key.str()), known)}));
+}
+
+absl::Status Reader::WrongType(std::string_view key, const Setting& setting,
+                               const toml::node& node) const {
+  return base::InvalidArgument(Cat({At(name_, node.source()), ": ", key, ": wants ",
+                                    WantedType(setting.kind), ", not ", TypeName(node)}));
+}
+
+void Reader::Add(std::string_view key, const Setting& setting, const toml::node& node,
+                 std::string text, std::string server_name) {
+  given_.push_back({.setting = &setting,
+                    .text = std::move(text),
+                    .where = Cat({At(name_, node.source()), ": ", key}),
+                    .server_name = std::move(server_name)});
+}
+
+absl::Status Reader::ReadSetting(std::string_view key, const Setting& setting,
+                                 const toml::node& node) {
+  if (!setting.IsRepeatable() || !node.is_array()) {
+    return ReadScalar(key, setting, node);
+  }
+  for (const toml::node& element : *node.as_array()) {
+    if (element.is_array()) {
+      return WrongType(key, setting, element);
+    }
+    RETURN_IF_ERROR(ReadScalar(key, setting, element));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Reader::ReadScalar(std::string_view key, const Setting& setting,
+                                const toml::node& node) {
+  const bool number = setting.kind == Kind::kInteger || setting.kind == Kind::kBytes ||
+                      setting.kind == Kind::kDuration;
+  const bool text = setting.kind != Kind::kInteger && setting.kind != Kind::kBoolean;
+  if (text && node.is_string()) {
+    Add(key, setting, node, node.as_string()->get());
+  } else if (number && node.is_integer()) {
+    Add(key, setting, node, std::to_string(node.as_integer()->get()));
+  } else if (setting.kind == Kind::kBoolean && node.is_boolean()) {
+    Add(key, setting, node, node.as_boolean()->get() ? "true" : "false");
+  } else if ((setting.kind == Kind::kServer || setting.kind == Kind::kServers) && node.is_table()) {
+    return ReadServer(key, setting, node);
+  } else {
+    return WrongType(key, setting, node);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Reader::ReadServer(std::string_view key, const Setting& setting,
+                                const toml::node& node) {
+  std::string url;
+  std::string server_name;
+  for (auto&& [member, value] : *node.as_table()) {
+    if (member.str() != "url" && member.str() != "name") {
+      return UnknownKey(member, {"url", "name"});
+    }
+    if (!value.is_string()) {
+      return base::InvalidArgument(Cat({At(name_, value.source()), ": ", key, ".", member.str(),
+                                        ": wants a string, not ", TypeName(value)}));
+    }
+    (member.str() == "url" ? url : server_name) = value.as_string()->get();
+  }
+  if (url.empty()) {
+    return base::InvalidArgument(
+        Cat({At(name_, node.source()), ": ", key, ": a table needs the key url"}));
+  }
+  Add(key, setting, node, std::move(url), std::move(server_name));
+  return absl::OkStatus();
+}
+
+// The library's own words up to where it starts to repeat the file, which may hold a password.
+std::string SafeDescription(std::string_view description) {
+  if (description.find("redefine") != std::string_view::npos) {
+    const size_t open = description.find('\'');
+    const size_t close = description.find('\'', open + 1);
+    std::string key;
+    if (open != std::string_view::npos && close != std::string_view::npos) {
+      key = description.substr(open + 1, close - open - 1);
+      std::replace(key.begin(), key.end(), '_', '-');
+    }
+    const Setting* setting = FindSetting(key);
+    return setting == nullptr ? std::string("a key or table is defined twice")
+                              : Cat({Underscored(setting->name), " is defined twice"});
+  }
+  std::string safe(description.substr(0, description.find_first_of("'\"")));
+  while (!safe.empty() && (safe.back() == ' ' || safe.back() == ',')) {
+    safe.pop_back();
+  }
+  if (safe.ends_with(", saw")) {
+    safe.resize(safe.size() - 5);
+  }
+  std::replace_if(
+      safe.begin(), safe.end(), [](char c) { return c < 0x20 || c > 0x7e; }, '?');
+  return safe;
+}
+
+absl::Status CheckLines(std::string_view text, std::string_view name) {
+  size_t line = 1;
+  while (!text.empty()) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    if (end > kLineBytesMax) {
+      return base::InvalidArgument(
+          Cat({name, ":", std::to_string(line), ": the line is longer than 4096 bytes"}));
+    }
+    text.remove_prefix(std::min(text.size(), end + 1));
+    ++line;
+  }
+  return absl::OkStatus();
+}
+
+struct CloseFile {
+  void operator()(std::FILE* file) const { std::fclose(file); }
+};
+
+}  // namespace
+
+absl::StatusOr<std::string> ReadFile(const std::string& path) {
+  const std::unique_ptr<std::FILE, CloseFile> file(std::fopen(path.c_str(), "re"));
+  if (file == nullptr) {
+    return base::ErrnoError(Cat({"--config: cannot open ", Quote(path)}), errno);
+  }
+  std::string text(kFileBytesMax + 1, '\0');
+  text.resize(std::fread(text.data(), 1, text.size(), file.get()));
+  if (std::ferror(file.get()) != 0) {
+    return base::ErrnoError(Cat({"--config: cannot read ", Quote(path)}), errno);
+  }
+  if (text.size() > kFileBytesMax) {
+    return base::InvalidArgument(Cat({"--config: ", Quote(path), " is larger than 256k"}));
+  }
+  return text;
+}
+
+absl::StatusOr<std::vector<Given>> ReadToml(std::string_view text, std::string_view name) {
+  if (text.size() > kFileBytesMax) {
+    return base::InvalidArgument(Cat({name, ": larger than 256k"}));
+  }
+  RETURN_IF_ERROR(CheckLines(text, name));
+  try {
+    const toml::table table = toml::parse(text);
+    return Reader(name).Read(table);
+  } catch (const toml::parse_error& error) {
+    return base::InvalidArgument(
+        Cat({At(name, error.source()), ": ", SafeDescription(error.description())}));
+  }
+}
+
+}  // namespace config

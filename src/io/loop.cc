@@ -1,0 +1,105 @@
+#include "io/loop.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "io/stream.h"
+
+namespace io {
+
+void LoopMetrics::Describe(base::MetricSink* sink, std::string_view labels) const {
+  sink->Add("pgbraid_io_resumed", "Coroutines resumed.", labels, resumed);
+  sink->Add("pgbraid_io_messages", "Messages received from other threads.", labels, messages);
+  sink->Add("pgbraid_io_streams", "Sockets open now, to clients and servers.", labels, streams);
+  sink->Add("pgbraid_io_busy_seconds", "Time from waking to waiting again.", labels, busy_rounds);
+}
+
+Loop::Loop(Engine* engine, const base::Limits* limits, uint64_t seed)
+    : engine_(engine), limits_(limits), now_(engine->Now()), timers_(now_), prng_(seed) {}
+
+Loop::~Loop() {
+  CHECK(ready_.empty());
+  CHECK(dirty_.empty());
+}
+
+void Loop::Run() {
+  while (!stopped_) {
+    RunOnce(base::Instant::Never());
+  }
+}
+
+void Loop::RunOnce(base::Instant until) {
+  ResumeReady();
+  DeliverMessages();
+  timers_.Advance(now_);
+  FlushDirty();
+  if (!ready_.empty() || !dirty_.empty() || stopped_) {
+    until = now_;
+  } else {
+    until = std::min(until, timers_.Next());
+    // A poster that does not see the flag has filled the inbox before this check.
+    asleep_.store(true, std::memory_order_seq_cst);
+    if (inbox_filled_.load(std::memory_order_seq_cst)) {
+      until = now_;
+    }
+  }
+  metrics_.busy_rounds.Record(engine_->Now() - now_);
+  engine_->Poll(until);
+  asleep_.store(false, std::memory_order_relaxed);
+  now_ = engine_->Now();
+}
+
+void Loop::Post(std::unique_ptr<Message> message) {
+  {
+    const std::lock_guard<std::mutex> lock(inbox_mutex_);
+    inbox_.push_back(std::move(message));
+  }
+  inbox_filled_.store(true, std::memory_order_seq_cst);
+  if (asleep_.load(std::memory_order_seq_cst)) {
+    engine_->Wake();
+  }
+}
+
+void Loop::DeliverMessages() {
+  if (!inbox_filled_.load(std::memory_order_acquire)) {
+    return;
+  }
+  inbox_filled_.store(false, std::memory_order_seq_cst);
+  std::vector<std::unique_ptr<Message>> messages;
+  {
+    const std::lock_guard<std::mutex> lock(inbox_mutex_);
+    messages.swap(inbox_);
+  }
+  for (const std::unique_ptr<Message>& message : messages) {
+    metrics_.messages.Add();
+    message->Deliver();
+  }
+}
+
+void Loop::ResumeReady() {
+  // Those made ready meanwhile run in the next round, after what was written has been sent.
+  resuming_.swap(ready_);
+  for (const std::coroutine_handle<> waiter : resuming_) {
+    metrics_.resumed.Add();
+    waiter.resume();
+  }
+  resuming_.clear();
+}
+
+void Loop::FlushDirty() {
+  flushing_.swap(dirty_);
+  for (size_t i = 0; i < flushing_.size(); ++i) {
+    if (Stream* stream = flushing_[i]; stream != nullptr) {
+      stream->Flush();
+    }
+  }
+  flushing_.clear();
+}
+
+void Loop::ForgetDirty(Stream* stream) {
+  std::erase(dirty_, stream);
+  std::replace(flushing_.begin(), flushing_.end(), stream, static_cast<Stream*>(nullptr));
+}
+
+}  // namespace io

@@ -1,0 +1,144 @@
+#include "io/resolver.h"
+
+#include <netdb.h>
+
+#include <utility>
+
+#include "base/status.h"
+
+namespace io {
+
+// Belongs to the thread from Ask() until its Answer is delivered, then to nobody. The asker may
+// have given up meanwhile: then `event` is null, which only the loop's thread reads and writes.
+struct Resolver::Question {
+  std::string host;
+  uint16_t port = 0;
+  Loop* loop = nullptr;
+  Event* event = nullptr;
+  bool answered = false;
+  absl::StatusOr<Address> result;
+};
+
+class Resolver::Answer final : public Message {
+ public:
+  explicit Answer(Question* question) : question_(question) {}
+  void Deliver() override {
+    question_->answered = true;
+    if (question_->event == nullptr) {
+      delete question_;
+    } else {
+      question_->event->Raise(1);
+    }
+  }
+
+ private:
+  Question* const question_;
+};
+
+Resolver::Resolver() : thread_([this] { Work(); }) {}
+
+Resolver::~Resolver() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    stopping_ = true;
+  }
+  filled_.notify_one();
+  thread_.join();
+  for (Question* question : waiting_) {
+    delete question;
+  }
+}
+
+bool Resolver::Ask(Question* question) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (waiting_.size() >= kWaitingMax) {
+    return false;
+  }
+  waiting_.push_back(question);
+  filled_.notify_one();
+  return true;
+}
+
+bool Resolver::Recall(const std::string& key, base::Instant now, Address* address) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = kept_.find(key);
+  if (found == kept_.end() || found->second.until <= now) {
+    return false;
+  }
+  *address = found->second.address;
+  return true;
+}
+
+Task<absl::StatusOr<Address>> Resolver::Resolve(Loop* loop, std::string host, uint16_t port,
+                                                base::Deadline deadline) {
+  absl::StatusOr<Address> numeric = Address::Numeric(host, port);
+  if (numeric.ok() && !host.empty()) {
+    co_return numeric;
+  }
+  const std::string key = host + ":" + std::to_string(port);
+  Address kept;
+  if (Recall(key, loop->now(), &kept)) {
+    co_return kept;
+  }
+  Event answered(loop);
+  auto* question = new Question;
+  question->host = host;
+  question->port = port;
+  question->loop = loop;
+  question->event = &answered;
+  if (!Ask(question)) {
+    delete question;
+    co_return base::ResourceExhausted("too many host names are being resolved");
+  }
+  co_await answered.Wait(deadline);
+  if (!question->answered) {
+    question->event = nullptr;
+    co_return base::DeadlineExceeded("resolving \"" + host + "\" timed out");
+  }
+  absl::StatusOr<Address> result = std::move(question->result);
+  delete question;
+  if (result.ok()) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    kept_[key] = Kept{*result, loop->now() + Keep()};
+  }
+  co_return result;
+}
+
+void Resolver::Work() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  for (;;) {
+    filled_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });
+    if (stopping_) {
+      return;
+    }
+    Question* question = waiting_.front();
+    waiting_.pop_front();
+    lock.unlock();
+    addrinfo hints{};
+    hints.ai_socktype = SOCK_STREAM;
+    hints.ai_flags = AI_ADDRCONFIG;
+    addrinfo* found = nullptr;
+    const std::string port = std::to_string(question->port);
+    const int error = getaddrinfo(question->host.c_str(), port.c_str(), &hints, &found);
+    if (error != 0 || found == nullptr) {
+      question->result = base::Unavailable("resolving \"" + question->host +
+                                           "\": " + gai_strerror(error));
+    } else {
+      const addrinfo* chosen = found;
+      for (const addrinfo* each = found; each != nullptr; each = each->ai_next) {
+        if (each->ai_family == AF_INET) {
+          chosen = each;
+          break;
+        }
+      }
+      question->result = Address::From(chosen->ai_addr, chosen->ai_addrlen);
+    }
+    if (found != nullptr) {
+      freeaddrinfo(found);
+    }
+    question->loop->Post(std::make_unique<Answer>(question));
+    lock.lock();
+  }
+}
+
+}  // namespace io

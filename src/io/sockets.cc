@@ -1,0 +1,80 @@
+#include "io/sockets.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "base/status.h"
+
+namespace io {
+namespace {
+
+constexpr int kBacklog = 4096;
+constexpr int kOn = 1;
+
+// A silent network drop is noticed within about 10 s: 3 probes, 2 s apart, after 4 s of silence.
+constexpr int kKeepIdleSeconds = 4;
+constexpr int kKeepIntervalSeconds = 2;
+constexpr int kKeepProbes = 3;
+
+void SetOption(int descriptor, int level, int name, int value) {
+  // Best effort: a Unix socket has no TCP options.
+  static_cast<void>(setsockopt(descriptor, level, name, &value, sizeof value));
+}
+
+}  // namespace
+
+int OpenSocket(const Address& address, int flags) {
+  const int descriptor = socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
+  if (descriptor < 0) {
+    return -errno;
+  }
+  TuneSocket(descriptor);
+  return descriptor;
+}
+
+absl::StatusOr<int> OpenListener(const Address& address, int flags) {
+  const std::string where = "listen on " + address.ToString();
+  const int descriptor = socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
+  if (descriptor < 0) {
+    return base::ErrnoError(where, errno);
+  }
+  SetOption(descriptor, SOL_SOCKET, SO_REUSEADDR, kOn);
+  SetOption(descriptor, SOL_SOCKET, SO_REUSEPORT, kOn);
+  if (bind(descriptor, address.get(), address.length()) != 0 || listen(descriptor, kBacklog) != 0) {
+    const int error = errno;
+    close(descriptor);
+    return base::ErrnoError(where, error);
+  }
+  return descriptor;
+}
+
+void TuneSocket(int descriptor) {
+  SetOption(descriptor, IPPROTO_TCP, TCP_NODELAY, kOn);
+  SetOption(descriptor, SOL_SOCKET, SO_KEEPALIVE, kOn);
+  SetOption(descriptor, IPPROTO_TCP, TCP_KEEPIDLE, kKeepIdleSeconds);
+  SetOption(descriptor, IPPROTO_TCP, TCP_KEEPINTVL, kKeepIntervalSeconds);
+  SetOption(descriptor, IPPROTO_TCP, TCP_KEEPCNT, kKeepProbes);
+}
+
+absl::StatusOr<Address> BoundAddress(int descriptor) {
+  sockaddr_storage storage{};
+  socklen_t length = sizeof storage;
+  if (getsockname(descriptor, reinterpret_cast<sockaddr*>(&storage), &length) != 0) {
+    return base::ErrnoError("getsockname", errno);
+  }
+  return Address::From(reinterpret_cast<const sockaddr*>(&storage), length);
+}
+
+std::string PeerNameOf(int descriptor) {
+  sockaddr_storage storage{};
+  socklen_t length = sizeof storage;
+  if (getpeername(descriptor, reinterpret_cast<sockaddr*>(&storage), &length) != 0) {
+    return "";
+  }
+  return Address::From(reinterpret_cast<const sockaddr*>(&storage), length).ToString();
+}
+
+}  // namespace io

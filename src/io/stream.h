@@ -1,0 +1,138 @@
+// Stream: one socket as a session sees it: received slices in, slices out, back-pressure, and a
+// close in three steps.
+//
+// Owned by one session or server connection, on one shard. Bytes are not copied on the way: what
+// was received is handed out as slices of the receive pool, and what is written is sent from where
+// it lies. Only what must wait is copied: a slice that the peer's socket did not take at once is
+// moved into memory of the stream's own, so that a slow peer never pins the shard's pool.
+//
+// Sends: one in flight; all that is written meanwhile leaves with the next one. A stream that was
+// written to is flushed once, at the end of the loop's round.
+// Bound: the writer watches queued() against Limits::queue_high and pauses its source.
+// Failure: a broken socket drops what is queued; readers see ended() and error().
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/slice.h"
+#include "io/engine.h"
+#include "io/loop.h"
+#include "io/event.h"
+#include "io/task.h"
+
+namespace io {
+
+class Stream final : private Endpoint {
+ public:
+  explicit Stream(Loop* loop) : loop_(loop) {}
+  ~Stream() override;  // closed, or never opened
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+
+  // -- life -------------------------------------------------------------------------------------
+  // Takes over a connected descriptor and starts to receive.
+  void Adopt(int descriptor, Traffic traffic);
+  // Connects and starts to receive; kDeadlineExceeded, or kUnavailable with the errno's text.
+  Task<absl::Status> Dial(Address address, Traffic traffic, base::Deadline deadline);
+  // Ask: what is queued goes out (at most until `deadline`), then the peer is told. Wait: until
+  // the kernel owes nothing. Close. Returns when the stream may be destroyed.
+  Task<void> Close(base::Deadline deadline);
+  bool open() const { return state_ == State::kOpen; }
+
+  // -- who is told ------------------------------------------------------------------------------
+  // `bit` of `event` is raised when input or the end of it has come.
+  void NotifyReadable(Event* event, uint32_t bit);
+  // `bit` of `event` is raised when queued() has fallen from above to below Limits::queue_low,
+  // or the stream broke.
+  void NotifyDrained(Event* event, uint32_t bit);
+
+  // -- receiving --------------------------------------------------------------------------------
+  // The next received slice; empty if there is none now.
+  base::Slice TakeInput();
+  bool has_input() const { return next_input_ < input_.size(); }
+  // True exactly when no more bytes will come, and all that came was taken.
+  bool ended() const { return receive_ended_ && !has_input(); }
+  // 0 for an orderly end, else the errno of the receive or send that broke the stream.
+  int error() const { return error_; }
+  void PauseReceive();
+  void ResumeReceive();
+
+  // -- sending ----------------------------------------------------------------------------------
+  void Write(base::Slice slice);
+  void WriteCopy(std::string_view bytes);
+  // Bytes written that the kernel has not taken yet.
+  uint32_t queued() const { return queued_; }
+  bool over_high() const { return queued_ > loop_->limits().queue_high; }
+  bool broken() const { return broken_; }
+  // No more will be written: when all is sent the peer is told (a half-close).
+  void FinishSend();
+
+  std::string PeerName() const { return loop_->engine().PeerName(socket_); }
+  Loop* loop() const { return loop_; }
+  // Heap memory held by the queues, bytes.
+  size_t memory() const;
+
+ private:
+  friend class Loop;
+  enum class State : uint8_t {
+    kNew,        // no socket yet
+    kDialling,
+    kOpen,
+    kReleasing,  // the engine was told; the kernel may still owe something
+    kClosed,
+  };
+
+  void OnConnected(int error) override;
+  void OnReceived(base::Slice bytes) override;
+  void OnReceiveEnded(int error) override;
+  void OnSent(int64_t result) override;
+  void OnReleased() override;
+
+  void Flush();  // called by the loop at the end of a round
+  void MarkDirty();
+  void Consume(uint64_t sent);
+  void CopyOut();
+  void DropQueue();
+  void FinishIfSent();
+  void Break(int error);
+  void RaiseReadable();
+  void RaiseDrained();
+  void StartReceiving();
+
+  Loop* const loop_;
+  SocketId socket_;
+  Event* readable_ = nullptr;
+  Event* drained_ = nullptr;
+  Event* life_ = nullptr;  // of the Dial or Close that waits
+  uint32_t readable_bit_ = 0;
+  uint32_t drained_bit_ = 0;
+  int error_ = 0;
+
+  std::vector<base::Slice> input_;
+  uint32_t next_input_ = 0;
+
+  std::vector<base::Slice> queue_;
+  uint32_t next_queued_ = 0;  // pieces before it were sent
+  uint32_t queued_ = 0;       // bytes
+  uint32_t in_flight_ = 0;    // bytes handed to the engine by the send in flight
+  iovec one_{};               // the pieces of a send in flight, if it has only one
+  iovec* pieces_ = nullptr;   // else these, from the frame pool
+
+  State state_ = State::kNew;
+  bool receiving_ = false;        // true exactly when the engine receives for us
+  bool want_receive_ = false;     // true exactly when it should
+  bool receive_ended_ = false;
+  bool sending_ = false;          // true exactly when a send is in flight
+  bool tail_open_ = false;        // true exactly when WriteCopy made the last piece
+  bool dirty_ = false;            // true exactly when on the loop's list
+  bool slow_ = false;             // true exactly when the last send was short: the rest is owned
+  bool finishing_ = false;        // true exactly when FinishSend was called and not yet done
+  bool broken_ = false;
+};
+
+}  // namespace io

@@ -1,0 +1,230 @@
+#include "server/server.h"
+
+#include <pthread.h>
+#include <sys/resource.h>
+
+#include <csignal>
+#include <latch>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "base/log.h"
+#include "base/status.h"
+#include "config/cpus.h"
+#include "io/epoll_engine.h"
+#include "io/uring_engine.h"
+#include "server/shard.h"
+
+namespace server {
+namespace {
+
+// Signals are for the main thread alone: shards inherit this mask.
+sigset_t BlockSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGHUP);
+  sigaddset(&signals, SIGPIPE);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  sigdelset(&signals, SIGPIPE);
+  return signals;
+}
+
+// Each client takes two descriptors; the soft limit is often far below the hard one.
+void RaiseDescriptorLimit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+    limit.rlim_cur = limit.rlim_max;
+    static_cast<void>(setrlimit(RLIMIT_NOFILE, &limit));
+  }
+}
+
+absl::StatusOr<std::vector<io::Address>> ListenAddresses(const config::Config& config) {
+  std::vector<io::Address> addresses;
+  for (const config::Endpoint& endpoint : config.listen) {
+    ASSIGN_OR_RETURN(const io::Address address,
+                     io::Address::Numeric(endpoint.host, endpoint.port));
+    addresses.push_back(address);
+  }
+  return addresses;
+}
+
+// Which twin runs; one WARN line with cause and fix if it is not the one that was hoped for.
+absl::Status ChooseEngine(const config::Config& config, Common* common) {
+  if (config.io == config::IoBackend::kEpoll) {
+    return absl::OkStatus();
+  }
+  common->uring = io::ProbeUring();
+  common->use_uring = common->uring.usable;
+  if (common->uring.usable) {
+    return absl::OkStatus();
+  }
+  if (config.io == config::IoBackend::kIoUring) {
+    return base::Unavailable("--io io_uring: " + common->uring.reason);
+  }
+  base::Log(base::LogLevel::kWarn, "io.epoll_instead_of_io_uring",
+            {{"why", common->uring.reason}, {"cost", "5-20 % more CPU per small query"}});
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<io::Engine>> MakeEngine(const Common& common) {
+  if (!common.use_uring) {
+    return std::unique_ptr<io::Engine>(
+        std::make_unique<io::EpollEngine>(common.config->buffer_size));
+  }
+  io::UringOptions options;
+  options.ring_entries = common.config->ring_size;
+  options.buffer_bytes = common.config->buffer_size;
+  options.support = common.uring;
+  ASSIGN_OR_RETURN(std::unique_ptr<io::UringEngine> engine, io::UringEngine::Create(options));
+  return std::unique_ptr<io::Engine>(std::move(engine));
+}
+
+// The threads of the shards, from the first to the last line of their lives.
+class Process {
+ public:
+  Process(const config::Config& config, Common* common, uint32_t count)
+      : config_(config), common_(common), slots_(count), made_(count), listening_(count), ended_(count) {
+    common_->shards.resize(count, nullptr);
+  }
+
+  // Starts every shard; all serve or none does.
+  absl::Status Start();
+  void Drain(absl::Duration within);
+  void Join();
+  const std::vector<io::Address>& bound() const { return bound_; }
+
+ private:
+  struct Slot {
+    std::thread thread;
+    absl::Status status;
+  };
+  void RunShard(uint32_t index);
+  absl::Status ListenInTurn(Shard* shard);
+  absl::Status FirstError() const;
+
+  const config::Config& config_;
+  Common* const common_;
+  std::vector<Slot> slots_;
+  std::latch made_;
+  std::latch go_{1};
+  std::latch listening_;
+  std::latch ended_;
+  std::mutex listen_mutex_;
+  std::vector<io::Address> bound_;  // by the first shard that listened; the others follow it
+  std::atomic<bool> failed_{false};
+};
+
+absl::Status Process::FirstError() const {
+  for (const Slot& slot : slots_) {
+    RETURN_IF_ERROR(slot.status);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Process::Start() {
+  for (uint32_t i = 0; i < slots_.size(); ++i) {
+    slots_[i].thread = std::thread([this, i] { RunShard(i); });
+  }
+  made_.wait();
+  if (!FirstError().ok()) {
+    failed_ = true;
+  }
+  go_.count_down();
+  listening_.wait();
+  absl::Status status = FirstError();
+  if (!status.ok()) {
+    for (Shard* shard : common_->shards) {
+      if (shard != nullptr) {
+        shard->PostDrain(absl::ZeroDuration());
+      }
+    }
+    Join();
+  }
+  return status;
+}
+
+// One shard at a time, so that a port of 0 is chosen once.
+absl::Status Process::ListenInTurn(Shard* shard) {
+  const std::lock_guard<std::mutex> lock(listen_mutex_);
+  std::vector<io::Address> addresses = bound_;
+  if (addresses.empty()) {
+    ASSIGN_OR_RETURN(addresses, ListenAddresses(config_));
+  }
+  std::vector<io::Address> bound;
+  RETURN_IF_ERROR(shard->Listen(addresses, &bound));
+  bound_ = std::move(bound);
+  return absl::OkStatus();
+}
+
+void Process::RunShard(uint32_t index) {
+  Slot& slot = slots_[index];
+  pthread_setname_np(pthread_self(), ("shard " + std::to_string(index)).c_str());
+  std::unique_ptr<Shard> shard;
+  absl::StatusOr<std::unique_ptr<io::Engine>> engine = MakeEngine(*common_);
+  slot.status = engine.status();
+  if (engine.ok()) {
+    shard = std::make_unique<Shard>(common_, index, *std::move(engine));
+    common_->shards[index] = shard.get();
+  }
+  made_.count_down();
+  go_.wait();
+  if (shard != nullptr && !failed_) {
+    slot.status = ListenInTurn(shard.get());
+  }
+  listening_.count_down();
+  if (shard != nullptr && !failed_) {
+    shard->Run();
+  }
+  ended_.arrive_and_wait();  // nobody posts to a shard that is gone
+}
+
+void Process::Drain(absl::Duration within) {
+  for (Shard* shard : common_->shards) {
+    shard->PostDrain(within);
+  }
+}
+
+void Process::Join() {
+  for (Slot& slot : slots_) {
+    if (slot.thread.joinable()) {
+      slot.thread.join();
+    }
+  }
+}
+
+}  // namespace
+
+absl::Status Run(const config::Config& config) {
+  const sigset_t signals = BlockSignals();
+  RaiseDescriptorLimit();
+  Common common;
+  common.config = &config;
+  RETURN_IF_ERROR(ChooseEngine(config, &common));
+  io::Resolver resolver;
+  backend::CancelRegistry cancels;
+  common.resolver = &resolver;
+  common.cancels = &cancels;
+  const uint32_t count = config::ShardCount(config.shards, config::UsableCpus());
+  Process process(config, &common, count);
+  RETURN_IF_ERROR(process.Start());
+  base::Log(base::LogLevel::kInfo, "server.started",
+            {{"version", PGBRAID_VERSION}, {"listen", process.bound().front().ToString()},
+             {"shards", count}, {"io", common.shards.front()->engine_name()},
+             {"config", config::Describe(config)}});
+  bool draining = false;
+  int signal = 0;
+  while (!draining && sigwait(&signals, &signal) == 0) {
+    draining = signal == SIGTERM || signal == SIGINT;
+  }
+  base::Log(base::LogLevel::kInfo, "server.draining", {{"signal", signal}});
+  process.Drain(config.limits.drain_timeout);
+  process.Join();
+  base::Log(base::LogLevel::kInfo, "server.stopped");
+  return absl::OkStatus();
+}
+
+}  // namespace server

@@ -1,0 +1,15 @@
+// Server: the process: probes the kernel, starts the shards, waits for a signal, drains.
+//
+// On the main thread, which serves nobody: it only waits for signals, since shards block them all.
+#pragma once
+
+#include "absl/status/status.h"
+#include "config/config.h"
+
+namespace server {
+
+// Runs until SIGTERM or SIGINT and the drain that follows. kUnavailable and the like if it cannot
+// start (an address in use, io_uring asked for and not to be had).
+absl::Status Run(const config::Config& config);
+
+}  // namespace server

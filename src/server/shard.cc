@@ -1,0 +1,190 @@
+#include "server/shard.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/crypto.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "pg/builders.h"
+
+namespace server {
+namespace {
+
+// A fresh socket moves when another shard has this many sessions less: a few long connections
+// must not pile up on one shard, but a move costs a wake-up.
+constexpr uint32_t kClearlyLess = 2;
+
+uint64_t Seed() {
+  const std::string random = base::SecureRandom(sizeof(uint64_t));
+  uint64_t seed;
+  __builtin_memcpy(&seed, random.data(), sizeof seed);
+  return seed;
+}
+
+}  // namespace
+
+class Shard::DrainMessage final : public io::Message {
+ public:
+  DrainMessage(Shard* shard, absl::Duration within) : shard_(shard), within_(within) {}
+  void Deliver() override { shard_->serving_.Spawn(shard_->Drain(within_)); }
+
+ private:
+  Shard* const shard_;
+  const absl::Duration within_;
+};
+
+class Shard::SocketMessage final : public io::Message {
+ public:
+  SocketMessage(Shard* shard, int descriptor) : shard_(shard), descriptor_(descriptor) {}
+  void Deliver() override { shard_->Serve(descriptor_); }
+
+ private:
+  Shard* const shard_;
+  const int descriptor_;
+};
+
+void ShardMetrics::Describe(base::MetricSink* sink, std::string_view labels) const {
+  sink->Add("pgbraid_server_handed_off", "Fresh sockets given to a less loaded shard.", labels,
+            handed_off);
+}
+
+Shard::Shard(Common* common, uint32_t index, std::unique_ptr<io::Engine> engine)
+    : common_(common),
+      index_(index),
+      engine_(std::move(engine)),
+      loop_(engine_.get(), &common->config->limits, Seed()),
+      serving_(&loop_) {
+  surroundings_.loop = &loop_;
+  surroundings_.config = common->config;
+  surroundings_.resolver = common->resolver;
+  surroundings_.cancels = common->cancels;
+  surroundings_.mirrors = &mirrors_;
+  surroundings_.metrics = &session_metrics_;
+  surroundings_.backend_metrics = &backend_metrics_;
+}
+
+Shard::~Shard() = default;
+
+absl::Status Shard::Listen(const std::vector<io::Address>& addresses,
+                           std::vector<io::Address>* bound) {
+  for (const io::Address& address : addresses) {
+    ASSIGN_OR_RETURN(const io::Address actual, engine_->Listen(address, this));
+    bound->push_back(actual);
+  }
+  return absl::OkStatus();
+}
+
+void Shard::Run() { loop_.Run(); }
+
+// -- clients --------------------------------------------------------------------------------------
+
+void Shard::OnAccepted(int descriptor) {
+  if (Shard* other = LessLoaded(); other != nullptr) {
+    shard_metrics_.handed_off.Add();
+    other->PostSocket(descriptor);
+    return;
+  }
+  // Not from within the engine's round: a session may want to use the engine.
+  PostSocket(descriptor);
+}
+
+void Shard::OnAcceptFailed(int error) {
+  base::Log(base::LogLevel::kWarn, "server.accept_failed",
+            {{"shard", index_}, {"errno", error},
+             {"hint", "raise the limit of open files (ulimit -n, LimitNOFILE=)"}});
+}
+
+Shard* Shard::LessLoaded() {
+  Shard* least = this;
+  for (Shard* shard : common_->shards) {
+    if (shard->load() < least->load()) {
+      least = shard;
+    }
+  }
+  return least->load() + kClearlyLess <= load() ? least : nullptr;
+}
+
+void Shard::PostSocket(int descriptor) {
+  loop_.Post(std::make_unique<SocketMessage>(this, descriptor));
+}
+
+void Shard::Serve(int descriptor) {
+  if (draining_) {
+    engine_->Discard(descriptor);
+    return;
+  }
+  if (common_->clients.load(std::memory_order_relaxed) >= limits().clients_max) {
+    session_metrics_.refused_full.Add();
+    serving_.Spawn(TurnAway(descriptor));
+    return;
+  }
+  serving_.Spawn(ServeOne(descriptor));
+}
+
+io::Task<void> Shard::ServeOne(int descriptor) {
+  common_->clients.fetch_add(1, std::memory_order_relaxed);
+  load_.Store(load_.Load() + 1);
+  {
+    const uint64_t id = common_->next_session.fetch_add(1, std::memory_order_relaxed);
+    session::Session session(&surroundings_, id);
+    sessions_.emplace(id, &session);
+    co_await session.Run(descriptor);
+    sessions_.erase(id);
+  }
+  load_.Store(load_.Load() - 1);
+  common_->clients.fetch_sub(1, std::memory_order_relaxed);
+}
+
+// One client too many: told so, as PostgreSQL would.
+io::Task<void> Shard::TurnAway(int descriptor) {
+  io::Stream client(&loop_);
+  client.Adopt(descriptor, io::Traffic::kClient);
+  std::string error;
+  const pg::ErrorText text{
+      .severity = "FATAL", .sqlstate = "53300", .message = "sorry, too many clients already"};
+  pg::AppendErrorResponse(&error, text);
+  client.WriteCopy(error);
+  co_await client.Close(loop_.In(limits().close_timeout));
+}
+
+// -- the end --------------------------------------------------------------------------------------
+
+void Shard::PostDrain(absl::Duration within) {
+  loop_.Post(std::make_unique<DrainMessage>(this, within));
+}
+
+// Rooms in order: listeners, sessions, mirrors. Runs as one of the tasks it waits for.
+io::Task<void> Shard::Drain(absl::Duration within) {
+  if (draining_) {
+    co_return;
+  }
+  draining_ = true;
+  const base::Deadline deadline = loop_.In(within);
+  engine_->StopListening(this);
+  for (const auto& [id, session] : sessions_) {
+    session->Drain();
+  }
+  io::Event tick(&loop_);
+  while (serving_.running() > 1 && loop_.now() < deadline) {
+    co_await tick.Wait(std::min(deadline, loop_.In(absl::Milliseconds(20))));
+  }
+  for (const auto& [id, session] : sessions_) {
+    session->Stop();
+  }
+  while (serving_.running() > 1) {
+    co_await tick.Wait(loop_.In(absl::Milliseconds(20)));
+  }
+  loop_.Stop();
+}
+
+void Shard::Describe(base::MetricSink* sink) const {
+  const std::string labels = "shard=\"" + std::to_string(index_) + "\"";
+  engine_->metrics().Describe(sink, labels);
+  loop_.metrics().Describe(sink, labels);
+  session_metrics_.Describe(sink, labels);
+  backend_metrics_.Describe(sink, labels);
+  shard_metrics_.Describe(sink, labels);
+}
+
+}  // namespace server

@@ -1,0 +1,98 @@
+// Shard: one thread with one ring, one listener per address, its own sessions, timers and metrics.
+//
+// Created, run and destroyed on its own thread (RunShard). Other threads reach it only through
+// Post() messages, its published load, and metrics that are read with relaxed loads.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "backend/backend_metrics.h"
+#include "backend/cancel.h"
+#include "base/published.h"
+#include "config/config.h"
+#include "io/engine.h"
+#include "io/event.h"
+#include "io/loop.h"
+#include "io/scope.h"
+#include "io/uring_probe.h"
+#include "mirror/mirrors.h"
+#include "session/session.h"
+
+namespace server {
+
+class Shard;
+
+// What the shards of a process share. Outlives them.
+struct Common {
+  const config::Config* config = nullptr;
+  io::UringSupport uring;
+  bool use_uring = false;
+  io::Resolver* resolver = nullptr;
+  backend::CancelRegistry* cancels = nullptr;
+  std::atomic<uint64_t> next_session{1};
+  std::atomic<int64_t> clients{0};  // of all shards, against Limits::clients_max
+  std::vector<Shard*> shards;       // complete before the first accept; not changed until the end
+};
+
+struct ShardMetrics {
+  base::Counter handed_off;  // fresh sockets given to a less loaded shard
+  void Describe(base::MetricSink* sink, std::string_view labels) const;
+};
+
+class Shard final : private io::Acceptor {
+ public:
+  // On the shard's thread. `engine` is its own.
+  Shard(Common* common, uint32_t index, std::unique_ptr<io::Engine> engine);
+  ~Shard() override;
+  Shard(const Shard&) = delete;
+  Shard& operator=(const Shard&) = delete;
+
+  // Listens on every address; returns the first error. `bound` gets the addresses.
+  absl::Status Listen(const std::vector<io::Address>& addresses, std::vector<io::Address>* bound);
+  // Serves until a drain has ended.
+  void Run();
+
+  // -- any thread -------------------------------------------------------------------------------
+  // Stops accepting, ends sessions between transactions, and all others at the deadline.
+  void PostDrain(absl::Duration within);
+  // A connected socket whose session does not exist yet.
+  void PostSocket(int descriptor);
+  uint32_t load() const { return load_.Load(); }
+  void Describe(base::MetricSink* sink) const;
+  uint32_t index() const { return index_; }
+  std::string_view engine_name() const { return engine_->name(); }
+  io::Loop* loop() { return &loop_; }
+
+ private:
+  class DrainMessage;
+  class SocketMessage;
+
+  void OnAccepted(int descriptor) override;
+  void OnAcceptFailed(int error) override;
+  void Serve(int descriptor);
+  io::Task<void> ServeOne(int descriptor);
+  io::Task<void> TurnAway(int descriptor);
+  io::Task<void> Drain(absl::Duration within);
+  Shard* LessLoaded();
+  const base::Limits& limits() const { return loop_.limits(); }
+
+  Common* const common_;
+  const uint32_t index_;
+  std::unique_ptr<io::Engine> engine_;
+  io::Loop loop_;
+  session::SessionMetrics session_metrics_;
+  backend::BackendMetrics backend_metrics_;
+  ShardMetrics shard_metrics_;
+  mirror::Mirrors mirrors_;
+  session::Surroundings surroundings_;
+  io::Scope serving_;
+  std::unordered_map<uint64_t, session::Session*> sessions_;
+  base::Published<uint32_t> load_;
+  bool draining_ = false;
+};
+
+}  // namespace server

@@ -1,0 +1,142 @@
+#include <algorithm>
+
+#include "backend/dial.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "pg/builders.h"
+#include "pg/views.h"
+#include "session/opening.h"
+#include "session/session.h"
+
+namespace session {
+
+io::Task<bool> Session::Connect(const Opening* opening, base::Deadline deadline) {
+  const std::string startup = StartupFor(opening->packet);
+  if (startup.empty()) {
+    Violation("invalid startup packet layout");
+    co_return false;
+  }
+  const config::Server* server = &around_->config->primary;
+  const base::Deadline until = std::min(deadline, loop_->In(server->connect_timeout));
+  const absl::Status connected = co_await backend::Dial(&server_.stream(), server,
+                                                        around_->resolver, until, &server_address_);
+  if (!connected.ok()) {
+    around_->backend_metrics->connect_failures.Add();
+    base::Log(base::LogLevel::kWarn, "session.connect_failed",
+              {{"session", id_}, {"server", server->name}, {"why", base::Message(connected)}});
+    // The log knows the host; who is not logged in does not.
+    Refuse("08006", "could not connect to the server behind pgbraid");
+    co_return false;
+  }
+  around_->backend_metrics->connects.Add();
+  server_.stream().WriteCopy(startup);
+  reader_.Feed({});
+  co_return true;
+}
+
+// Both directions until the first ReadyForQuery. True if there was one.
+io::Task<bool> Session::Login(base::Deadline deadline) {
+  server_.stream().NotifyReadable(&event_, kServerReadable);
+  bool in = false;
+  while (!ended_ && !in) {
+    const bool go_on = RelayLoginReplies();
+    in = !server_.machine().starting();
+    if (!go_on || in || !RelayLoginRequests()) {
+      break;
+    }
+    const uint32_t bits = co_await event_.Wait(deadline);
+    if ((bits & io::Event::kTimeout) != 0) {
+      around_->metrics->login_timeouts.Add();
+      Refuse("08006", "authentication timeout");
+    }
+    if ((bits & kDrain) != 0) {
+      Refuse("57P01", "terminating connection due to administrator command");
+    }
+  }
+  server_.stream().NotifyReadable(nullptr, 0);
+  if (!in) {
+    around_->metrics->login_failures.Add();
+  }
+  co_return in && !ended_;
+}
+
+// What the server says before it is ready. False when login is over, one way or the other.
+bool Session::RelayLoginReplies() {
+  pg::Piece piece;
+  turn::Reply reply;
+  pg::ReadResult result;
+  while ((result = server_.NextLoginPiece(&piece, &reply)) == pg::ReadResult::kPiece) {
+    if (piece.first && reply.kind == turn::ReplyKind::kMismatch) {
+      around_->backend_metrics->mismatches.Add();
+      Refuse("08P01", "the server sent a message that does not belong to a login");
+      return false;
+    }
+    if (piece.type == 'K' && piece.whole()) {
+      if (!OnBackendKey(piece)) {
+        Refuse("08P01", "the server sent an invalid cancel key");
+        return false;
+      }
+    } else {
+      client_.WriteCopy(piece.bytes);
+    }
+    if (!server_.machine().starting()) {
+      return false;
+    }
+  }
+  if (result == pg::ReadResult::kBad) {
+    around_->backend_metrics->mismatches.Add();
+    Refuse("08P01", "the server sent a message that cannot be understood");
+    return false;
+  }
+  return !server_.stream().ended();
+}
+
+// The client keeps the server's pid and gets a secret of ours.
+bool Session::OnBackendKey(const pg::Piece& piece) {
+  const std::optional<pg::BackendKeyView> key = pg::ReadBackendKey(piece.body);
+  if (!key.has_value() || !cancel_secret_.empty()) {
+    return false;
+  }
+  backend::CancelTarget target;
+  target.server = server_address_;
+  target.pid = key->pid;
+  target.secret = key->secret;
+  cancel_pid_ = key->pid;
+  cancel_secret_ = around_->cancels->Add(target);
+  std::string ours;
+  if (!pg::AppendBackendKeyData(&ours, cancel_pid_, cancel_secret_)) {
+    return false;
+  }
+  client_.WriteCopy(ours);
+  return true;
+}
+
+// What the client answers to the server's authentication requests.
+bool Session::RelayLoginRequests() {
+  for (;;) {
+    pg::Piece piece;
+    const pg::ReadResult result = reader_.Next(&piece);
+    if (result == pg::ReadResult::kBad) {
+      Violation(reader_.error());
+      return false;
+    }
+    if (result == pg::ReadResult::kMore) {
+      client_slice_ = client_.TakeInput();
+      if (client_slice_.empty()) {
+        return !client_.ended();
+      }
+      reader_.Feed(client_slice_.view());
+      continue;
+    }
+    if (piece.first &&
+        server_.machine().OnRequest(piece, id_) != turn::RequestResult::kOk) {
+      Violation("expected password response, got message type " +
+                std::to_string(static_cast<unsigned char>(piece.type)));
+      return false;
+    }
+    server_.TraceRequest(piece);
+    server_.stream().WriteCopy(piece.bytes);
+  }
+}
+
+}  // namespace session

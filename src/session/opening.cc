@@ -1,0 +1,136 @@
+#include "session/opening.h"
+
+#include "base/log.h"
+#include "base/status.h"
+#include "pg/builders.h"
+#include "pg/messages.h"
+
+namespace session {
+namespace {
+
+constexpr std::string_view kNoEncryption = "N";
+
+}  // namespace
+
+// True with a StartupMessage or a CancelRequest in `opening`; false when the client is to go.
+io::Task<bool> Session::ReadOpening(Opening* opening, base::Deadline deadline) {
+  for (;;) {
+    pg::StartupError error;
+    const pg::StartupResult result =
+        pg::ParseStartup(opening->bytes, opening->allowed, &opening->packet, &error);
+    if (result == pg::StartupResult::kBad) {
+      around_->metrics->protocol_violations.Add();
+      if (error.tell) {
+        Refuse(error.sqlstate, error.message);
+      }
+      co_return false;
+    }
+    if (result == pg::StartupResult::kComplete) {
+      const bool more = Negotiate(opening, opening->packet);
+      if (!more) {
+        co_return !ended_;
+      }
+      continue;
+    }
+    if (client_.ended() || ended_) {
+      co_return false;
+    }
+    if (!client_.has_input()) {
+      const uint32_t bits = co_await event_.Wait(deadline);
+      if ((bits & io::Event::kTimeout) != 0) {
+        around_->metrics->login_timeouts.Add();
+        co_return false;
+      }
+      if ((bits & (io::Event::kStop | kDrain)) != 0) {
+        co_return false;
+      }
+    }
+    const base::Slice slice = client_.TakeInput();
+    opening->bytes += slice.view();
+  }
+}
+
+// True if another packet must follow.
+bool Session::Negotiate(Opening* opening, const pg::StartupPacket& packet) {
+  if (packet.kind == pg::StartupKind::kStartupMessage ||
+      packet.kind == pg::StartupKind::kCancelRequest) {
+    return false;
+  }
+  const bool ssl = packet.kind == pg::StartupKind::kSslRequest;
+  (ssl ? opening->allowed.ssl_request : opening->allowed.gssenc_request) = false;
+  around_->metrics->ssl_refused.Add();
+  opening->bytes.erase(0, packet.length);
+  client_.WriteCopy(kNoEncryption);
+  if (!opening->bytes.empty()) {
+    // As PostgreSQL does: what was sent before the answer could have been injected.
+    Violation(ssl ? "received unencrypted data after SSL request"
+                  : "received unencrypted data after GSSAPI encryption request");
+    return false;
+  }
+  return true;
+}
+
+io::Task<void> Session::Cancel(const Opening* opening) {
+  around_->metrics->cancels.Add();
+  backend::BackendMetrics& metrics = *around_->backend_metrics;
+  const std::optional<backend::CancelTarget> found =
+      around_->cancels->Find(opening->packet.cancel_pid, opening->packet.cancel_secret);
+  if (!found.has_value()) {
+    metrics.cancels_unknown.Add();
+    co_return;
+  }
+  if (metrics.cancels_in_flight.value() >= limits().cancels_in_flight_max) {
+    metrics.cancels_shed.Add();
+    co_return;
+  }
+  metrics.cancels_forwarded.Add();
+  metrics.cancels_in_flight.Add(1);
+  const absl::Status done =
+      co_await backend::ForwardCancel(loop_, *found, loop_->In(limits().cancel_timeout));
+  metrics.cancels_in_flight.Add(-1);
+  if (!done.ok()) {
+    base::Log(base::LogLevel::kWarn, "session.cancel_failed",
+              {{"session", id_}, {"why", base::Message(done)}});
+  }
+}
+
+// The client's own StartupMessage, unless the primary's URL decides the database.
+std::string Session::StartupFor(const pg::StartupPacket& packet) const {
+  std::vector<pg::Setting> parameters = packet.parameters;
+  const std::string& database = around_->config->primary.dbname;
+  if (!database.empty()) {
+    std::erase_if(parameters, [](const pg::Setting& setting) { return setting.name == "database"; });
+    parameters.push_back(pg::Setting{"database", database});
+  }
+  std::string startup;
+  if (!pg::AppendStartupMessage(&startup, packet.version, parameters)) {
+    startup.clear();
+  }
+  return startup;
+}
+
+// Gives the session to the mirrors, if any of them wants it. Replication is not mirrored.
+void Session::OpenRecorder(const Opening* opening) {
+  if (!around_->mirrors->any()) {
+    return;
+  }
+  mirror::SessionFacts facts;
+  facts.session = id_;
+  facts.user = opening->packet.user;
+  facts.database = opening->packet.database.empty() ? opening->packet.user
+                                                    : opening->packet.database;
+  for (const pg::Setting& setting : opening->packet.parameters) {
+    if (setting.name == "replication") {
+      return;
+    }
+    if (setting.name != "user" && setting.name != "database") {
+      facts.parameters.emplace_back(setting.name, setting.value);
+    }
+  }
+  if (!around_->config->primary.dbname.empty()) {
+    facts.database = around_->config->primary.dbname;
+  }
+  recorder_ = around_->mirrors->Open(facts);
+}
+
+}  // namespace session

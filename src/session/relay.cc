@@ -1,0 +1,166 @@
+#include <utility>
+
+#include "base/log.h"
+#include "session/session.h"
+
+namespace session {
+
+// The client's pump. Its only await is "readable, resumed or stopped"; between awaits everything
+// is synchronous.
+io::Task<void> Session::Relay() {
+  backend::Leg leg;
+  leg.sink = &client_;
+  leg.event = &event_;
+  leg.over_bit = kServerOver;
+  if (draining_) {
+    leg.ready_bit = kTurnOver;
+  }
+  if (recorder_ != nullptr) {
+    leg.note_bit = kNotes;
+  }
+  leg.owner = id_;
+  server_.Lease(leg);
+  server_.stream().NotifyDrained(&event_, kServerDrained);
+  pumps_.Spawn(server_.Pump());
+  if (!client_slice_.empty()) {
+    Forward(std::move(client_slice_), true);
+  }
+  uint32_t bits = kClientReadable;
+  for (;;) {
+    if ((bits & kNotes) != 0) {
+      server_.TakeNotes(&notes_);
+      recorder_->OnNotes(notes_);
+    }
+    if ((bits & kDrain) != 0) {
+      server_.TellWhenReady(kTurnOver);
+    }
+    OnClientInput();
+    if (server_.over()) {
+      OnServerOver();
+    }
+    if (draining_ && !ended_ && MayDrain()) {
+      Refuse("57P01", "terminating connection due to administrator command");
+    }
+    if (ended_) {
+      break;
+    }
+    bits = co_await event_.Wait();
+  }
+  server_.stream().NotifyDrained(nullptr, 0);
+}
+
+void Session::OnServerOver() {
+  ended_ = true;
+  around_->metrics->server_lost.Add();
+  if (!server_.fault().empty()) {
+    base::Log(base::LogLevel::kWarn, "session.server_fault",
+              {{"session", id_}, {"server", around_->config->primary.name},
+               {"why", server_.fault()}});
+    Refuse("08P01", "the connection to the server was closed: " + server_.fault());
+  }
+}
+
+// Between transactions, nothing owed, nothing half sent.
+bool Session::MayDrain() {
+  const turn::Machine& machine = server_.machine();
+  return !machine.owes() && machine.status() == 'I' && !reader_.mid_frame();
+}
+
+void Session::OnClientInput() {
+  while (!ended_ && client_.has_input()) {
+    Forward(client_.TakeInput(), false);
+  }
+  if (ended_) {
+    return;
+  }
+  if (client_.ended() && !half_closed_) {
+    // The server sees what a direct client's server would: it answers what it was asked, then
+    // finds the end.
+    half_closed_ = true;
+    if (client_.error() != 0) {
+      ended_ = true;
+      return;
+    }
+    server_.stream().FinishSend();
+  }
+  WatchServer();
+}
+
+void Session::WatchServer() {
+  const bool over_high = server_.stream().over_high();
+  if (over_high && !paused_) {
+    paused_ = true;
+    around_->metrics->pauses.Add();
+    client_.PauseReceive();
+  } else if (!over_high && paused_) {
+    paused_ = false;
+    client_.ResumeReceive();
+  }
+}
+
+// Forwards one received slice in runs of frames as they lie in it.
+void Session::Forward(base::Slice slice, bool fed) {
+  if (!fed) {
+    reader_.Feed(slice.view());
+  }
+  io::Stream& server = server_.stream();
+  const char* const begin = slice.data();
+  const char* run = begin + reader_.consumed();
+  const char* end = run;
+  const auto forward = [&]() {
+    if (end > run) {
+      server.Write(slice.Sub(static_cast<uint32_t>(run - begin), static_cast<uint32_t>(end - run)));
+    }
+    run = end;
+  };
+  pg::Piece piece;
+  pg::ReadResult result;
+  while ((result = reader_.Next(&piece)) == pg::ReadResult::kPiece) {
+    if (!OnRequest(piece)) {
+      forward();
+      return;
+    }
+    if (piece.held) {
+      forward();
+      server.WriteCopy(piece.bytes);
+      run = end = begin + reader_.consumed();
+    } else {
+      if (end == run) {
+        run = piece.bytes.data();
+      }
+      end = piece.bytes.data() + piece.bytes.size();
+    }
+  }
+  forward();
+  if (result == pg::ReadResult::kBad) {
+    Violation(reader_.error());
+  }
+}
+
+// False if the session is over.
+bool Session::OnRequest(const pg::Piece& piece) {
+  turn::Machine& machine = server_.machine();
+  if (piece.first) {
+    const turn::RequestResult result = machine.OnRequest(piece, id_);
+    if (result != turn::RequestResult::kOk) {
+      if (result == turn::RequestResult::kFull) {
+        Refuse("54000", "too many messages sent without waiting for an answer");
+      } else {
+        Violation("invalid frontend message type " +
+                  std::to_string(static_cast<unsigned char>(piece.type)));
+      }
+      return false;
+    }
+    request_ = machine.last_request();
+  }
+  if (piece.last && !piece.first) {
+    machine.OnRequestEnd();
+  }
+  server_.TraceRequest(piece);
+  if (recorder_ != nullptr) {
+    recorder_->OnRequest(request_, piece);
+  }
+  return true;
+}
+
+}  // namespace session

@@ -1,0 +1,117 @@
+// Session: one client's life: start-up packets, login passed through to the server, relay, end.
+//
+// Owned by its shard (the frame of server::Shard::Serve), on that shard only. Two pumps run at the
+// same time: the session's own (Relay) for what the client sends, the server connection's for what
+// the server answers; neither waits for the other. Login is sequential and has one deadline.
+//
+// Failure: whatever goes wrong ends this session and its server connection, after telling the
+// client with a SQLSTATE where the protocol allows it. Bounds: login_timeout, queue_high both
+// ways, the ledger.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "backend/cancel.h"
+#include "backend/connection.h"
+#include "config/config.h"
+#include "io/event.h"
+#include "io/resolver.h"
+#include "io/scope.h"
+#include "io/stream.h"
+#include "io/task.h"
+#include "mirror/mirrors.h"
+#include "pg/frame_reader.h"
+#include "pg/startup.h"
+#include "session/session_metrics.h"
+
+namespace session {
+
+// What a session needs of its shard; everything outlives every session.
+struct Surroundings {
+  io::Loop* loop = nullptr;
+  const config::Config* config = nullptr;
+  io::Resolver* resolver = nullptr;
+  backend::CancelRegistry* cancels = nullptr;
+  mirror::Mirrors* mirrors = nullptr;
+  SessionMetrics* metrics = nullptr;
+  backend::BackendMetrics* backend_metrics = nullptr;
+};
+
+class Session {
+ public:
+  Session(const Surroundings* surroundings, uint64_t id);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  // From the accepted descriptor to the closed one.
+  io::Task<void> Run(int descriptor);
+  // Asks the session to end when it is between transactions (SIGTERM).
+  void Drain();
+  // Ends it at once, whatever it does (the drain's deadline).
+  void Stop();
+
+ private:
+  enum Bits : uint32_t {
+    kClientReadable = 1,
+    kServerReadable = 2,  // during login; later the connection's own pump reads
+    kServerDrained = 4,   // the server has taken what was queued for it
+    kServerOver = 8,
+    kNotes = 16,
+    kTurnOver = 32,
+    kDrain = 64,
+  };
+  struct Opening;  // what the start-up packets said
+
+  // -- opening.cc: start-up packets, cancel, connecting ------------------------------------------
+  io::Task<bool> ReadOpening(Opening* opening, base::Deadline deadline);
+  bool Negotiate(Opening* opening, const pg::StartupPacket& packet);
+  io::Task<void> Cancel(const Opening* opening);
+  std::string StartupFor(const pg::StartupPacket& packet) const;
+  void OpenRecorder(const Opening* opening);
+  // -- login.cc: the server's own authentication, passed through ---------------------------------
+  io::Task<bool> Connect(const Opening* opening, base::Deadline deadline);
+  io::Task<bool> Login(base::Deadline deadline);
+  bool RelayLoginReplies();
+  bool RelayLoginRequests();
+  bool OnBackendKey(const pg::Piece& piece);
+  // -- relay.cc: the client's pump ---------------------------------------------------------------
+  io::Task<void> Relay();
+  void OnClientInput();
+  void Forward(base::Slice slice, bool fed);
+  bool OnRequest(const pg::Piece& piece);
+  void WatchServer();
+  bool MayDrain();
+  void OnServerOver();
+  // -- session.cc --------------------------------------------------------------------------------
+  void Refuse(std::string_view sqlstate, std::string_view message);
+  void Violation(std::string_view message);
+  io::Task<void> Finish();
+  const base::Limits& limits() const { return loop_->limits(); }
+
+  const Surroundings* const around_;
+  io::Loop* const loop_;
+  const uint64_t id_;
+  io::Event event_;
+  io::Stream client_;
+  backend::Connection server_;
+  io::Scope pumps_;
+  pg::FrameReader reader_;
+  base::Slice client_slice_;  // what login reads the client's frames from; its rest is the relay's
+  io::Address server_address_;
+  std::string cancel_secret_;
+  uint32_t cancel_pid_ = 0;
+  std::unique_ptr<mirror::Recorder> recorder_;
+  std::vector<backend::Note> notes_;
+  turn::RequestId request_ = 0;  // of the frame whose pieces are passing
+  bool paused_ = false;          // true exactly when the client is not read because of the server
+  bool draining_ = false;
+  bool ended_ = false;           // true exactly when nothing more is to be relayed
+  bool half_closed_ = false;     // true exactly when the client's end was passed on
+};
+
+}  // namespace session

@@ -1,0 +1,27 @@
+#include "session/session_metrics.h"
+
+namespace session {
+
+void SessionMetrics::Describe(base::MetricSink* sink, std::string_view labels) const {
+  sink->Add("pgbraid_session_clients", "Client connections open now.", labels, clients);
+  sink->Add("pgbraid_session_opened", "Client connections accepted.", labels, opened);
+  sink->Add("pgbraid_session_logins", "Logins that succeeded.", labels, logins);
+  sink->Add("pgbraid_session_login_failures", "Logins that failed.", labels, login_failures);
+  sink->Add("pgbraid_session_login_timeouts", "Clients that did not log in in time.", labels,
+            login_timeouts);
+  sink->Add("pgbraid_session_ssl_refused", "SSLRequest and GSSENCRequest messages answered with N.",
+            labels, ssl_refused);
+  sink->Add("pgbraid_session_protocol_violations", "Clients closed for a protocol violation.",
+            labels, protocol_violations);
+  sink->Add("pgbraid_session_cancels", "Cancel requests received.", labels, cancels);
+  sink->Add("pgbraid_session_server_lost", "Sessions ended because the server's connection ended.",
+            labels, server_lost);
+  sink->Add("pgbraid_session_refused_full", "Clients refused because there were too many.", labels,
+            refused_full);
+  sink->Add("pgbraid_session_pauses", "Times a client was not read because its server was slow.",
+            labels, pauses);
+  sink->Add("pgbraid_session_login_seconds", "Time from accept to the first ReadyForQuery.", labels,
+            login_time);
+}
+
+}  // namespace session

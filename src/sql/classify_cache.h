@@ -1,0 +1,66 @@
+// ClassifyCache: remembers what Classify said of a text.
+//
+// One per shard, used on its thread only, no lock. Bounded in bytes (texts, statements and its own
+// table together); texts longer than kTextBytesMax are classified each time. Set-associative with a
+// second chance: a text hit since the hand last passed stays, so a stream of texts seen once does
+// not push the hot ones out. The hash only finds a candidate, the text is compared whole: a client
+// who makes hashes collide gets misses, never another statement's answer. Cannot fail.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sql/lexer.h"
+#include "sql/statement.h"
+
+namespace sql {
+
+class ClassifyCache {
+ public:
+  static constexpr size_t kTextBytesMax = 4096;
+
+  // `bytes_max`: bound of bytes(); below 64 KiB it counts as 64 KiB.
+  explicit ClassifyCache(size_t bytes_max);
+  ClassifyCache(const ClassifyCache&) = delete;
+  ClassifyCache& operator=(const ClassifyCache&) = delete;
+
+  // What sql::Classify(text, options) says; valid until the next call.
+  const Statement& Classify(std::string_view text, LexOptions options = {});
+
+  uint64_t hits() const { return hits_; }
+  uint64_t misses() const { return misses_; }  // long texts too
+  size_t bytes() const { return bytes_; }
+
+ private:
+  struct Entry {
+    std::string text;
+    Statement statement;
+  };
+  struct Slot {
+    uint64_t hash = 0;  // of the text and the options
+    std::unique_ptr<Entry> entry;
+    bool standard_strings = true;
+    bool referenced = false;  // true exactly when hit since the hand last passed
+  };
+  static constexpr size_t kWays = 8;
+
+  static size_t Cost(const Entry& entry);
+  Slot& Victim(Slot* set);
+  void Drop(Slot* slot);
+  void MakeRoom(size_t wanted, const Slot* kept);
+
+  std::vector<Slot> slots_;  // sets of kWays; the number of sets is a power of two
+  size_t set_mask_;
+  size_t bytes_max_;
+  size_t bytes_;
+  size_t hand_ = 0;
+  uint64_t hits_ = 0;
+  uint64_t misses_ = 0;
+  Statement uncached_;
+};
+
+}  // namespace sql

@@ -1,0 +1,7 @@
+// Fuzz target: the frame reader of the frontend's direction, with trace and views behind it.
+#include "fuzz/frames_property.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  fuzz::CheckFrames(pg::Side::kFrontend, data, size);
+  return 0;
+}
