@@ -318,6 +318,7 @@ bool EpollEngine::TellPending() {
       metrics_.sent_bytes.Add(pending.value > 0 ? static_cast<uint64_t>(pending.value) : 0);
       endpoint->OnSent(pending.value);
     } else if (pending.news == News::kConnected) {
+      TuneSocket(socket->descriptor);
       endpoint->OnConnected(static_cast<int>(pending.value));
     } else {
       endpoint->OnReceiveEnded(ECANCELED);
@@ -377,6 +378,7 @@ void EpollEngine::FinishConnect(SocketId id, Socket& socket) {
     error = errno;
   }
   socket.connecting = false;
+  TuneSocket(socket.descriptor);
   Watch(id, socket);
   socket.endpoint->OnConnected(error);
 }

@@ -382,6 +382,9 @@ void UringEngine::Handle(const io_uring_cqe& completion) {
   } else if (operation == Operation::kConnect) {
     socket.connecting = false;
     socket.dialled.reset();
+    if (completion.res == 0) {
+      TuneSocket(socket.descriptor);
+    }
     if (!socket.releasing) {
       socket.endpoint->OnConnected(socket.descriptor < 0 ? -socket.descriptor : -completion.res);
     }
