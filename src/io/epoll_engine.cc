@@ -122,7 +122,7 @@ void EpollEngine::Watch(SocketId id, Socket& socket) {
   epoll_event event{};
   event.events = wanted;
   event.data.u64 = TagOf(id);
-  const int operation = wanted == 0            ? EPOLL_CTL_DEL
+  const int operation = wanted == 0           ? EPOLL_CTL_DEL
                         : socket.watched == 0 ? EPOLL_CTL_ADD
                                               : EPOLL_CTL_MOD;
   metrics_.system_calls.Add();
@@ -395,8 +395,7 @@ bool EpollEngine::PrepareChunk(Receiver* receiver) {
 }
 
 void EpollEngine::Receive(SocketId id, Socket& socket) {
-  Receiver& receiver =
-      socket.traffic == Traffic::kClient ? client_receiver_ : server_receiver_;
+  Receiver& receiver = socket.traffic == Traffic::kClient ? client_receiver_ : server_receiver_;
   if (!PrepareChunk(&receiver)) {
     metrics_.starved.Add();
     return;  // still readable: the next round tries again, when slices have been sent

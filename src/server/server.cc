@@ -45,8 +45,7 @@ void RaiseDescriptorLimit() {
 absl::StatusOr<std::vector<io::Address>> ListenAddresses(const config::Config& config) {
   std::vector<io::Address> addresses;
   for (const config::Endpoint& endpoint : config.listen) {
-    ASSIGN_OR_RETURN(const io::Address address,
-                     io::Address::Numeric(endpoint.host, endpoint.port));
+    ASSIGN_OR_RETURN(const io::Address address, io::Address::Numeric(endpoint.host, endpoint.port));
     addresses.push_back(address);
   }
   return addresses;
@@ -87,12 +86,17 @@ absl::StatusOr<std::unique_ptr<io::Engine>> MakeEngine(const Common& common) {
 class Process {
  public:
   Process(const config::Config& config, Common* common, uint32_t count)
-      : config_(config), common_(common), holds_(count), slots_(count), made_(count), listening_(count), ended_(count) {
+      : config_(config),
+        common_(common),
+        holds_(count),
+        slots_(count),
+        made_(count),
+        listening_(count),
+        ended_(count) {
     common_->shards.resize(count, nullptr);
-    epochs_.Publish(config, static_cast<int>(count),
-                    [this](int shard, ConfigEpochs::Hold hold) {
-                      holds_[static_cast<size_t>(shard)] = std::move(hold);
-                    });
+    epochs_.Publish(config, static_cast<int>(count), [this](int shard, ConfigEpochs::Hold hold) {
+      holds_[static_cast<size_t>(shard)] = std::move(hold);
+    });
   }
 
   // Starts every shard; all serve or none does.
@@ -173,8 +177,7 @@ void Process::RunShard(uint32_t index) {
   absl::StatusOr<std::unique_ptr<io::Engine>> engine = MakeEngine(*common_);
   slot.status = engine.status();
   if (engine.ok()) {
-    shard = std::make_unique<Shard>(common_, index, *std::move(engine),
-                                    std::move(holds_[index]));
+    shard = std::make_unique<Shard>(common_, index, *std::move(engine), std::move(holds_[index]));
     common_->shards[index] = shard.get();
   }
   made_.count_down();
@@ -219,8 +222,10 @@ absl::Status Run(const config::Config& config) {
   Process process(config, &common, count);
   RETURN_IF_ERROR(process.Start());
   base::Log(base::LogLevel::kInfo, "server.started",
-            {{"version", PGBRAID_VERSION}, {"listen", process.bound().front().ToString()},
-             {"shards", count}, {"io", common.shards.front()->engine_name()},
+            {{"version", PGBRAID_VERSION},
+             {"listen", process.bound().front().ToString()},
+             {"shards", count},
+             {"io", common.shards.front()->engine_name()},
              {"config", config::Describe(config)}});
   bool draining = false;
   int signal = 0;

@@ -93,7 +93,8 @@ void Shard::OnAccepted(int descriptor) {
 
 void Shard::OnAcceptFailed(int error) {
   base::Log(base::LogLevel::kWarn, "server.accept_failed",
-            {{"shard", index_}, {"errno", error},
+            {{"shard", index_},
+             {"errno", error},
              {"hint", "raise the limit of open files (ulimit -n, LimitNOFILE=)"}});
 }
 

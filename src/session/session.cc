@@ -61,8 +61,10 @@ io::Task<bool> Session::Enter() {
   const bool in = co_await Login(deadline);
   if (in) {
     base::Log(base::LogLevel::kInfo, "session.opened",
-              {{"session", id_}, {"client", client_.PeerName()},
-               {"user", opening->packet.user}, {"database", opening->packet.database}});
+              {{"session", id_},
+               {"client", client_.PeerName()},
+               {"user", opening->packet.user},
+               {"database", opening->packet.database}});
     OpenRecorder(opening.get());
   }
   co_return in;
