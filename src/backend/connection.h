@@ -72,6 +72,8 @@ class Connection {
   io::Task<void> Pump();
   void Stop() { event_.Raise(io::Event::kStop); }
   bool over() const { return over_; }
+  // True exactly when the sink has got the beginning of a message and not its end.
+  bool mid_reply() const { return reader_.mid_frame(); }
   // Why: a mismatch's text, or empty for an ordinary end of the stream.
   const std::string& fault() const { return fault_; }
 

@@ -22,6 +22,7 @@ io::Task<void> Session::Relay() {
   server_.Lease(leg);
   server_.stream().NotifyDrained(&event_, kServerDrained);
   pumps_.Spawn(server_.Pump());
+  client_.ResumeReceive();
   if (!client_slice_.empty()) {
     Forward(std::move(client_slice_), true);
   }
@@ -98,7 +99,8 @@ void Session::WatchServer() {
   }
 }
 
-// Forwards one received slice in runs of frames as they lie in it.
+// Forwards one received slice in runs of frames as they lie in it. `fed`: the reader has it already
+// and login has taken the first pieces.
 void Session::Forward(base::Slice slice, bool fed) {
   if (!fed) {
     reader_.Feed(slice.view());
@@ -113,12 +115,9 @@ void Session::Forward(base::Slice slice, bool fed) {
     }
     run = end;
   };
-  pg::Piece piece;
-  pg::ReadResult result;
-  while ((result = reader_.Next(&piece)) == pg::ReadResult::kPiece) {
+  const auto take = [&](const pg::Piece& piece) {
     if (!OnRequest(piece)) {
-      forward();
-      return;
+      return false;
     }
     if (piece.held) {
       forward();
@@ -129,6 +128,20 @@ void Session::Forward(base::Slice slice, bool fed) {
         run = piece.bytes.data();
       }
       end = piece.bytes.data() + piece.bytes.size();
+    }
+    return true;
+  };
+  if (early_.has_value()) {
+    const pg::Piece early = *std::exchange(early_, std::nullopt);
+    if (!take(early)) {
+      return;
+    }
+  }
+  pg::Piece piece;
+  pg::ReadResult result;
+  while ((result = reader_.Next(&piece)) == pg::ReadResult::kPiece) {
+    if (!take(piece)) {
+      break;
     }
   }
   forward();

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -79,6 +80,8 @@ class Session {
   io::Task<bool> Login(base::Deadline deadline);
   bool RelayLoginReplies();
   bool RelayLoginRequests();
+  bool MayForwardReply(const pg::Piece& piece);
+  void KeepRest(const Opening* opening);
   bool OnBackendKey(const pg::Piece& piece);
   // -- relay.cc: the client's pump ---------------------------------------------------------------
   io::Task<void> Relay();
@@ -103,6 +106,7 @@ class Session {
   io::Scope pumps_;
   pg::FrameReader reader_;
   base::Slice client_slice_;  // what login reads the client's frames from; its rest is the relay's
+  std::optional<pg::Piece> early_;  // a frame that came before login was over; it waits
   io::Address server_address_;
   std::string cancel_secret_;
   uint32_t cancel_pid_ = 0;
