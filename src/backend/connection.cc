@@ -32,7 +32,8 @@ struct Connection::Tracer {
 Connection::Connection(io::Loop* loop, BackendMetrics* metrics, bool protocol_log)
     : metrics_(metrics),
       stream_(loop),
-      reader_(pg::Side::kBackend, loop->limits().frame_held_max, loop->limits().statement_memory_first),
+      reader_(pg::Side::kBackend, loop->limits().frame_held_max,
+              loop->limits().statement_memory_first),
       machine_(loop->limits().ledger_entries_max, 0),
       event_(loop),
       protocol_log_(protocol_log) {
@@ -139,8 +140,8 @@ void Connection::Relay(base::Slice slice, bool fed) {
   const char* end = run;
   const auto forward = [&]() {
     if (leg_.sink != nullptr && end > run) {
-      leg_.sink->Write(slice.Sub(static_cast<uint32_t>(run - begin),
-                                 static_cast<uint32_t>(end - run)));
+      leg_.sink->Write(
+          slice.Sub(static_cast<uint32_t>(run - begin), static_cast<uint32_t>(end - run)));
     }
     run = end;
   };

@@ -103,7 +103,7 @@ class Connection {
   base::Slice login_slice_;  // what NextLoginPiece reads from; its rest is the pump's
   std::string fault_;
   const bool protocol_log_;
-  bool paused_ = false;      // true exactly when the server is not read because of the sink
+  bool paused_ = false;  // true exactly when the server is not read because of the sink
   bool over_ = false;
   struct Tracer;
   std::unique_ptr<Tracer> tracer_;  // only with protocol_log

@@ -46,8 +46,7 @@ void RaiseDescriptorLimit() {
 absl::StatusOr<std::vector<io::Address>> ListenAddresses(const config::Config& config) {
   std::vector<io::Address> addresses;
   for (const config::Endpoint& endpoint : config.listen) {
-    ASSIGN_OR_RETURN(const io::Address address,
-                     io::Address::Numeric(endpoint.host, endpoint.port));
+    ASSIGN_OR_RETURN(const io::Address address, io::Address::Numeric(endpoint.host, endpoint.port));
     addresses.push_back(address);
   }
   return addresses;
@@ -91,11 +90,15 @@ class Process {
       : config_(config),
         common_(common),
         report_(common),
+        holds_(count),
         slots_(count),
         made_(count),
         listening_(count),
         ended_(count) {
     common_->shards.resize(count, nullptr);
+    epochs_.Publish(config, static_cast<int>(count), [this](int shard, ConfigEpochs::Hold hold) {
+      holds_[static_cast<size_t>(shard)] = std::move(hold);
+    });
   }
 
   // Starts every shard; all serve or none does.
@@ -117,6 +120,8 @@ class Process {
   const config::Config& config_;
   Common* const common_;
   const Report report_;
+  ConfigEpochs epochs_;
+  std::vector<ConfigEpochs::Hold> holds_;  // each is its shard's from the start
   std::vector<Slot> slots_;
   std::latch made_;
   std::latch go_{1};
@@ -188,7 +193,7 @@ void Process::RunShard(uint32_t index) {
   absl::StatusOr<std::unique_ptr<io::Engine>> engine = MakeEngine(*common_);
   slot.status = engine.status();
   if (engine.ok()) {
-    shard = std::make_unique<Shard>(common_, index, *std::move(engine));
+    shard = std::make_unique<Shard>(common_, index, *std::move(engine), std::move(holds_[index]));
     common_->shards[index] = shard.get();
   }
   made_.count_down();
@@ -234,8 +239,10 @@ absl::Status Run(const config::Config& config) {
   RETURN_IF_ERROR(process.Start());
   common.readiness = admin::Readiness::kServing;
   base::Log(base::LogLevel::kInfo, "server.started",
-            {{"version", PGBRAID_VERSION}, {"listen", process.bound().front().ToString()},
-             {"shards", count}, {"io", common.shards.front()->engine_name()},
+            {{"version", PGBRAID_VERSION},
+             {"listen", process.bound().front().ToString()},
+             {"shards", count},
+             {"io", common.shards.front()->engine_name()},
              {"config", config::Describe(config)}});
   bool draining = false;
   int signal = 0;

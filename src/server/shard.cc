@@ -49,14 +49,16 @@ void ShardMetrics::Describe(base::MetricSink* sink, std::string_view labels) con
             handed_off);
 }
 
-Shard::Shard(Common* common, uint32_t index, std::unique_ptr<io::Engine> engine)
+Shard::Shard(Common* common, uint32_t index, std::unique_ptr<io::Engine> engine,
+             ConfigEpochs::Hold config)
     : common_(common),
       index_(index),
+      config_(std::move(config)),
       engine_(std::move(engine)),
-      loop_(engine_.get(), &common->config->limits, Seed()),
+      loop_(engine_.get(), &config_->limits, Seed()),
       serving_(&loop_) {
   surroundings_.loop = &loop_;
-  surroundings_.config = common->config;
+  surroundings_.config = &*config_;
   surroundings_.resolver = common->resolver;
   surroundings_.cancels = common->cancels;
   surroundings_.mirrors = &mirrors_;
@@ -97,7 +99,8 @@ void Shard::OnAccepted(int descriptor) {
 
 void Shard::OnAcceptFailed(int error) {
   base::Log(base::LogLevel::kWarn, "server.accept_failed",
-            {{"shard", index_}, {"errno", error},
+            {{"shard", index_},
+             {"errno", error},
              {"hint", "raise the limit of open files (ulimit -n, LimitNOFILE=)"}});
 }
 
@@ -120,7 +123,8 @@ void Shard::Serve(int descriptor) {
     engine_->Discard(descriptor);
     return;
   }
-  if (common_->clients.load(std::memory_order_relaxed) >= limits().clients_max) {
+  const bool full = common_->clients.load(std::memory_order_relaxed) >= limits().clients_max;
+  if (full || session_metrics_.logging_in.value() >= limits().clients_unauthenticated_max) {
     session_metrics_.refused_full.Add();
     serving_.Spawn(TurnAway(descriptor));
     return;
@@ -160,7 +164,8 @@ void Shard::PostDrain(absl::Duration within) {
   loop_.Post(std::make_unique<DrainMessage>(this, within));
 }
 
-// Rooms in order: listeners, sessions, mirrors, the admin endpoint. Runs as one of the tasks it waits for.
+// Rooms in order: listeners, sessions, mirrors, the admin endpoint. Runs as one of the tasks it
+// waits for.
 io::Task<void> Shard::Drain(absl::Duration within) {
   if (draining_) {
     co_return;

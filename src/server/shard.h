@@ -14,6 +14,7 @@
 #include "admin/source.h"
 #include "backend/backend_metrics.h"
 #include "backend/cancel.h"
+#include "base/epoch.h"
 #include "base/published.h"
 #include "config/config.h"
 #include "io/engine.h"
@@ -29,8 +30,10 @@ namespace server {
 class Shard;
 
 // What the shards of a process share. Outlives them.
+using ConfigEpochs = base::Epochs<config::Config>;
+
 struct Common {
-  const config::Config* config = nullptr;
+  const config::Config* config = nullptr;  // of the first epoch; for what cannot change
   io::UringSupport uring;
   bool use_uring = false;
   io::Resolver* resolver = nullptr;
@@ -50,7 +53,8 @@ struct ShardMetrics {
 class Shard final : private io::Acceptor {
  public:
   // On the shard's thread. `engine` is its own.
-  Shard(Common* common, uint32_t index, std::unique_ptr<io::Engine> engine);
+  Shard(Common* common, uint32_t index, std::unique_ptr<io::Engine> engine,
+        ConfigEpochs::Hold config);
   ~Shard() override;
   Shard(const Shard&) = delete;
   Shard& operator=(const Shard&) = delete;
@@ -90,6 +94,7 @@ class Shard final : private io::Acceptor {
 
   Common* const common_;
   const uint32_t index_;
+  const ConfigEpochs::Hold config_;
   std::unique_ptr<io::Engine> engine_;
   io::Loop loop_;
   session::SessionMetrics session_metrics_;

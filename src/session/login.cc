@@ -18,8 +18,8 @@ io::Task<bool> Session::Connect(const Opening* opening, base::Deadline deadline)
   }
   const config::Server* server = &around_->config->primary;
   const base::Deadline until = std::min(deadline, loop_->In(server->connect_timeout));
-  const absl::Status connected = co_await backend::Dial(&server_.stream(), server,
-                                                        around_->resolver, until, &server_address_);
+  const absl::Status connected =
+      co_await backend::Dial(&server_.stream(), server, around_->resolver, until, &server_address_);
   if (!connected.ok()) {
     around_->backend_metrics->connect_failures.Add();
     base::Log(base::LogLevel::kWarn, "session.connect_failed",
@@ -128,8 +128,7 @@ bool Session::RelayLoginRequests() {
       reader_.Feed(client_slice_.view());
       continue;
     }
-    if (piece.first &&
-        server_.machine().OnRequest(piece, id_) != turn::RequestResult::kOk) {
+    if (piece.first && server_.machine().OnRequest(piece, id_) != turn::RequestResult::kOk) {
       Violation("expected password response, got message type " +
                 std::to_string(static_cast<unsigned char>(piece.type)));
       return false;

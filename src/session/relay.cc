@@ -53,9 +53,9 @@ void Session::OnServerOver() {
   ended_ = true;
   around_->metrics->server_lost.Add();
   if (!server_.fault().empty()) {
-    base::Log(base::LogLevel::kWarn, "session.server_fault",
-              {{"session", id_}, {"server", around_->config->primary.name},
-               {"why", server_.fault()}});
+    base::Log(
+        base::LogLevel::kWarn, "session.server_fault",
+        {{"session", id_}, {"server", around_->config->primary.name}, {"why", server_.fault()}});
     Refuse("08P01", "the connection to the server was closed: " + server_.fault());
   }
 }

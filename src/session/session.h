@@ -67,6 +67,7 @@ class Session {
   };
   struct Opening;  // what the start-up packets said
 
+  io::Task<bool> Enter();
   // -- opening.cc: start-up packets, cancel, connecting ------------------------------------------
   io::Task<bool> ReadOpening(Opening* opening, base::Deadline deadline);
   bool Negotiate(Opening* opening, const pg::StartupPacket& packet);
@@ -110,8 +111,8 @@ class Session {
   turn::RequestId request_ = 0;  // of the frame whose pieces are passing
   bool paused_ = false;          // true exactly when the client is not read because of the server
   bool draining_ = false;
-  bool ended_ = false;           // true exactly when nothing more is to be relayed
-  bool half_closed_ = false;     // true exactly when the client's end was passed on
+  bool ended_ = false;        // true exactly when nothing more is to be relayed
+  bool half_closed_ = false;  // true exactly when the client's end was passed on
 };
 
 }  // namespace session

@@ -58,8 +58,7 @@ RequestResult Machine::OnRequest(const pg::Piece& piece, uint64_t owner) {
       case 'S': result = OnSync(owner); break;
       case 'H':
         last_request_ = 0;
-        // A COPY reads a Flush without looking at its body, and so is a malformed one harmless.
-        if (piece.body_length != 0 && !copy_in()) result = Add(Kind::kBadFlush, owner);
+        if (piece.body_length != 0) result = OnBadFlush(owner);
         break;
       case 'c':
       case 'f': result = OnCopyEnd(owner); break;
@@ -72,12 +71,15 @@ RequestResult Machine::OnRequest(const pg::Piece& piece, uint64_t owner) {
   return result;
 }
 
-RequestResult Machine::Add(Kind kind, uint64_t owner) {
+inline RequestResult Machine::Add(Kind kind, uint64_t owner) {
   if (skipping_) {
     last_request_ = 0;
     return RequestResult::kOk;
   }
   if (kinds_.size() >= entries_max_) return RequestResult::kFull;
+  // In COPY the server takes it for a fatal error. If the connection lives on, then COPY failed
+  // before this frame, and no CopyDone or Sync behind it belongs to that COPY.
+  if (copy_in() && !FitsCopy(kind)) [[unlikely]] head_.client_done = true;
   last_request_ = head_id_ + kinds_.size();
   kinds_.Push(kind);
   if (!owners_.empty() && owners_.back().owner == owner) {
@@ -90,12 +92,19 @@ RequestResult Machine::Add(Kind kind, uint64_t owner) {
 
 RequestResult Machine::OnSync(uint64_t owner) {
   if (copy_in()) {
-    head_.sync_swallowed = true;
+    head_.swallowed = true;
     last_request_ = 0;
     return RequestResult::kOk;
   }
   skipping_ = false;  // then the ledger is empty: there is room
   return Add(Kind::kSync, owner);
+}
+
+// Owed an ErrorResponse, but a COPY reads a Flush without looking at its body.
+RequestResult Machine::OnBadFlush(uint64_t owner) {
+  if (!copy_in()) return Add(Kind::kBadFlush, owner);
+  head_.swallowed = true;
+  return RequestResult::kOk;
 }
 
 RequestResult Machine::OnCopyEnd(uint64_t owner) {
@@ -132,9 +141,15 @@ bool Machine::TakeOwnReplies(std::string* to) {
   return true;
 }
 
+// True exactly when an entry may stand between CopyInResponse and the CopyDone that ends it.
+bool Machine::FitsCopy(Kind kind) {
+  return kind == Kind::kSync || kind == Kind::kBadFlush || kind == Kind::kOwn ||
+         kind == Kind::kNothing;
+}
+
 // ---- the ledger -----------------------------------------------------------------------------
 
-void Machine::Pop() {
+inline void Machine::Pop() {
   served_owner_ = owners_.front().owner;
   if (--owners_.front().entries == 0) owners_.Pop();
   if (kinds_.front() == Kind::kOwn) own_.Pop();
@@ -144,7 +159,7 @@ void Machine::Pop() {
 }
 
 // Entries that are owed nothing leave as soon as they stand at the head.
-void Machine::Settle() {
+inline void Machine::Settle() {
   while (!kinds_.empty()) {
     const Kind kind = kinds_.front();
     if (kind == Kind::kOwn) {
@@ -169,29 +184,27 @@ void Machine::BeginCopyFromClient(Phase phase) {
   head_.phase = phase;
   head_.client_done = false;
   head_.server_done = false;
-  head_.sync_swallowed = false;
+  head_.swallowed = false;
   while (head_.scanned < kinds_.size() && !head_.client_done) {
     Kind& kind = kinds_[head_.scanned++];
-    if (kind == Kind::kCopyEnd) {
-      kind = Kind::kNothing;
+    if (!FitsCopy(kind)) {
+      // Its CopyDone or CopyFail, which another COPY will not find, or what it cannot survive.
       head_.client_done = true;
-    } else if (kind == Kind::kSync && phase == Phase::kCopyIn) {
+    } else if (phase == Phase::kCopyIn && (kind == Kind::kSync || kind == Kind::kBadFlush)) {
       kind = Kind::kNothing;
-      head_.sync_swallowed = true;
-    } else if (kind == Kind::kBadFlush) {
-      kind = Kind::kNothing;
+      head_.swallowed = true;
     }
   }
 }
 
 // ---- replies --------------------------------------------------------------------------------
 
-Reply Machine::HeadReply(ReplyKind kind) const {
+inline Reply Machine::HeadReply(ReplyKind kind) const {
   return Reply{kind, head_id_, owners_.front().owner};
 }
 
 // The head has its last answer.
-Reply Machine::Done(ReplyKind kind) {
+inline Reply Machine::Done(ReplyKind kind) {
   const Reply reply = HeadReply(kind);
   Pop();
   Settle();
@@ -229,9 +242,9 @@ Reply Machine::OnError(const pg::Piece& piece) {
     failed_ = true;
     return reply;
   }
-  // Only the server knows whether it failed before or after it read that Sync: if before, it
-  // answers it.
-  if (head_.phase == Phase::kCopyIn && head_.sync_swallowed) ambiguous_ = true;
+  // Only the server knows whether it failed before or after it read what we took for swallowed: if
+  // before, it answers it.
+  if (head_.phase == Phase::kCopyIn && head_.swallowed) ambiguous_ = true;
   switch (kinds_.front()) {
     case Kind::kQuery:
     case Kind::kFunctionCall:

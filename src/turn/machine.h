@@ -118,7 +118,7 @@ class Machine {
     kClose,
     kSync,
     kFunctionCall,
-    kBadFlush,  // a Flush with a body: owed an ErrorResponse, as any malformed extended frame
+    kBadFlush,  // a Flush with a body: owed an ErrorResponse
     kCopyEnd,   // CopyDone or CopyFail sent before we knew of a COPY; owed nothing
     kOwn,       // a reply of our own
     kNothing,   // was swallowed by the server; kept so that ids stay in step
@@ -136,9 +136,10 @@ class Machine {
     Phase phase = Phase::kOpen;
     bool answered = false;        // Query, FunctionCall: may be followed by ReadyForQuery
     bool described = false;       // Describe: ParameterDescription was seen
-    bool client_done = false;     // COPY in, both: CopyDone or CopyFail was sent
+    // COPY in, both: CopyDone or CopyFail was sent, or a frame that COPY does not survive.
+    bool client_done = false;
     bool server_done = false;     // COPY both: CopyDone was received
-    bool sync_swallowed = false;  // COPY in: a Sync was sent before its end
+    bool swallowed = false;       // COPY in: a Sync (or a malformed Flush) was sent before its end
     uint32_t scanned = 1;         // entries of the ledger already searched for this head's COPYs
   };
   struct OwnerRun {
@@ -148,7 +149,9 @@ class Machine {
 
   RequestResult Add(Kind kind, uint64_t owner);
   RequestResult OnSync(uint64_t owner);
+  RequestResult OnBadFlush(uint64_t owner);
   RequestResult OnCopyEnd(uint64_t owner);
+  static bool FitsCopy(Kind kind);
   void Pop();
   void Settle();
   void DropToSync();

@@ -1,0 +1,133 @@
+"""Fixtures: one shared PostgreSQL, clusters of one's own, the proxy on each of its io backends.
+
+A fixture that hands out a process also checks at the end of the test that it neither died nor
+reported a broken invariant or a sanitizer's finding.
+"""
+
+import itertools
+import os
+import resource
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(__file__))
+
+from harness import gate as gates  # noqa: E402
+from harness import proxy as proxies  # noqa: E402
+from harness.postgres import Postgres  # noqa: E402
+
+FULL = os.environ.get("PGBRAID_FULL") == "1"
+IO_BACKENDS = os.environ.get("PGBRAID_TEST_IO", "io_uring,epoll").split(",")
+_numbers = itertools.count()
+
+
+def pytest_configure(config):
+    # Thousands of sockets, here and in the proxy, which inherits the limit.
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 1 << 16), most))
+    config.addinivalue_line("markers", "proxy_only: needs pgbraid itself (mirror, admin port, "
+                            "scripted server); left out when PGBRAID_TEST_TARGET=direct")
+
+
+def pytest_collection_modifyitems(config, items):
+    if proxies.DIRECT:
+        out = [item for item in items if item.get_closest_marker("proxy_only")]
+        config.hook.pytest_deselected(items=out)
+        items[:] = [item for item in items if item not in out]
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory):
+    """An initialised cluster that is never started, copied by every other."""
+    return Postgres(_folder(tmp_path_factory, "template"))
+
+
+def _folder(factory, name):
+    # Unix sockets live in the cluster's folder, and their paths are limited to 107 bytes.
+    folder = factory.getbasetemp() / f"{name}{next(_numbers)}"
+    for parent in (folder.parent, folder.parent.parent):
+        os.chmod(parent, 0o755)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server(template, tmp_path_factory):
+    """The shared cluster. Tests use `database`; they never stop it nor change its settings."""
+    cluster = Postgres(_folder(tmp_path_factory, "pg"), template=template, settings={
+        "wal_level": "logical", "max_prepared_transactions": "10",
+        "max_wal_senders": "10", "autovacuum": "off", "max_wal_size": "8GB"}).start()
+    yield cluster
+    cluster.remove()
+
+
+@pytest.fixture
+def new_server(template, tmp_path_factory):
+    """Makes clusters of the test's own: new_server(auth='trust', settings={}) -> started."""
+    made = []
+
+    def make(auth="trust", settings=None):
+        cluster = Postgres(_folder(tmp_path_factory, "own"), auth, settings, template)
+        made.append(cluster)
+        return cluster.start()
+
+    yield make
+    for cluster in made:
+        cluster.remove()
+
+
+@pytest.fixture
+def database(server):
+    """An empty database of the test's own in the shared cluster."""
+    name = f"t{os.getpid()}_{next(_numbers)}"
+    server.sql(f"CREATE DATABASE {name}")
+    yield name
+    server.sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=["direct"] if proxies.DIRECT else IO_BACKENDS)
+def io(request):
+    """The io backend under test."""
+    return request.param
+
+
+@pytest.fixture
+def new_target(io, tmp_path):
+    """Starts what is under test before a server: new_target(server, flags=[...])."""
+    made = []
+
+    def make(upstream, flags=(), shards=2, before_exec=None, io=io):
+        if proxies.DIRECT:
+            made.append(proxies.Direct(upstream))
+        else:
+            folder = tmp_path / f"pgbraid{len(made)}"
+            url = upstream if isinstance(upstream, str) else upstream.url()
+            made.append(proxies.Proxy(folder, url, io, flags, shards))
+            made[-1].before_exec = before_exec or made[-1].before_exec
+            made[-1].start()
+        return made[-1]
+
+    yield make
+    for target in made:
+        target.check_alive()
+        target.stop()
+
+
+@pytest.fixture
+def target(new_target, server):
+    """The proxy before the shared cluster."""
+    return new_target(server)
+
+
+@pytest.fixture
+def gate():
+    """Makes fault gates: gate(server) -> Gate, with url() like a server's."""
+    made = []
+
+    def make(upstream):
+        made.append(gates.Gate(upstream.port))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()

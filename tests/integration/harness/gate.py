@@ -1,0 +1,127 @@
+"""A userspace TCP gate with faults, to stand between the proxy and a server (or a client).
+
+Faults are switches that count for every connection of the gate, now and later:
+  delay = seconds before each piece is passed on
+  slice_bytes = size of the pieces (1: every byte in its own segment)
+  black_hole() / heal(): reads nothing and passes nothing on, both ways, without closing
+  cut() closes every connection; reset() does so with RST; refuse() closes new ones at once
+"""
+
+import socket
+import struct
+import threading
+
+from . import processes
+
+
+class Gate:
+    def __init__(self, port, host="127.0.0.1"):
+        self.delay = 0.0
+        self.slice_bytes = 0
+        self.bytes_up = 0    # client to server
+        self.bytes_down = 0  # server to client
+        self._upstream = (host, port)
+        self._open = threading.Event()
+        self._open.set()
+        self._refusing = False
+        self._ending = threading.Event()
+        self._pairs = []
+        self._lock = threading.Lock()
+        self._listener = socket.socket()
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.port = processes.free_port()
+        self._listener.bind(("127.0.0.1", self.port))
+        self._listener.listen(128)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def black_hole(self):
+        self._open.clear()
+
+    def heal(self):
+        self._refusing = False
+        self._open.set()
+
+    def refuse(self):
+        self._refusing = True
+        self.cut()
+
+    def cut(self):
+        for pair in self._taken():
+            for end in pair:
+                _quiet(lambda end=end: end.shutdown(socket.SHUT_RDWR))
+
+    def reset(self):
+        for pair in self._taken():
+            for end in pair:
+                _quiet(lambda end=end: end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                                                      struct.pack("ii", 1, 0)))
+                # A thread blocked in recv keeps the descriptor alive: wake it, then close.
+                _quiet(lambda end=end: end.shutdown(socket.SHUT_RD))
+                _quiet(end.close)
+
+    def connections(self):
+        with self._lock:
+            return len(self._pairs)
+
+    def close(self):
+        self._ending.set()
+        _quiet(lambda: self._listener.shutdown(socket.SHUT_RDWR))
+        self._listener.close()
+        self._open.set()
+        self.cut()
+
+    def _taken(self):
+        with self._lock:
+            pairs, self._pairs = self._pairs, []
+        return pairs
+
+    def _accept(self):
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            if self._refusing:
+                client.close()
+                continue
+            try:
+                server = socket.create_connection(self._upstream, timeout=10)
+            except OSError:
+                client.close()
+                continue
+            for end in (client, server):
+                end.settimeout(None)
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with self._lock:
+                self._pairs.append((client, server))
+            for source, sink, up in ((client, server, True), (server, client, False)):
+                threading.Thread(target=self._pump, args=(source, sink, up), daemon=True).start()
+
+    def _pump(self, source, sink, up):
+        try:
+            while data := source.recv(65536):
+                self._open.wait()
+                if self._ending.is_set():
+                    return
+                self._pass_on(sink, data)
+                if up:
+                    self.bytes_up += len(data)
+                else:
+                    self.bytes_down += len(data)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            _quiet(lambda: sink.shutdown(socket.SHUT_RDWR))
+
+    def _pass_on(self, sink, data):
+        size = self.slice_bytes or len(data)
+        for at in range(0, len(data), size):
+            if self.delay:
+                self._ending.wait(self.delay)
+            sink.sendall(data[at:at + size])
+
+
+def _quiet(action):
+    try:
+        action()
+    except OSError:
+        pass
