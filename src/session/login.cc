@@ -105,7 +105,7 @@ bool Session::RelayLoginReplies() {
 // A client that has already sent another message cannot be asked for a password any more. The
 // words are PostgreSQL's.
 bool Session::MayForwardReply(const pg::Piece& piece) {
-  if (piece.type != 'R' || !piece.whole() || !early_.has_value()) {
+  if (piece.type != 'R' || !piece.whole() || !waiting_.has_value()) {
     return true;
   }
   const std::optional<pg::AuthenticationView> request = pg::ReadAuthentication(piece.body);
@@ -114,7 +114,7 @@ bool Session::MayForwardReply(const pg::Piece& piece) {
     return true;
   }
   Violation("expected password response, got message type " +
-            std::to_string(static_cast<unsigned char>(early_->type)));
+            std::to_string(static_cast<unsigned char>(waiting_->type)));
   return false;
 }
 
@@ -141,7 +141,7 @@ bool Session::OnBackendKey(const pg::Piece& piece) {
 // What the client answers to the server's authentication requests. Anything else that it sends
 // early waits until login is over.
 bool Session::RelayLoginRequests() {
-  while (!early_.has_value()) {
+  while (!waiting_.has_value()) {
     pg::Piece piece;
     const pg::ReadResult result = reader_.Next(&piece);
     if (result == pg::ReadResult::kBad) {
@@ -157,7 +157,7 @@ bool Session::RelayLoginRequests() {
       continue;
     }
     if (piece.first && server_.machine().OnRequest(piece, id_) != turn::RequestResult::kOk) {
-      early_ = piece;
+      waiting_ = piece;
       client_.PauseReceive();
       break;
     }

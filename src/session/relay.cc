@@ -19,6 +19,7 @@ io::Task<void> Session::Relay() {
     leg.note_bit = kNotes;
   }
   leg.owner = id_;
+  leg.judge = around_->judge;
   server_.Lease(leg);
   server_.stream().NotifyDrained(&event_, kServerDrained);
   pumps_.Spawn(server_.Pump());
@@ -34,6 +35,9 @@ io::Task<void> Session::Relay() {
     }
     if ((bits & kDrain) != 0) {
       server_.TellWhenReady(kTurnOver);
+    }
+    if ((bits & kReleased) != 0 && waiting_.has_value()) {
+      Forward(std::move(client_slice_), true);
     }
     OnClientInput();
     if (server_.over()) {
@@ -68,10 +72,15 @@ bool Session::MayDrain() {
 }
 
 void Session::OnClientInput() {
-  while (!ended_ && client_.has_input()) {
+  while (!ended_ && !waiting_.has_value() && client_.has_input()) {
     Forward(client_.TakeInput(), false);
   }
   if (ended_) {
+    return;
+  }
+  if (waiting_.has_value()) {
+    paused_ = true;  // until it is released
+    client_.PauseReceive();
     return;
   }
   if (client_.ended() && !half_closed_) {
@@ -99,8 +108,8 @@ void Session::WatchServer() {
   }
 }
 
-// Forwards one received slice in runs of frames as they lie in it. `fed`: the reader has it already
-// and login has taken the first pieces.
+// Forwards one received slice in runs of frames as they lie in it. `fed`: the reader has it
+// already; login, or what came before a frame that waited, was taken from it.
 void Session::Forward(base::Slice slice, bool fed) {
   if (!fed) {
     reader_.Feed(slice.view());
@@ -131,15 +140,21 @@ void Session::Forward(base::Slice slice, bool fed) {
     }
     return true;
   };
-  if (early_.has_value()) {
-    const pg::Piece early = *std::exchange(early_, std::nullopt);
-    if (!take(early)) {
+  if (waiting_.has_value()) {
+    const pg::Piece first = *std::exchange(waiting_, std::nullopt);
+    if (!take(first)) {
       return;
     }
   }
   pg::Piece piece;
   pg::ReadResult result;
   while ((result = reader_.Next(&piece)) == pg::ReadResult::kPiece) {
+    if (Holds(piece)) {
+      forward();
+      waiting_ = piece;
+      client_slice_ = std::move(slice);
+      return;
+    }
     if (!take(piece)) {
       break;
     }
@@ -148,6 +163,11 @@ void Session::Forward(base::Slice slice, bool fed) {
   if (result == pg::ReadResult::kBad) {
     Violation(reader_.error());
   }
+}
+
+bool Session::Holds(const pg::Piece& piece) {
+  return around_->judge != nullptr && piece.first && turn::MayCommit(piece.type) &&
+         around_->judge->BeforeRequest(id_, piece) == turn::Ruling::kHold;
 }
 
 // False if the session is over.

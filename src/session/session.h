@@ -40,6 +40,7 @@ struct Surroundings {
   mirror::Mirrors* mirrors = nullptr;
   SessionMetrics* metrics = nullptr;
   backend::BackendMetrics* backend_metrics = nullptr;
+  turn::Judge* judge = nullptr;  // none by default
 };
 
 class Session {
@@ -53,6 +54,8 @@ class Session {
   io::Task<void> Run(int descriptor);
   // Asks the session to end when it is between transactions (SIGTERM).
   void Drain();
+  // Lets go of the request that the judge held, and of what stands behind it.
+  void ReleaseRequest() { event_.Raise(kReleased); }
   // Ends it at once, whatever it does (the drain's deadline).
   void Stop();
 
@@ -65,6 +68,7 @@ class Session {
     kNotes = 16,
     kTurnOver = 32,
     kDrain = 64,
+    kReleased = 128,
   };
   struct Opening;  // what the start-up packets said
 
@@ -88,6 +92,7 @@ class Session {
   void OnClientInput();
   void Forward(base::Slice slice, bool fed);
   bool OnRequest(const pg::Piece& piece);
+  bool Holds(const pg::Piece& piece);
   void WatchServer();
   bool MayDrain();
   void OnServerOver();
@@ -106,7 +111,9 @@ class Session {
   io::Scope pumps_;
   pg::FrameReader reader_;
   base::Slice client_slice_;  // what login reads the client's frames from; its rest is the relay's
-  std::optional<pg::Piece> early_;  // a frame that came before login was over; it waits
+  // A frame that waits, and with it what is left of client_slice_: one that came before login was
+  // over, or that the judge holds.
+  std::optional<pg::Piece> waiting_;
   io::Address server_address_;
   std::string cancel_secret_;
   uint32_t cancel_pid_ = 0;
