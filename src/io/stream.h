@@ -97,6 +97,7 @@ class Stream final : private Endpoint {
   void MarkDirty();
   void Consume(uint64_t sent);
   void CopyOut();
+  base::Slice Owned(base::Slice slice);
   void DropQueue();
   void FinishIfSent();
   void Break(int error);
