@@ -23,6 +23,7 @@ class EpollEngine final : public Engine {
 
   std::string_view name() const override { return "epoll"; }
   base::Instant Now() override { return base::Instant::MonotonicNow(); }
+  bool Tell() override;
   void Poll(base::Instant until) override;
   void Wake() override;
   SocketId Adopt(int descriptor, Endpoint* endpoint, Traffic traffic) override;
@@ -73,7 +74,6 @@ class EpollEngine final : public Engine {
   };
 
   void Watch(SocketId id, Socket& socket);
-  bool TellPending();
   void HandleSocket(SocketId id, uint32_t events);
   void HandleListener(uint32_t index);
   void Receive(SocketId id, Socket& socket);
