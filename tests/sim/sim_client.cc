@@ -1,5 +1,7 @@
 #include "sim/sim_client.h"
 
+#include <algorithm>
+
 #include "pg/builders.h"
 #include "pg/views.h"
 #include "support/pg_messages.h"
@@ -8,7 +10,10 @@ namespace sim {
 namespace {
 
 // What pgbraid may tell a client whose connection or server was lost.
-bool IsLoss(std::string_view sqlstate) { return sqlstate == "08006" || sqlstate == "57P01"; }
+bool IsLoss(const pg::ErrorView& error) {
+  return error.sqlstate == "08006" || error.sqlstate == "57P01" ||
+         error.message.starts_with("the connection to the server was closed: the server's");
+}
 
 }  // namespace
 
@@ -201,6 +206,7 @@ void SimClient::AskExtended(std::string* out, Turn* turn) {
 void SimClient::Wrong(const std::string& what, const Frame& frame) {
   if (fault_.empty()) {
     fault_ = user_ + ": " + what + ": '" + frame.type + "' " + frame.body.substr(0, 200);
+    std::replace(fault_.begin(), fault_.end(), '\0', ' ');
   }
 }
 
@@ -239,7 +245,7 @@ void SimClient::Check(const Frame& frame) {
 
 void SimClient::CheckError(const Frame& frame) {
   const auto error = pg::ReadError(frame.body);
-  if (IsLoss(error.sqlstate)) {
+  if (IsLoss(error)) {
     gone_ = true;
     return;
   }
