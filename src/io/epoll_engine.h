@@ -42,7 +42,7 @@ class EpollEngine final : public Engine {
   struct Socket {
     Endpoint* endpoint = nullptr;
     int descriptor = -1;
-    uint32_t watched = 0;      // events registered with epoll; 0: not registered
+    uint32_t watched = 0;  // events registered with epoll; 0: not registered
     Traffic traffic = Traffic::kClient;
     bool receiving = false;
     bool starved = false;      // true exactly when it waits for a free chunk, not watched
