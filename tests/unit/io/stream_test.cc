@@ -448,7 +448,7 @@ TEST_P(StreamTest, StormOfSignalsInterruptsNothing) {
   ASSERT_EQ(setitimer(ITIMER_REAL, &often, nullptr), 0);
   {
     Rig rig(GetParam());
-    const Ends ends = TcpPair();
+    const Ends ends = UnixPair();
     SetBuffers(ends.ours, 4096, 4096);
     io::Stream asker(rig.loop());
     io::Stream echo(rig.loop());
