@@ -294,7 +294,7 @@ void EpollEngine::Wake() {
   CHECK(written == sizeof one || errno == EAGAIN);
 }
 
-bool EpollEngine::Tell() {
+bool EpollEngine::TellKnown() {
   if (pending_.empty()) {
     return false;
   }
@@ -335,7 +335,7 @@ bool EpollEngine::Tell() {
 void EpollEngine::Poll(base::Instant until) {
   metrics_.rounds.Add();
   std::array<epoll_event, kEventsAtOnce> events;
-  const bool told = Tell();
+  const bool told = TellKnown();
   RestartStarved();
   for (const Listener& listener : listeners_) {
     until = std::min(until, listener.resume_at);
@@ -361,7 +361,7 @@ void EpollEngine::Poll(base::Instant until) {
       ResumeListeners();
     }
   }
-  Tell();
+  TellKnown();
 }
 
 // Chunks come back between rounds only, so a round begins with a look at who waits for one.

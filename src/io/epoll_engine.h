@@ -23,7 +23,7 @@ class EpollEngine final : public Engine {
 
   std::string_view name() const override { return "epoll"; }
   base::Instant Now() override { return base::Instant::MonotonicNow(); }
-  bool Tell() override;
+  bool TellKnown() override;
   void Poll(base::Instant until) override;
   void Wake() override;
   SocketId Adopt(int descriptor, Endpoint* endpoint, Traffic traffic) override;

@@ -34,7 +34,7 @@ void Loop::RunOnce(base::Instant until) {
   DeliverMessages();
   timers_.Advance(now_);
   FlushDirty();
-  engine_->Tell();
+  engine_->TellKnown();
   if (!ready_.empty() || !dirty_.empty() || stopped_) {
     until = now_;
   } else {

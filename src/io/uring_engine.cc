@@ -356,7 +356,7 @@ bool UringEngine::RestartStarved() {
   return told;
 }
 
-bool UringEngine::Tell() {
+bool UringEngine::TellKnown() {
   const bool released = TellReleased();
   client_buffers_.TopUp();
   server_buffers_.TopUp();
@@ -365,7 +365,7 @@ bool UringEngine::Tell() {
 
 void UringEngine::Poll(base::Instant until) {
   metrics_.rounds.Add();
-  if (Tell()) {
+  if (TellKnown()) {
     until = base::Instant();  // somebody may have been made ready: do not wait
   }
   for (const Listener& listener : listeners_) {
