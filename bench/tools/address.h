@@ -1,8 +1,7 @@
 // Addresses and sockets of the benchmark tools: "HOST:PORT" (numeric IPv4) or "unix:PATH".
 // Used at start-up and per connection, on any thread, keeping no state. A bad address or a failed
 // listen ends the program with a message: a benchmark without its socket has nothing to measure.
-#ifndef BENCH_TOOLS_ADDRESS_H_
-#define BENCH_TOOLS_ADDRESS_H_
+#pragma once
 
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -33,4 +32,3 @@ void RaiseDescriptorLimit();
 
 }  // namespace bench
 
-#endif  // BENCH_TOOLS_ADDRESS_H_

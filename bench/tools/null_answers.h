@@ -1,8 +1,7 @@
 // What null_backend answers: the kinds of statement it tells apart by their text, its ready-made
 // frames, and the writers for the rest. Pure; used by every loop's thread, nothing is shared but
 // the immutable Answers. A text it does not know is a command that succeeds. Bound: one frame.
-#ifndef BENCH_TOOLS_NULL_ANSWERS_H_
-#define BENCH_TOOLS_NULL_ANSWERS_H_
+#pragma once
 
 #include <cstddef>
 #include <cstdint>
@@ -50,4 +49,3 @@ struct Answers {
 
 }  // namespace bench
 
-#endif  // BENCH_TOOLS_NULL_ANSWERS_H_

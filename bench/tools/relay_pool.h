@@ -3,8 +3,7 @@
 // so the memory stays in cache. Incremental where the kernel has it (many receives fill one chunk
 // back to back), classic otherwise. Bound: chunks x chunk_size, mapped at start.
 // Failure to register ends the program with a message.
-#ifndef BENCH_TOOLS_RELAY_POOL_H_
-#define BENCH_TOOLS_RELAY_POOL_H_
+#pragma once
 
 #include <liburing.h>
 
@@ -66,4 +65,3 @@ class RelayPool {
 
 }  // namespace bench
 
-#endif  // BENCH_TOOLS_RELAY_POOL_H_

@@ -45,8 +45,7 @@ size_t CancelRegistry::size() const {
   return targets_.size();
 }
 
-io::Task<absl::Status> ForwardCancel(io::Loop* loop, CancelTarget target,
-                                     base::Deadline deadline) {
+io::Task<absl::Status> ForwardCancel(io::Loop* loop, CancelTarget target, base::Deadline deadline) {
   constexpr uint32_t kReadable = 1;
   io::Stream stream(loop);
   const io::Address address = target.server;

@@ -5,8 +5,7 @@
 namespace backend {
 
 io::Task<absl::Status> Dial(io::Stream* stream, const config::Server* server,
-                            io::Resolver* resolver, base::Deadline deadline,
-                            io::Address* address) {
+                            io::Resolver* resolver, base::Deadline deadline, io::Address* address) {
   if (server->IsUnixSocket()) {
     absl::StatusOr<io::Address> path = io::Address::UnixPath(server->SocketPath());
     CO_RETURN_IF_ERROR(path.status());

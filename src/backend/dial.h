@@ -12,7 +12,6 @@ namespace backend {
 // Resolves and connects `stream`; `*address` is what it connected to. kDeadlineExceeded,
 // kUnavailable: texts name the server's host, so they are for the log, not for clients.
 io::Task<absl::Status> Dial(io::Stream* stream, const config::Server* server,
-                            io::Resolver* resolver, base::Deadline deadline,
-                            io::Address* address);
+                            io::Resolver* resolver, base::Deadline deadline, io::Address* address);
 
 }  // namespace backend

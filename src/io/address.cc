@@ -84,8 +84,8 @@ std::string Address::ToString() const {
     return "[" + std::string(text) + "]:" + std::to_string(port());
   }
   const auto* un = reinterpret_cast<const sockaddr_un*>(&storage_);
-  const size_t room = length_ > offsetof(sockaddr_un, sun_path)
-                          ? length_ - offsetof(sockaddr_un, sun_path) : 0;
+  const size_t room =
+      length_ > offsetof(sockaddr_un, sun_path) ? length_ - offsetof(sockaddr_un, sun_path) : 0;
   return "unix:" + std::string(un->sun_path, strnlen(un->sun_path, room));
 }
 

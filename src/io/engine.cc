@@ -17,8 +17,8 @@ void EngineMetrics::Describe(base::MetricSink* sink, std::string_view labels) co
             labels, queue_overflows);
   sink->Add("pgbraid_io_accepts", "Connections accepted.", labels, accepts);
   sink->Add("pgbraid_io_accept_failures", "Accepts that failed.", labels, accept_failures);
-  sink->Add("pgbraid_io_copied_out_bytes", "Bytes copied because the peer did not take them at once.",
-            labels, copied_out_bytes);
+  sink->Add("pgbraid_io_copied_out_bytes",
+            "Bytes copied because the peer did not take them at once.", labels, copied_out_bytes);
 }
 
 }  // namespace io

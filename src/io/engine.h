@@ -65,7 +65,7 @@ enum class SendMode : uint8_t {
 
 // Counters of one engine; those an engine has no use for stay 0.
 struct EngineMetrics {
-  base::Counter rounds;            // Poll() calls
+  base::Counter rounds;  // Poll() calls
   base::Counter system_calls;
   base::Counter receives;
   base::Counter received_bytes;

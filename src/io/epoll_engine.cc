@@ -122,7 +122,7 @@ void EpollEngine::Watch(SocketId id, Socket& socket) {
   epoll_event event{};
   event.events = wanted;
   event.data.u64 = TagOf(id);
-  const int operation = wanted == 0            ? EPOLL_CTL_DEL
+  const int operation = wanted == 0           ? EPOLL_CTL_DEL
                         : socket.watched == 0 ? EPOLL_CTL_ADD
                                               : EPOLL_CTL_MOD;
   metrics_.system_calls.Add();
@@ -318,6 +318,7 @@ bool EpollEngine::TellPending() {
       metrics_.sent_bytes.Add(pending.value > 0 ? static_cast<uint64_t>(pending.value) : 0);
       endpoint->OnSent(pending.value);
     } else if (pending.news == News::kConnected) {
+      TuneSocket(socket->descriptor);
       endpoint->OnConnected(static_cast<int>(pending.value));
     } else {
       endpoint->OnReceiveEnded(ECANCELED);
@@ -377,6 +378,7 @@ void EpollEngine::FinishConnect(SocketId id, Socket& socket) {
     error = errno;
   }
   socket.connecting = false;
+  TuneSocket(socket.descriptor);
   Watch(id, socket);
   socket.endpoint->OnConnected(error);
 }
@@ -393,8 +395,7 @@ bool EpollEngine::PrepareChunk(Receiver* receiver) {
 }
 
 void EpollEngine::Receive(SocketId id, Socket& socket) {
-  Receiver& receiver =
-      socket.traffic == Traffic::kClient ? client_receiver_ : server_receiver_;
+  Receiver& receiver = socket.traffic == Traffic::kClient ? client_receiver_ : server_receiver_;
   if (!PrepareChunk(&receiver)) {
     metrics_.starved.Add();
     return;  // still readable: the next round tries again, when slices have been sent

@@ -41,7 +41,7 @@ class EpollEngine final : public Engine {
   struct Socket {
     Endpoint* endpoint = nullptr;
     int descriptor = -1;
-    uint32_t watched = 0;      // events registered with epoll; 0: not registered
+    uint32_t watched = 0;  // events registered with epoll; 0: not registered
     Traffic traffic = Traffic::kClient;
     bool receiving = false;
     bool connecting = false;

@@ -31,10 +31,10 @@ class Message {
 };
 
 struct LoopMetrics {
-  base::Counter resumed;       // coroutines resumed
+  base::Counter resumed;  // coroutines resumed
   base::Counter messages;
-  base::Gauge streams;         // open now
-  base::Histogram busy_rounds; // time from waking to waiting again
+  base::Gauge streams;          // open now
+  base::Histogram busy_rounds;  // time from waking to waiting again
   void Describe(base::MetricSink* sink, std::string_view labels) const;
 };
 
@@ -88,7 +88,7 @@ class Loop {
 
   std::mutex inbox_mutex_;
   std::vector<std::unique_ptr<Message>> inbox_;
-  std::atomic<bool> asleep_{false};       // true exactly while Poll may wait
+  std::atomic<bool> asleep_{false};  // true exactly while Poll may wait
   std::atomic<bool> inbox_filled_{false};
 };
 

@@ -7,6 +7,30 @@
 #include "base/status.h"
 
 namespace io {
+namespace {
+
+absl::StatusOr<Address> LookUp(const std::string& host, uint16_t port) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_ADDRCONFIG;
+  addrinfo* found = nullptr;
+  const int error = getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
+  if (error != 0 || found == nullptr) {
+    return base::Unavailable("resolving \"" + host + "\": " + gai_strerror(error));
+  }
+  const addrinfo* chosen = found;
+  while (chosen != nullptr && chosen->ai_family != AF_INET) {
+    chosen = chosen->ai_next;
+  }
+  if (chosen == nullptr) {
+    chosen = found;
+  }
+  const Address address = Address::From(chosen->ai_addr, chosen->ai_addrlen);
+  freeaddrinfo(found);
+  return address;
+}
+
+}  // namespace
 
 // Belongs to the thread from Ask() until its Answer is delivered, then to nobody. The asker may
 // have given up meanwhile: then `event` is null, which only the loop's thread reads and writes.
@@ -114,28 +138,7 @@ void Resolver::Work() {
     Question* question = waiting_.front();
     waiting_.pop_front();
     lock.unlock();
-    addrinfo hints{};
-    hints.ai_socktype = SOCK_STREAM;
-    hints.ai_flags = AI_ADDRCONFIG;
-    addrinfo* found = nullptr;
-    const std::string port = std::to_string(question->port);
-    const int error = getaddrinfo(question->host.c_str(), port.c_str(), &hints, &found);
-    if (error != 0 || found == nullptr) {
-      question->result = base::Unavailable("resolving \"" + question->host +
-                                           "\": " + gai_strerror(error));
-    } else {
-      const addrinfo* chosen = found;
-      for (const addrinfo* each = found; each != nullptr; each = each->ai_next) {
-        if (each->ai_family == AF_INET) {
-          chosen = each;
-          break;
-        }
-      }
-      question->result = Address::From(chosen->ai_addr, chosen->ai_addrlen);
-    }
-    if (found != nullptr) {
-      freeaddrinfo(found);
-    }
+    question->result = LookUp(question->host, question->port);
     question->loop->Post(std::make_unique<Answer>(question));
     lock.lock();
   }

@@ -12,7 +12,7 @@ namespace io {
 namespace {
 
 constexpr uint32_t kLifeBit = 1;
-constexpr uint32_t kTailFirst = 512;        // first block of WriteCopy, bytes
+constexpr uint32_t kTailFirst = 512;  // first block of WriteCopy, bytes
 constexpr uint32_t kTailLargest = 64 * 1024;
 constexpr size_t kQueueKept = 8;  // slots an idle stream keeps
 constexpr size_t kPiecesBytes = sizeof(iovec) * kSendPieces;

@@ -21,8 +21,8 @@
 
 #include "base/slice.h"
 #include "io/engine.h"
-#include "io/loop.h"
 #include "io/event.h"
+#include "io/loop.h"
 #include "io/task.h"
 
 namespace io {
@@ -80,7 +80,7 @@ class Stream final : private Endpoint {
  private:
   friend class Loop;
   enum class State : uint8_t {
-    kNew,        // no socket yet
+    kNew,  // no socket yet
     kDialling,
     kOpen,
     kReleasing,  // the engine was told; the kernel may still owe something
@@ -124,14 +124,14 @@ class Stream final : private Endpoint {
   iovec* pieces_ = nullptr;   // else these, from the frame pool
 
   State state_ = State::kNew;
-  bool receiving_ = false;        // true exactly when the engine receives for us
-  bool want_receive_ = false;     // true exactly when it should
+  bool receiving_ = false;     // true exactly when the engine receives for us
+  bool want_receive_ = false;  // true exactly when it should
   bool receive_ended_ = false;
-  bool sending_ = false;          // true exactly when a send is in flight
-  bool tail_open_ = false;        // true exactly when WriteCopy made the last piece
-  bool dirty_ = false;            // true exactly when on the loop's list
-  bool slow_ = false;             // true exactly when the last send was short: the rest is owned
-  bool finishing_ = false;        // true exactly when FinishSend was called and not yet done
+  bool sending_ = false;    // true exactly when a send is in flight
+  bool tail_open_ = false;  // true exactly when WriteCopy made the last piece
+  bool dirty_ = false;      // true exactly when on the loop's list
+  bool slow_ = false;       // true exactly when the last send was short: the rest is owned
+  bool finishing_ = false;  // true exactly when FinishSend was called and not yet done
   bool broken_ = false;
 };
 

@@ -69,7 +69,7 @@ class Timers {
   std::array<uint64_t, kSlots / 64> used_{};  // bit set: the slot is not empty
   int64_t tick_;                              // the last tick that was fired
   uint32_t armed_ = 0;
-  Timer* firing_next_ = nullptr;              // FireSlot's cursor, moved on by Unlink
+  Timer* firing_next_ = nullptr;  // FireSlot's cursor, moved on by Unlink
 };
 
 }  // namespace io

@@ -12,9 +12,9 @@
 
 namespace io::abi {
 
-inline constexpr uint16_t kBufferRingIncremental = 2;       // io_uring_buf_reg.flags, kernel 6.12
-inline constexpr uint32_t kCqeBufferMore = 1u << 4;         // CQE_F_BUF_MORE, 6.12
-inline constexpr uint32_t kEnterNoIowait = 1u << 7;         // ENTER_NO_IOWAIT, 6.15
+inline constexpr uint16_t kBufferRingIncremental = 2;  // io_uring_buf_reg.flags, kernel 6.12
+inline constexpr uint32_t kCqeBufferMore = 1u << 4;    // CQE_F_BUF_MORE, 6.12
+inline constexpr uint32_t kEnterNoIowait = 1u << 7;    // ENTER_NO_IOWAIT, 6.15
 inline constexpr uint32_t kFeatureNoIowait = 1u << 17;
 
 static_assert(sizeof(io_uring_sqe) == 64);

@@ -354,9 +354,9 @@ void UringEngine::Poll(base::Instant until) {
 
 void UringEngine::Handle(const io_uring_cqe& completion) {
   const auto operation = static_cast<Operation>(completion.user_data >> 56);
-  const SocketId id{static_cast<uint32_t>(completion.user_data),
-                    static_cast<uint32_t>(completion.user_data >> 32) &
-                        SocketTable<Socket>::kGenerationMask};
+  const SocketId id{
+      static_cast<uint32_t>(completion.user_data),
+      static_cast<uint32_t>(completion.user_data >> 32) & SocketTable<Socket>::kGenerationMask};
   if (operation == Operation::kAccept) {
     HandleAccept(id.slot, completion);
     return;
@@ -382,6 +382,9 @@ void UringEngine::Handle(const io_uring_cqe& completion) {
   } else if (operation == Operation::kConnect) {
     socket.connecting = false;
     socket.dialled.reset();
+    if (completion.res == 0) {
+      TuneSocket(socket.descriptor);
+    }
     if (!socket.releasing) {
       socket.endpoint->OnConnected(socket.descriptor < 0 ? -socket.descriptor : -completion.res);
     }

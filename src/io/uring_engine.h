@@ -18,8 +18,8 @@
 namespace io {
 
 struct UringOptions {
-  uint32_t ring_entries = 256;        // --ring-size
-  uint32_t buffer_bytes = 256 * 1024; // --buffer-size
+  uint32_t ring_entries = 256;         // --ring-size
+  uint32_t buffer_bytes = 256 * 1024;  // --buffer-size
   UringSupport support;
 };
 
@@ -50,11 +50,11 @@ class UringEngine final : public Engine {
   struct Socket {
     Endpoint* endpoint = nullptr;
     int descriptor = -1;
-    uint16_t owed = 0;        // operations the kernel has not completed
+    uint16_t owed = 0;  // operations the kernel has not completed
     Traffic traffic = Traffic::kClient;
-    bool receiving = false;   // true exactly when a receive is armed or waits for a buffer
-    bool starved = false;     // true exactly when it waits for a buffer
-    bool stopping = false;    // StopReceive was called and its end not yet told
+    bool receiving = false;  // true exactly when a receive is armed or waits for a buffer
+    bool starved = false;    // true exactly when it waits for a buffer
+    bool stopping = false;   // StopReceive was called and its end not yet told
     bool releasing = false;
     bool connecting = false;
     std::unique_ptr<Address> dialled;  // lives while connecting
@@ -93,7 +93,7 @@ class UringEngine final : public Engine {
   SocketTable<Socket> sockets_;
   std::vector<Listener> listeners_;
   std::vector<SocketId> starved_;
-  std::vector<SocketId> quiet_;      // released, nothing owed: closed in the next Poll
+  std::vector<SocketId> quiet_;  // released, nothing owed: closed in the next Poll
   std::vector<Endpoint*> released_;
   uint64_t wake_count_ = 0;
   int wake_ = -1;

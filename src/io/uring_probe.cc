@@ -21,10 +21,9 @@ constexpr uint64_t kCancelTag = 2;
 constexpr uint64_t kNopTag = 3;
 constexpr int kRoundsAtMost = 64;
 
-const std::array<int, 7> kOperations = {IORING_OP_ACCEPT,       IORING_OP_RECV,
-                                        IORING_OP_SEND,         IORING_OP_SENDMSG,
-                                        IORING_OP_ASYNC_CANCEL, IORING_OP_CONNECT,
-                                        IORING_OP_READ};
+const std::array<int, 7> kOperations = {
+    IORING_OP_ACCEPT,       IORING_OP_RECV,    IORING_OP_SEND, IORING_OP_SENDMSG,
+    IORING_OP_ASYNC_CANCEL, IORING_OP_CONNECT, IORING_OP_READ};
 
 struct SocketPair {
   int ends[2] = {-1, -1};

@@ -102,10 +102,9 @@ uint32_t UringRing::Publish() {
 int UringRing::Call(uint32_t submit, uint32_t wait_for, io_uring_getevents_arg* argument) {
   io_uring_getevents_arg none{};
   none.sigmask_sz = _NSIG / 8;
-  const int result =
-      io_uring_enter2(static_cast<unsigned>(ring_.enter_ring_fd), submit, wait_for, enter_flags_,
-                      reinterpret_cast<sigset_t*>(argument == nullptr ? &none : argument),
-                      sizeof none);
+  const int result = io_uring_enter2(
+      static_cast<unsigned>(ring_.enter_ring_fd), submit, wait_for, enter_flags_,
+      reinterpret_cast<sigset_t*>(argument == nullptr ? &none : argument), sizeof none);
   if (result >= 0) {
     return result;
   }

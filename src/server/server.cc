@@ -15,6 +15,7 @@
 #include "config/cpus.h"
 #include "io/epoll_engine.h"
 #include "io/uring_engine.h"
+#include "server/report.h"
 #include "server/shard.h"
 
 namespace server {
@@ -45,8 +46,7 @@ void RaiseDescriptorLimit() {
 absl::StatusOr<std::vector<io::Address>> ListenAddresses(const config::Config& config) {
   std::vector<io::Address> addresses;
   for (const config::Endpoint& endpoint : config.listen) {
-    ASSIGN_OR_RETURN(const io::Address address,
-                     io::Address::Numeric(endpoint.host, endpoint.port));
+    ASSIGN_OR_RETURN(const io::Address address, io::Address::Numeric(endpoint.host, endpoint.port));
     addresses.push_back(address);
   }
   return addresses;
@@ -87,8 +87,18 @@ absl::StatusOr<std::unique_ptr<io::Engine>> MakeEngine(const Common& common) {
 class Process {
  public:
   Process(const config::Config& config, Common* common, uint32_t count)
-      : config_(config), common_(common), slots_(count), made_(count), listening_(count), ended_(count) {
+      : config_(config),
+        common_(common),
+        report_(common),
+        holds_(count),
+        slots_(count),
+        made_(count),
+        listening_(count),
+        ended_(count) {
     common_->shards.resize(count, nullptr);
+    epochs_.Publish(config, static_cast<int>(count), [this](int shard, ConfigEpochs::Hold hold) {
+      holds_[static_cast<size_t>(shard)] = std::move(hold);
+    });
   }
 
   // Starts every shard; all serve or none does.
@@ -104,10 +114,14 @@ class Process {
   };
   void RunShard(uint32_t index);
   absl::Status ListenInTurn(Shard* shard);
+  absl::Status ListenAdmin(Shard* shard);
   absl::Status FirstError() const;
 
   const config::Config& config_;
   Common* const common_;
+  const Report report_;
+  ConfigEpochs epochs_;
+  std::vector<ConfigEpochs::Hold> holds_;  // each is its shard's from the start
   std::vector<Slot> slots_;
   std::latch made_;
   std::latch go_{1};
@@ -157,6 +171,18 @@ absl::Status Process::ListenInTurn(Shard* shard) {
   std::vector<io::Address> bound;
   RETURN_IF_ERROR(shard->Listen(addresses, &bound));
   bound_ = std::move(bound);
+  return shard->index() == 0 && config_.admin.has_value() ? ListenAdmin(shard) : absl::OkStatus();
+}
+
+absl::Status Process::ListenAdmin(Shard* shard) {
+  ASSIGN_OR_RETURN(const io::Address address,
+                   io::Address::Numeric(config_.admin->host, config_.admin->port));
+  const absl::StatusOr<io::Address> bound = shard->ListenAdmin(address, &report_);
+  if (!bound.ok()) {
+    return base::Error(bound.status().code(),
+                       "--admin: " + std::string(base::Message(bound.status())));
+  }
+  base::Log(base::LogLevel::kInfo, "admin.listening", {{"address", bound->ToString()}});
   return absl::OkStatus();
 }
 
@@ -167,7 +193,7 @@ void Process::RunShard(uint32_t index) {
   absl::StatusOr<std::unique_ptr<io::Engine>> engine = MakeEngine(*common_);
   slot.status = engine.status();
   if (engine.ok()) {
-    shard = std::make_unique<Shard>(common_, index, *std::move(engine));
+    shard = std::make_unique<Shard>(common_, index, *std::move(engine), std::move(holds_[index]));
     common_->shards[index] = shard.get();
   }
   made_.count_down();
@@ -213,15 +239,19 @@ absl::Status Run(const config::Config& config) {
   const uint32_t count = config::ShardCount(config.shards, config::UsableCpus());
   Process process(config, &common, count);
   RETURN_IF_ERROR(process.Start());
+  common.readiness = admin::Readiness::kServing;
   base::Log(base::LogLevel::kInfo, "server.started",
-            {{"version", PGBRAID_VERSION}, {"listen", process.bound().front().ToString()},
-             {"shards", count}, {"io", common.shards.front()->engine_name()},
+            {{"version", PGBRAID_VERSION},
+             {"listen", process.bound().front().ToString()},
+             {"shards", count},
+             {"io", common.shards.front()->engine_name()},
              {"config", config::Describe(config)}});
   bool draining = false;
   int signal = 0;
   while (!draining && sigwait(&signals, &signal) == 0) {
     draining = signal == SIGTERM || signal == SIGINT;
   }
+  common.readiness = admin::Readiness::kDraining;
   base::Log(base::LogLevel::kInfo, "server.draining", {{"signal", signal}});
   process.Drain(config.limits.drain_timeout);
   process.Join();

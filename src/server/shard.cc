@@ -22,12 +22,13 @@ uint64_t Seed() {
   return seed;
 }
 
-mirror::MirrorsTools ToolsFor(const Common* common, io::Loop* loop) {
+mirror::MirrorsTools ToolsFor(const Common& common, const config::Config* config,
+                              io::Loop* loop) {
   mirror::MirrorsTools tools;
   tools.loop = loop;
-  tools.config = common->config;
-  tools.resolver = common->resolver;
-  tools.shared = common->mirrors;
+  tools.config = config;
+  tools.resolver = common.resolver;
+  tools.shared = common.mirrors;
   return tools;
 }
 
@@ -58,15 +59,17 @@ void ShardMetrics::Describe(base::MetricSink* sink, std::string_view labels) con
             handed_off);
 }
 
-Shard::Shard(Common* common, uint32_t index, std::unique_ptr<io::Engine> engine)
+Shard::Shard(Common* common, uint32_t index, std::unique_ptr<io::Engine> engine,
+             ConfigEpochs::Hold config)
     : common_(common),
       index_(index),
+      config_(std::move(config)),
       engine_(std::move(engine)),
-      loop_(engine_.get(), &common->config->limits, Seed()),
-      mirrors_(ToolsFor(common, &loop_)),
+      loop_(engine_.get(), &config_->limits, Seed()),
+      mirrors_(ToolsFor(*common, &*config_, &loop_)),
       serving_(&loop_) {
   surroundings_.loop = &loop_;
-  surroundings_.config = common->config;
+  surroundings_.config = &*config_;
   surroundings_.resolver = common->resolver;
   surroundings_.cancels = common->cancels;
   surroundings_.mirrors = &mirrors_;
@@ -85,6 +88,12 @@ absl::Status Shard::Listen(const std::vector<io::Address>& addresses,
   return absl::OkStatus();
 }
 
+absl::StatusOr<io::Address> Shard::ListenAdmin(const io::Address& address,
+                                               const admin::Source* source) {
+  admin_ = std::make_unique<admin::Endpoint>(&loop_, source);
+  return admin_->Listen(address);
+}
+
 void Shard::Run() { loop_.Run(); }
 
 // -- clients --------------------------------------------------------------------------------------
@@ -101,7 +110,8 @@ void Shard::OnAccepted(int descriptor) {
 
 void Shard::OnAcceptFailed(int error) {
   base::Log(base::LogLevel::kWarn, "server.accept_failed",
-            {{"shard", index_}, {"errno", error},
+            {{"shard", index_},
+             {"errno", error},
              {"hint", "raise the limit of open files (ulimit -n, LimitNOFILE=)"}});
 }
 
@@ -116,15 +126,18 @@ Shard* Shard::LessLoaded() {
 }
 
 void Shard::PostSocket(int descriptor) {
+  load_.fetch_add(1, std::memory_order_relaxed);
   loop_.Post(std::make_unique<SocketMessage>(this, descriptor));
 }
 
 void Shard::Serve(int descriptor) {
   if (draining_) {
     engine_->Discard(descriptor);
+    load_.fetch_sub(1, std::memory_order_relaxed);
     return;
   }
-  if (common_->clients.load(std::memory_order_relaxed) >= limits().clients_max) {
+  const bool full = common_->clients.load(std::memory_order_relaxed) >= limits().clients_max;
+  if (full || session_metrics_.logging_in.value() >= limits().clients_unauthenticated_max) {
     session_metrics_.refused_full.Add();
     serving_.Spawn(TurnAway(descriptor));
     return;
@@ -134,7 +147,6 @@ void Shard::Serve(int descriptor) {
 
 io::Task<void> Shard::ServeOne(int descriptor) {
   common_->clients.fetch_add(1, std::memory_order_relaxed);
-  load_.Store(load_.Load() + 1);
   {
     const uint64_t id = common_->next_session.fetch_add(1, std::memory_order_relaxed);
     session::Session session(&surroundings_, id);
@@ -142,8 +154,8 @@ io::Task<void> Shard::ServeOne(int descriptor) {
     co_await session.Run(descriptor);
     sessions_.erase(id);
   }
-  load_.Store(load_.Load() - 1);
   common_->clients.fetch_sub(1, std::memory_order_relaxed);
+  load_.fetch_sub(1, std::memory_order_relaxed);
 }
 
 // One client too many: told so, as PostgreSQL would.
@@ -156,6 +168,7 @@ io::Task<void> Shard::TurnAway(int descriptor) {
   pg::AppendErrorResponse(&error, text);
   client.WriteCopy(error);
   co_await client.Close(loop_.In(limits().close_timeout));
+  load_.fetch_sub(1, std::memory_order_relaxed);
 }
 
 // -- the end --------------------------------------------------------------------------------------
@@ -164,7 +177,8 @@ void Shard::PostDrain(absl::Duration within) {
   loop_.Post(std::make_unique<DrainMessage>(this, within));
 }
 
-// Rooms in order: listeners, sessions, mirrors. Runs as one of the tasks it waits for.
+// Rooms in order: listeners, sessions, mirrors, the admin endpoint. Runs as one of the tasks it
+// waits for.
 io::Task<void> Shard::Drain(absl::Duration within) {
   if (draining_) {
     co_return;
@@ -186,7 +200,20 @@ io::Task<void> Shard::Drain(absl::Duration within) {
     co_await tick.Wait(loop_.In(absl::Milliseconds(20)));
   }
   co_await mirrors_.Drain(deadline);
+  common_->drained.fetch_add(1, std::memory_order_relaxed);
+  if (admin_ != nullptr) {
+    co_await StopAdmin();
+  }
   loop_.Stop();
+}
+
+// Whoever watches the drain of another shard still gets answers.
+io::Task<void> Shard::StopAdmin() {
+  io::Event tick(&loop_);
+  while (common_->drained.load(std::memory_order_relaxed) < common_->shards.size()) {
+    co_await tick.Wait(loop_.In(absl::Milliseconds(20)));
+  }
+  co_await admin_->Stop();
 }
 
 void Shard::Describe(base::MetricSink* sink) const {

@@ -10,9 +10,11 @@
 #include <unordered_map>
 #include <vector>
 
+#include "admin/endpoint.h"
+#include "admin/source.h"
 #include "backend/backend_metrics.h"
 #include "backend/cancel.h"
-#include "base/published.h"
+#include "base/epoch.h"
 #include "config/config.h"
 #include "io/engine.h"
 #include "io/event.h"
@@ -27,8 +29,10 @@ namespace server {
 class Shard;
 
 // What the shards of a process share. Outlives them.
+using ConfigEpochs = base::Epochs<config::Config>;
+
 struct Common {
-  const config::Config* config = nullptr;
+  const config::Config* config = nullptr;  // of the first epoch; for what cannot change
   io::UringSupport uring;
   bool use_uring = false;
   io::Resolver* resolver = nullptr;
@@ -36,6 +40,8 @@ struct Common {
   mirror::Shared* mirrors = nullptr;
   std::atomic<uint64_t> next_session{1};
   std::atomic<int64_t> clients{0};  // of all shards, against Limits::clients_max
+  std::atomic<admin::Readiness> readiness{admin::Readiness::kStarting};
+  std::atomic<uint32_t> drained{0};  // shards that serve no client any more
   std::vector<Shard*> shards;       // complete before the first accept; not changed until the end
 };
 
@@ -47,13 +53,17 @@ struct ShardMetrics {
 class Shard final : private io::Acceptor {
  public:
   // On the shard's thread. `engine` is its own.
-  Shard(Common* common, uint32_t index, std::unique_ptr<io::Engine> engine);
+  Shard(Common* common, uint32_t index, std::unique_ptr<io::Engine> engine,
+        ConfigEpochs::Hold config);
   ~Shard() override;
   Shard(const Shard&) = delete;
   Shard& operator=(const Shard&) = delete;
 
   // Listens on every address; returns the first error. `bound` gets the addresses.
   absl::Status Listen(const std::vector<io::Address>& addresses, std::vector<io::Address>* bound);
+  // The admin endpoint, on this shard; `source` outlives it. It answers until every shard has
+  // drained. Returns the bound address.
+  absl::StatusOr<io::Address> ListenAdmin(const io::Address& address, const admin::Source* source);
   // Serves until a drain has ended.
   void Run();
 
@@ -62,7 +72,7 @@ class Shard final : private io::Acceptor {
   void PostDrain(absl::Duration within);
   // A connected socket whose session does not exist yet.
   void PostSocket(int descriptor);
-  uint32_t load() const { return load_.Load(); }
+  uint32_t load() const { return load_.load(std::memory_order_relaxed); }
   void Describe(base::MetricSink* sink) const;
   uint32_t index() const { return index_; }
   std::string_view engine_name() const { return engine_->name(); }
@@ -78,11 +88,13 @@ class Shard final : private io::Acceptor {
   io::Task<void> ServeOne(int descriptor);
   io::Task<void> TurnAway(int descriptor);
   io::Task<void> Drain(absl::Duration within);
+  io::Task<void> StopAdmin();
   Shard* LessLoaded();
   const base::Limits& limits() const { return loop_.limits(); }
 
   Common* const common_;
   const uint32_t index_;
+  const ConfigEpochs::Hold config_;
   std::unique_ptr<io::Engine> engine_;
   io::Loop loop_;
   session::SessionMetrics session_metrics_;
@@ -91,8 +103,10 @@ class Shard final : private io::Acceptor {
   mirror::Mirrors mirrors_;
   session::Surroundings surroundings_;
   io::Scope serving_;
+  std::unique_ptr<admin::Endpoint> admin_;  // on shard 0, if configured
   std::unordered_map<uint64_t, session::Session*> sessions_;
-  base::Published<uint32_t> load_;
+  // Sockets given to this shard and not closed yet. Written by whoever accepts, which is rare.
+  alignas(64) std::atomic<uint32_t> load_{0};
   bool draining_ = false;
 };
 

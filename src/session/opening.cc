@@ -99,7 +99,8 @@ std::string Session::StartupFor(const pg::StartupPacket& packet) const {
   std::vector<pg::Setting> parameters = packet.parameters;
   const std::string& database = around_->config->primary.dbname;
   if (!database.empty()) {
-    std::erase_if(parameters, [](const pg::Setting& setting) { return setting.name == "database"; });
+    std::erase_if(parameters,
+                  [](const pg::Setting& setting) { return setting.name == "database"; });
     parameters.push_back(pg::Setting{"database", database});
   }
   std::string startup;
@@ -117,8 +118,8 @@ void Session::OpenRecorder(const Opening* opening) {
   mirror::SessionFacts facts;
   facts.session = id_;
   facts.user = opening->packet.user;
-  facts.database = opening->packet.database.empty() ? opening->packet.user
-                                                    : opening->packet.database;
+  facts.database =
+      opening->packet.database.empty() ? opening->packet.user : opening->packet.database;
   for (const pg::Setting& setting : opening->packet.parameters) {
     if (setting.name == "replication") {
       return;

@@ -9,7 +9,7 @@
 namespace session {
 
 struct Session::Opening {
-  std::string bytes;         // received and not used; `packet` points into it
+  std::string bytes;  // received and not used; `packet` points into it
   pg::StartupAllowed allowed{.long_cancel_secrets = true};
   pg::StartupPacket packet;  // the StartupMessage or CancelRequest
 };

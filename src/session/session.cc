@@ -22,39 +22,52 @@ Session::Session(const Surroundings* surroundings, uint64_t id)
 Session::~Session() = default;
 
 io::Task<void> Session::Run(int descriptor) {
-  around_->metrics->opened.Add();
-  around_->metrics->clients.Add(1);
+  SessionMetrics& metrics = *around_->metrics;
+  metrics.opened.Add();
+  metrics.clients.Add(1);
+  metrics.logging_in.Add(1);
   client_.Adopt(descriptor, io::Traffic::kClient);
   client_.NotifyReadable(&event_, kClientReadable);
   const base::Instant began = loop_->now();
-  const base::Deadline deadline = loop_->In(limits().login_timeout);
-  bool in = false;
-  {
-    auto opening = std::make_unique<Opening>();  // not for life: an idle session is small
-    const bool opened = co_await ReadOpening(opening.get(), deadline);
-    if (opened && opening->packet.kind == pg::StartupKind::kCancelRequest) {
-      co_await Cancel(opening.get());
-    } else if (opened) {
-      in = co_await Connect(opening.get(), deadline);
-    }
-    if (in) {
-      in = co_await Login(deadline);
-    }
-    if (in) {
-      OpenRecorder(opening.get());
-    }
-  }
+  const bool in = co_await Enter();
+  metrics.logging_in.Add(-1);
   if (in) {
-    around_->metrics->logins.Add();
-    around_->metrics->login_time.Record(loop_->now() - began);
-    if (base::LogEnabled(base::LogLevel::kDebug)) {
-      base::Log(base::LogLevel::kDebug, "session.opened",
-                {{"session", id_}, {"client", client_.PeerName()}});
-    }
+    metrics.logins.Add();
+    metrics.login_time.Record(loop_->now() - began);
     co_await Relay();
+    base::Log(base::LogLevel::kInfo, "session.closed", {{"session", id_}});
   }
   co_await Finish();
-  around_->metrics->clients.Add(-1);
+  metrics.clients.Add(-1);
+}
+
+// From the first byte to the first ReadyForQuery. True if there was one.
+io::Task<bool> Session::Enter() {
+  const base::Deadline deadline = loop_->In(limits().login_timeout);
+  // Not for life: an idle session is small.
+  const std::unique_ptr<Opening> opening = std::make_unique<Opening>();
+  const bool opened = co_await ReadOpening(opening.get(), deadline);
+  if (!opened) {
+    co_return false;
+  }
+  if (opening->packet.kind == pg::StartupKind::kCancelRequest) {
+    co_await Cancel(opening.get());
+    co_return false;
+  }
+  const bool connected = co_await Connect(opening.get(), deadline);
+  if (!connected) {
+    co_return false;
+  }
+  const bool in = co_await Login(deadline);
+  if (in) {
+    base::Log(base::LogLevel::kInfo, "session.opened",
+              {{"session", id_},
+               {"client", client_.PeerName()},
+               {"user", opening->packet.user},
+               {"database", opening->packet.database}});
+    OpenRecorder(opening.get());
+  }
+  co_return in;
 }
 
 void Session::Drain() {
@@ -63,17 +76,23 @@ void Session::Drain() {
 }
 
 void Session::Stop() {
-  ended_ = true;
+  if (!ended_) {
+    Refuse("57P01", "terminating connection due to administrator command");
+  }
   event_.Raise(io::Event::kStop);
 }
 
-// A FATAL of our own: the last thing the client hears.
+// A FATAL of our own: the last thing the client hears. In the middle of a server's message it
+// could only be taken for a part of that, so then the connection just ends.
 void Session::Refuse(std::string_view sqlstate, std::string_view message) {
+  ended_ = true;
+  if (server_.mid_reply()) {
+    return;
+  }
   std::string error;
   const pg::ErrorText text{.severity = "FATAL", .sqlstate = sqlstate, .message = message};
   pg::AppendErrorResponse(&error, text);
   client_.WriteCopy(error);
-  ended_ = true;
 }
 
 void Session::Violation(std::string_view message) {

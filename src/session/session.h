@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -39,6 +40,7 @@ struct Surroundings {
   mirror::Mirrors* mirrors = nullptr;
   SessionMetrics* metrics = nullptr;
   backend::BackendMetrics* backend_metrics = nullptr;
+  turn::Judge* judge = nullptr;  // none by default
 };
 
 class Session {
@@ -52,6 +54,10 @@ class Session {
   io::Task<void> Run(int descriptor);
   // Asks the session to end when it is between transactions (SIGTERM).
   void Drain();
+  // Lets go of the request that the judge held, and of what stands behind it.
+  void ReleaseRequest() { event_.Raise(kReleased); }
+  // Likewise of the reply.
+  void ReleaseReply() { server_.Release(); }
   // Ends it at once, whatever it does (the drain's deadline).
   void Stop();
 
@@ -64,9 +70,11 @@ class Session {
     kNotes = 16,
     kTurnOver = 32,
     kDrain = 64,
+    kReleased = 128,
   };
   struct Opening;  // what the start-up packets said
 
+  io::Task<bool> Enter();
   // -- opening.cc: start-up packets, cancel, connecting ------------------------------------------
   io::Task<bool> ReadOpening(Opening* opening, base::Deadline deadline);
   bool Negotiate(Opening* opening, const pg::StartupPacket& packet);
@@ -78,12 +86,15 @@ class Session {
   io::Task<bool> Login(base::Deadline deadline);
   bool RelayLoginReplies();
   bool RelayLoginRequests();
+  bool MayForwardReply(const pg::Piece& piece);
+  void KeepRest(const Opening* opening);
   bool OnBackendKey(const pg::Piece& piece);
   // -- relay.cc: the client's pump ---------------------------------------------------------------
   io::Task<void> Relay();
   void OnClientInput();
   void Forward(base::Slice slice, bool fed);
   bool OnRequest(const pg::Piece& piece);
+  bool Holds(const pg::Piece& piece);
   void WatchServer();
   bool MayDrain();
   void OnServerOver();
@@ -102,6 +113,9 @@ class Session {
   io::Scope pumps_;
   pg::FrameReader reader_;
   base::Slice client_slice_;  // what login reads the client's frames from; its rest is the relay's
+  // A frame that waits, and with it what is left of client_slice_: one that came before login was
+  // over, or that the judge holds.
+  std::optional<pg::Piece> waiting_;
   io::Address server_address_;
   std::string cancel_secret_;
   uint32_t cancel_pid_ = 0;
@@ -110,8 +124,9 @@ class Session {
   turn::RequestId request_ = 0;  // of the frame whose pieces are passing
   bool paused_ = false;          // true exactly when the client is not read because of the server
   bool draining_ = false;
-  bool ended_ = false;           // true exactly when nothing more is to be relayed
-  bool half_closed_ = false;     // true exactly when the client's end was passed on
+  bool ended_ = false;        // true exactly when nothing more is to be relayed
+  bool leaving_ = false;      // true exactly when the client has sent Terminate
+  bool half_closed_ = false;  // true exactly when the client's end was passed on
 };
 
 }  // namespace session

@@ -4,6 +4,8 @@ namespace session {
 
 void SessionMetrics::Describe(base::MetricSink* sink, std::string_view labels) const {
   sink->Add("pgbraid_session_clients", "Client connections open now.", labels, clients);
+  sink->Add("pgbraid_session_logging_in", "Client connections that are not logged in yet.", labels,
+            logging_in);
   sink->Add("pgbraid_session_opened", "Client connections accepted.", labels, opened);
   sink->Add("pgbraid_session_logins", "Logins that succeeded.", labels, logins);
   sink->Add("pgbraid_session_login_failures", "Logins that failed.", labels, login_failures);

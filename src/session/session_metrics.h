@@ -8,10 +8,11 @@
 namespace session {
 
 struct SessionMetrics {
-  base::Gauge clients;                // sessions open now
+  base::Gauge clients;     // sessions open now
+  base::Gauge logging_in;  // of them, those that are not logged in
   base::Counter opened;
   base::Counter logins;
-  base::Counter login_failures;       // refused by us or by the server
+  base::Counter login_failures;  // refused by us or by the server
   base::Counter login_timeouts;
   base::Counter ssl_refused;          // SSLRequest or GSSENCRequest answered N
   base::Counter protocol_violations;  // closed with 08P01

@@ -8,8 +8,8 @@
 // ROLLBACK TO from a ROLLBACK, whose tags are equal, and names savepoints.
 //
 // It never fails. Where it cannot know what became of an item (a savepoint it never saw, more than
-// `entries_max` items and savepoints) it says kUnknown, for the whole transaction, at its end; items
-// over that bound are not told at all.
+// `entries_max` items or savepoints) it says kUnknown, for the whole transaction, at its end;
+// items over that bound are not told at all.
 // Not seen by anyone outside the server, and so not told: a procedure that commits within and fails
 // later. A connection that is lost takes what is pending with it: drop the object; if a COMMIT was
 // under way its outcome is unknown.

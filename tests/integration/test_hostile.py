@@ -67,7 +67,7 @@ def same_outcome(target, server, data):
     return direct
 
 
-# -- A: before authentication ---------------------------------------------------------------------
+# -- A: before authentication --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("length", [0, 3, 4, 7, 10_005, 2**31 - 1, 2**31, 2**32 - 1, pytest.param(
@@ -268,7 +268,7 @@ def test_a14_cancel_request_of_odd_length_is_closed_in_silence(length, target, d
     b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0csecret-echo-secret-echo",
     b"\x16\x03\x01\x00\xf8\x01\x00\x00\xf4\x03\x03secret-echo" + b"\0" * 233],
     ids=["http", "proxy v1", "proxy v2", "client hello"])
-def test_a15_other_protocols_on_the_postgresql_port_are_closed_without_echo(text, target, bystander):
+def test_a15_other_protocols_than_postgresql_are_closed_without_echo(text, target, bystander):
     raw = target.wire().send(text)
     assert b"secret-echo" not in raw.expect_end_of_stream()
 
@@ -281,7 +281,7 @@ def test_a15_a_start_up_on_the_http_port_is_closed_without_echo(target, bystande
     assert target.http("/livez")[0] == 200
 
 
-# -- D: framing ---------------------------------------------------------------------------------------
+# -- D: framing ----------------------------------------------------------------------------------
 
 
 def test_d1_frames_of_impossible_length_are_refused(target, database, bystander):
@@ -451,7 +451,8 @@ def test_d9_server_speaking_to_an_idle_client(scripted, new_target):
 
 @pytest.mark.proxy_only
 @pytest.mark.parametrize("reply", [b"", b"\0", b"E", struct.pack("!cI", b"R", 2**31),
-                                   wire.frame("Z", b"I"), wire.frame("D", b"\0\0"), b"HTTP/1.1 200"])
+                                   wire.frame("Z", b"I"), wire.frame("D", b"\0\0"),
+                                   b"HTTP/1.1 200"])
 def test_d1_server_that_breaks_the_login(reply, scripted, new_target):
     def script(connection):
         connection.send(reply)
@@ -478,7 +479,8 @@ def test_d12_function_calls_odd_and_oversized(target, database, bystander):
     big = b"x" * (8 * MIB)  # byteacat
     turn = raw.send(wire.function_call(2011, [big, b"y"])).read_turn()
     assert wire.kinds(turn) == "VZ" and turn[0][1] == struct.pack("!I", len(big) + 1) + big + b"y"
-    raw.send(wire.one_shot("SELECT 1"), wire.function_call(177, [b"\0\0\0\1", b"\0\0\0\2"]), wire.SYNC)
+    raw.send(wire.one_shot("SELECT 1"), wire.function_call(177, [b"\0\0\0\1", b"\0\0\0\2"]),
+             wire.SYNC)
     assert wire.kinds(raw.read_turn() + raw.read_turn()) == "12TDCVZZ"
 
 
@@ -517,7 +519,7 @@ def test_d13_message_in_the_wrong_phase_has_the_servers_reaction(case, target, s
     assert reaction(target) == reaction(proxy.Direct(server))
 
 
-# -- H: COPY and replication ---------------------------------------------------------------------------
+# -- H: COPY and replication ---------------------------------------------------------------------
 
 
 COPY_BEGIN = wire.parse("COPY c FROM STDIN") + wire.bind() + wire.execute()
@@ -679,7 +681,7 @@ def test_h8_backend_ended_in_the_middle_of_copy(direction, target, server, datab
     raw.shut()
 
 
-# -- I: back-pressure and slow peers ---------------------------------------------------------------------
+# -- I: back-pressure and slow peers -------------------------------------------------------------
 
 
 def test_i1_many_clients_that_never_read(target, server, database, bystander):

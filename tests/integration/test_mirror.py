@@ -124,7 +124,7 @@ def own_mirror(server, database, new_server, new_target):
     return make
 
 
-# -- only what was committed ------------------------------------------------------------------------
+# -- only what was committed ---------------------------------------------------------------------
 
 
 def test_x01_failed_autocommit_statement_is_not_mirrored(pair):
@@ -273,7 +273,7 @@ def test_k8_client_that_dies_inside_its_transaction_leaves_nothing(pair):
     assert pair.on_mirror("SELECT * FROM t") == []
 
 
-# -- values, formats, COPY, state of the session --------------------------------------------------------
+# -- values, formats, COPY, state of the session -------------------------------------------------
 
 
 def insert(raw, values, types, formats=()):
@@ -425,10 +425,12 @@ def test_statements_of_every_writing_kind(pair):
         "EXPLAIN (ANALYZE, COSTS OFF) INSERT INTO t VALUES (7, 'explained')",
         "CREATE VIEW w AS SELECT * FROM t", "DELETE FROM w WHERE id = 1", "DROP VIEW w",
         "INSERT INTO t VALUES (8, ''), (9, '') RETURNING *", "(SELECT 1)", "VACUUM t",
-        "CREATE TYPE mood AS ENUM ('ok')", "CREATE TABLE m2(a mood)", "INSERT INTO m2 VALUES ('ok')")
+        "CREATE TYPE mood AS ENUM ('ok')", "CREATE TABLE m2(a mood)",
+        "INSERT INTO m2 VALUES ('ok')")
     assert said == [""] * len(said)
     pair.check_equal(raw)
-    assert pair.on_mirror("SELECT last_value FROM sq") == pair.on_primary("SELECT last_value FROM sq")
+    last = "SELECT last_value FROM sq"
+    assert pair.on_mirror(last) == pair.on_primary(last)
 
 
 def test_reads_are_not_mirrored(pair):
@@ -499,7 +501,7 @@ def test_psql_script_with_errors_goes_on_and_stays_equal(pair, tmp_path):
     pair.check_equal(pair.session(), without=["id"])  # sequence values lost in failures differ
 
 
-# -- load --------------------------------------------------------------------------------------------
+# -- load ----------------------------------------------------------------------------------------
 
 
 def pgbench(pair, *options):
@@ -519,7 +521,7 @@ def test_tpcb_leaves_equal_tables(mode, pair):
     assert pair.dropped() == 0
 
 
-# -- a mirror that stops, dies, is not there -------------------------------------------------------------
+# -- a mirror that stops, dies, is not there -----------------------------------------------------
 
 
 def load_for(pair, seconds):
@@ -592,7 +594,7 @@ def test_mirror_that_is_down_at_start_is_joined_later(own_mirror, new_target):
     pair.check_equal_or_counted("t")
 
 
-# -- logins, filters, refusals -----------------------------------------------------------------------------
+# -- logins, filters, refusals -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", ["password", "md5", "scram-sha-256"])
@@ -620,7 +622,8 @@ def test_wrong_password_for_the_mirror_hurts_nobody(own_mirror):
 
 def test_mirror_that_names_a_database_gets_that_databases_sessions_only(server, shared_mirror,
                                                                          database, new_target):
-    pair, other = Pair(server, shared_mirror, database), Pair(server, shared_mirror, database + "_o")
+    pair = Pair(server, shared_mirror, database)
+    other = Pair(server, shared_mirror, database + "_o")
     try:
         pair.target = other.target = new_target(
             server, ["--mirror", shared_mirror.url(user="postgres", database=database)])

@@ -1,4 +1,4 @@
-"""The process as an operator sees it: io_uring refused, hand-off, draining, networks that misbehave.
+"""The process as an operator sees it: io_uring refused, draining, networks that misbehave.
 
 Rows T of the reliability catalogue by their ids; those that need a look inside are unit tests
 of io/ (tests/README.md says which).

@@ -184,7 +184,8 @@ def test_newer_minor_versions_are_negotiated_as_the_server_does(version, target,
     assert (kind, body) == answer(proxy.Direct(server))
 
 
-@pytest.mark.parametrize("database_name", ["n" * 63, 'we"ird; $1 --', "ünïcödé 表", " ", "%20/x?y"])
+@pytest.mark.parametrize("database_name", ["n" * 63, 'we"ird; $1 --', "ünïcödé 表", " ",
+                                           "%20/x?y"])
 def test_long_and_odd_names_arrive(database_name, target, server):
     quoted = '"' + database_name.replace('"', '""') + '"'
     server.sql(f"CREATE DATABASE {quoted}")
@@ -418,8 +419,8 @@ def digest(path):
 
 
 def test_dump_and_restore(target, server, database, tmp_path):
-    processes.run([postgres.program("pgbench"), "-i", "-q", "-s", "2", *target.address(database)[:-2],
-                   database])
+    processes.run([postgres.program("pgbench"), "-i", "-q", "-s", "2",
+                   *target.address(database)[:-2], database])
     server.sql("CREATE TABLE odd(a jsonb, b bytea, c text[]); INSERT INTO odd VALUES "
                "('{\"k\": [1, null]}', '\\x00ff', ARRAY['a', NULL, 'NULL', E'\\\\'])", database)
     dump = tmp_path / "dump"
@@ -456,7 +457,8 @@ def test_row_of_8_mb_and_a_result_of_1600_columns(target, database):
     value = "".join(chr(97 + number % 26) for number in range(1000)) * 8400
     raw.send(wire.one_shot("SELECT $1::text, md5($1)", [value]), wire.SYNC)
     row = [body for kind, body in raw.read_turn() if kind == "D"][0]
-    assert wire.columns_of(row) == [value.encode(), hashlib.md5(value.encode()).hexdigest().encode()]
+    digest_of_value = hashlib.md5(value.encode()).hexdigest()
+    assert wire.columns_of(row) == [value.encode(), digest_of_value.encode()]
     columns = ", ".join(f"{number} AS c{number}" for number in range(1600))
     assert raw.rows(f"SELECT {columns}") == [[str(number) for number in range(1600)]]
     assert target.peak_rss() < proxy.MEMORY_MAX
@@ -470,7 +472,7 @@ def test_half_closed_client_still_gets_its_answer(target, server, database):
     wait_until(lambda: server.backend_count(database) == 0, "the backend to be gone")
 
 
-# -- tools ------------------------------------------------------------------------------------------
+# -- tools ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mode", ["simple", "extended", "prepared"])

@@ -109,7 +109,8 @@ def run(argv, check=True, text=True, timeout=None, **more):
     done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=text,
                           timeout=timeout or 4 * DEADLINE, **more)
     if check and done.returncode != 0:
-        raise AssertionError(f"{argv[0]} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+        raise AssertionError(
+            f"{argv[0]} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
     return done
 
 

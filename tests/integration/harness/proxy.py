@@ -177,7 +177,8 @@ class Proxy(Target):
             return
         code = processes.end(self.process, signal.SIGTERM, 2 * processes.DEADLINE)
         alarm = _ALARM.search(self.log_text())
-        assert alarm is None, f"pgbraid reported at its end:\n{self.log_text()[alarm.start():][:6000]}"
+        assert alarm is None, (
+            f"pgbraid reported at its end:\n{self.log_text()[alarm.start():][:6000]}")
         self.process = None
         assert code == 0, f"pgbraid answered SIGTERM with {code}:\n{self.log_text()[-4000:]}"
 

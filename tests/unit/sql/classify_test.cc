@@ -118,6 +118,12 @@ TEST(Classify, Writes) {
       {"DO $$ BEGIN PERFORM 1; END $$", "write"},
       {"DO LANGUAGE plpgsql 'begin end'", "write"},
       {"REFRESH MATERIALIZED VIEW CONCURRENTLY v", "write"},
+  };
+  ExpectRows(kRows);
+}
+
+TEST(Classify, WritesThatDoNotLookLikeIt) {
+  const Row kRows[] = {
       {"COPY t FROM STDIN", "write copy_in"},
       {"COPY t FROM STDOUT", "write copy_in"},
       {"COPY BINARY t FROM STDIN", "write copy_in"},
@@ -153,6 +159,12 @@ TEST(Classify, Writes) {
       {"WITH RECURSIVE a(n) AS (SELECT 1) SEARCH DEPTH FIRST BY n SET o UPDATE t SET a = 1",
        "write"},
       {"(WITH a AS (DELETE FROM t RETURNING *) SELECT * FROM a)", "write"},
+  };
+  ExpectRows(kRows);
+}
+
+TEST(Classify, WritesInsideOtherStatements) {
+  const Row kRows[] = {
       {"SELECT * FROM (WITH a AS (DELETE FROM t RETURNING *) SELECT * FROM a) x", "write"},
       {"EXPLAIN ANALYZE DELETE FROM t", "write"},
       {"EXPLAIN ANALYSE VERBOSE INSERT INTO t VALUES (1)", "write"},

@@ -19,7 +19,8 @@ class Conversation {
   }
 
   Told Run() {
-    while (told_.failure.empty() && (sent_ < messages_.size() || delivered_ < run_.replies.size())) {
+    while (told_.failure.empty() &&
+           (sent_ < messages_.size() || delivered_ < run_.replies.size())) {
       const bool may_deliver =
           delivered_ < run_.replies.size() && run_.replies[delivered_].consumed <= sent_;
       if (sent_ == messages_.size() || (may_deliver && choices_->OneIn(2))) {

@@ -4,9 +4,9 @@
 // messages, written down literally and without any notion of a ledger; what a statement does (rows,
 // COPY, an error, and where) is written on the message beforehand. What the model takes for granted
 // was checked with raw bytes against PostgreSQL 15.20:
-//   Parse Bind Execute(COPY) Sync CopyData CopyDone Sync   1 2 G C Z         the first Sync swallowed
-//   ... a BEFORE STATEMENT trigger fails                   1 2 G E Z Z       not swallowed
-//   ... the data behind the first Sync is bad              1 2 G E Z         swallowed
+//   Parse Bind Execute(COPY) Sync CopyData CopyDone Sync   1 2 G C Z      the first Sync swallowed
+//   ... a BEFORE STATEMENT trigger fails                   1 2 G E Z Z    not swallowed
+//   ... the data behind the first Sync is bad              1 2 G E Z      swallowed
 //   Query(COPY) Sync Flush CopyData CopyDone Sync          G C Z Z
 //   Query(COPY) Sync CopyData CopyDone Sync, trigger fails G E Z Z Z
 //   Query(COPY; COPY) CopyData CopyDone Sync CopyFail Sync G C G E Z Z
