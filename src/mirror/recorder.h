@@ -164,6 +164,7 @@ class Recorder {
   void ApplyBind(Request* request);
   void PopFront();
   void OnDone(const backend::Note& note);
+  void OnUnfollowed(const backend::Note& note);
   void OnQueryDone(Request* request, std::string_view tag);
   void OnExecuteDone(Request* request, const backend::Note& note);
   Item MakeItem(Request* request, Portal* portal);

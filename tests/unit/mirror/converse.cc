@@ -1,4 +1,4 @@
-#include "converse.h"
+#include "unit/mirror/converse.h"
 
 #include <algorithm>
 

@@ -2,7 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "converse.h"
+#include "unit/mirror/converse.h"
 #include "support/pg_messages.h"
 
 namespace mirror {
