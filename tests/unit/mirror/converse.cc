@@ -120,7 +120,9 @@ Converse& Converse::CloseStatement(std::string_view name) {
 Converse& Converse::Sync() { return Send(support::Frame('S', "")); }
 Converse& Converse::CopyData(std::string_view bytes) { return Send(support::Frame('d', bytes)); }
 Converse& Converse::CopyDone() { return Send(support::Frame('c', "")); }
-Converse& Converse::OneShot(std::string_view text) { return Parse("", text).Bind("", "").Execute(); }
+Converse& Converse::OneShot(std::string_view text) {
+  return Parse("", text).Bind("", "").Execute();
+}
 
 Converse& Converse::Reply(std::string_view script) {
   while (!script.empty()) {

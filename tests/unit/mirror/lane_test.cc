@@ -53,7 +53,8 @@ class FakeMirror {
       while (!silent && Take(&peer)) {
       }
     }
-    std::erase_if(peers_, [](const Peer& peer) { return peer.gone && close(peer.descriptor) == 0; });
+    std::erase_if(peers_,
+                  [](const Peer& peer) { return peer.gone && close(peer.descriptor) == 0; });
   }
   // Closes every connection.
   void Hang() {

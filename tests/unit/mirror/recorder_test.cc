@@ -129,7 +129,8 @@ TEST(Recorder, PreparedStatementServesManyExecutes) {
   c.Parse("s", "INSERT INTO t VALUES ($1)").Sync().Reply("1|Z:I");
   c.Bind("", "s", "1").Execute().Bind("", "s", "2").Execute().Sync();
   c.Reply("2|C:INSERT 0 1|2|C:INSERT 0 1|Z:I");
-  EXPECT_THAT(c.units(), ElementsAre("INSERT INTO t VALUES ($1) <1>; INSERT INTO t VALUES ($1) <2>"));
+  EXPECT_THAT(c.units(),
+              ElementsAre("INSERT INTO t VALUES ($1) <1>; INSERT INTO t VALUES ($1) <2>"));
 }
 
 TEST(Recorder, NameBelongsToTheParseThatSucceeded) {
@@ -234,7 +235,8 @@ TEST(Recorder, X11TwoCopiesInOneQueryEachTakeTheirOwn) {
 
 TEST(Recorder, X11CopyThatFailsLeavesNothing) {
   Converse c;
-  c.Query("COPY t FROM STDIN").Reply("G").CopyData("x\n").Send(support::Frame('f', "no" + std::string(1, '\0')));
+  c.Query("COPY t FROM STDIN").Reply("G").CopyData("x\n");
+  c.Send(support::Frame('f', support::CString("no")));
   c.Reply("E:57014|Z:I").CopyData("late\n").CopyDone();
   c.Ask("INSERT INTO t VALUES (1)", "INSERT 0 1");
   EXPECT_THAT(c.units(), ElementsAre("INSERT INTO t VALUES (1)"));
