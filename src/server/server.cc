@@ -15,6 +15,7 @@
 #include "config/cpus.h"
 #include "io/epoll_engine.h"
 #include "io/uring_engine.h"
+#include "server/report.h"
 #include "server/shard.h"
 
 namespace server {
@@ -89,6 +90,7 @@ class Process {
       : config_(config),
         common_(common),
         holds_(count),
+        report_(common),
         slots_(count),
         made_(count),
         listening_(count),
@@ -112,12 +114,14 @@ class Process {
   };
   void RunShard(uint32_t index);
   absl::Status ListenInTurn(Shard* shard);
+  absl::Status ListenAdmin(Shard* shard);
   absl::Status FirstError() const;
 
   const config::Config& config_;
   Common* const common_;
   ConfigEpochs epochs_;
   std::vector<ConfigEpochs::Hold> holds_;  // each is its shard's from the start
+  const Report report_;
   std::vector<Slot> slots_;
   std::latch made_;
   std::latch go_{1};
@@ -167,6 +171,18 @@ absl::Status Process::ListenInTurn(Shard* shard) {
   std::vector<io::Address> bound;
   RETURN_IF_ERROR(shard->Listen(addresses, &bound));
   bound_ = std::move(bound);
+  return shard->index() == 0 && config_.admin.has_value() ? ListenAdmin(shard) : absl::OkStatus();
+}
+
+absl::Status Process::ListenAdmin(Shard* shard) {
+  ASSIGN_OR_RETURN(const io::Address address,
+                   io::Address::Numeric(config_.admin->host, config_.admin->port));
+  const absl::StatusOr<io::Address> bound = shard->ListenAdmin(address, &report_);
+  if (!bound.ok()) {
+    return base::Error(bound.status().code(),
+                       "--admin: " + std::string(base::Message(bound.status())));
+  }
+  base::Log(base::LogLevel::kInfo, "admin.listening", {{"address", bound->ToString()}});
   return absl::OkStatus();
 }
 
@@ -221,6 +237,7 @@ absl::Status Run(const config::Config& config) {
   const uint32_t count = config::ShardCount(config.shards, config::UsableCpus());
   Process process(config, &common, count);
   RETURN_IF_ERROR(process.Start());
+  common.readiness = admin::Readiness::kServing;
   base::Log(base::LogLevel::kInfo, "server.started",
             {{"version", PGBRAID_VERSION},
              {"listen", process.bound().front().ToString()},
@@ -232,6 +249,7 @@ absl::Status Run(const config::Config& config) {
   while (!draining && sigwait(&signals, &signal) == 0) {
     draining = signal == SIGTERM || signal == SIGINT;
   }
+  common.readiness = admin::Readiness::kDraining;
   base::Log(base::LogLevel::kInfo, "server.draining", {{"signal", signal}});
   process.Drain(config.limits.drain_timeout);
   process.Join();

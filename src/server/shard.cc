@@ -77,6 +77,12 @@ absl::Status Shard::Listen(const std::vector<io::Address>& addresses,
   return absl::OkStatus();
 }
 
+absl::StatusOr<io::Address> Shard::ListenAdmin(const io::Address& address,
+                                               const admin::Source* source) {
+  admin_ = std::make_unique<admin::Endpoint>(&loop_, source);
+  return admin_->Listen(address);
+}
+
 void Shard::Run() { loop_.Run(); }
 
 // -- clients --------------------------------------------------------------------------------------
@@ -158,7 +164,7 @@ void Shard::PostDrain(absl::Duration within) {
   loop_.Post(std::make_unique<DrainMessage>(this, within));
 }
 
-// Rooms in order: listeners, sessions, mirrors. Runs as one of the tasks it waits for.
+// Rooms in order: listeners, sessions, mirrors, the admin endpoint. Runs as one of the tasks it waits for.
 io::Task<void> Shard::Drain(absl::Duration within) {
   if (draining_) {
     co_return;
@@ -179,7 +185,20 @@ io::Task<void> Shard::Drain(absl::Duration within) {
   while (serving_.running() > 1) {
     co_await tick.Wait(loop_.In(absl::Milliseconds(20)));
   }
+  common_->drained.fetch_add(1, std::memory_order_relaxed);
+  if (admin_ != nullptr) {
+    co_await StopAdmin();
+  }
   loop_.Stop();
+}
+
+// Whoever watches the drain of another shard still gets answers.
+io::Task<void> Shard::StopAdmin() {
+  io::Event tick(&loop_);
+  while (common_->drained.load(std::memory_order_relaxed) < common_->shards.size()) {
+    co_await tick.Wait(loop_.In(absl::Milliseconds(20)));
+  }
+  co_await admin_->Stop();
 }
 
 void Shard::Describe(base::MetricSink* sink) const {

@@ -10,6 +10,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "admin/endpoint.h"
+#include "admin/source.h"
 #include "backend/backend_metrics.h"
 #include "backend/cancel.h"
 #include "base/epoch.h"
@@ -38,6 +40,8 @@ struct Common {
   backend::CancelRegistry* cancels = nullptr;
   std::atomic<uint64_t> next_session{1};
   std::atomic<int64_t> clients{0};  // of all shards, against Limits::clients_max
+  std::atomic<admin::Readiness> readiness{admin::Readiness::kStarting};
+  std::atomic<uint32_t> drained{0};  // shards that serve no client any more
   std::vector<Shard*> shards;       // complete before the first accept; not changed until the end
 };
 
@@ -57,6 +61,9 @@ class Shard final : private io::Acceptor {
 
   // Listens on every address; returns the first error. `bound` gets the addresses.
   absl::Status Listen(const std::vector<io::Address>& addresses, std::vector<io::Address>* bound);
+  // The admin endpoint, on this shard; `source` outlives it. It answers until every shard has
+  // drained. Returns the bound address.
+  absl::StatusOr<io::Address> ListenAdmin(const io::Address& address, const admin::Source* source);
   // Serves until a drain has ended.
   void Run();
 
@@ -81,6 +88,7 @@ class Shard final : private io::Acceptor {
   io::Task<void> ServeOne(int descriptor);
   io::Task<void> TurnAway(int descriptor);
   io::Task<void> Drain(absl::Duration within);
+  io::Task<void> StopAdmin();
   Shard* LessLoaded();
   const base::Limits& limits() const { return loop_.limits(); }
 
@@ -95,6 +103,7 @@ class Shard final : private io::Acceptor {
   mirror::Mirrors mirrors_;
   session::Surroundings surroundings_;
   io::Scope serving_;
+  std::unique_ptr<admin::Endpoint> admin_;  // on shard 0, if configured
   std::unordered_map<uint64_t, session::Session*> sessions_;
   base::Published<uint32_t> load_;
   bool draining_ = false;
