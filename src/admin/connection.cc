@@ -32,10 +32,13 @@ io::Task<void> Connection::Run(int descriptor) {
   stream_.NotifyReadable(nullptr, 0);
   stream_.NotifyDrained(nullptr, 0);
   input_.Reset();
-  co_await stream_.Close(loop_->In(loop_->limits().close_timeout));
+  // Whoever was told all that it asked for does not hold up the end of the process.
+  const bool at_once = stopped_ && stream_.queued() == 0;
+  co_await stream_.Close(at_once ? loop_->now() : loop_->In(loop_->limits().close_timeout));
 }
 
 void Connection::Stop() {
+  stopped_ = true;
   ended_ = true;
   event_.Raise(io::Event::kStop);
 }

@@ -51,7 +51,8 @@ class Connection {
   io::Stream stream_;
   http::RequestParser parser_;
   base::Slice input_;  // received, not parsed yet
-  bool ended_ = false;
+  bool ended_ = false;    // true exactly when no further request is read
+  bool stopped_ = false;  // true exactly when Stop() was called
 };
 
 }  // namespace admin

@@ -92,6 +92,9 @@ io::Task<void> Connection::Pump() {
     if ((bits & io::Event::kStop) != 0) {
       break;
     }
+    if ((bits & kReleased) != 0 && held_.has_value()) {
+      Relay(std::move(held_slice_), true);
+    }
     Drain();
   }
   stream_.NotifyReadable(nullptr, 0);
@@ -108,10 +111,15 @@ void Connection::WatchSink() {
 }
 
 void Connection::Drain() {
-  while (!over_ && stream_.has_input()) {
+  while (!over_ && !held_.has_value() && stream_.has_input()) {
     Relay(stream_.TakeInput(), false);
   }
   if (over_) {
+    return;
+  }
+  if (held_.has_value()) {
+    paused_ = true;  // until the next Drain() that holds nothing
+    stream_.PauseReceive();
     return;
   }
   if (stream_.ended()) {
@@ -130,7 +138,7 @@ void Connection::Drain() {
 }
 
 // Forwards one received slice: runs of frames as they lie in it, held ones from the reader. `fed`:
-// the reader has it already and login has taken the first pieces.
+// the reader has it already; login, or what came before a reply that was held, was taken from it.
 void Connection::Relay(base::Slice slice, bool fed) {
   if (!fed) {
     reader_.Feed(slice.view());
@@ -145,13 +153,7 @@ void Connection::Relay(base::Slice slice, bool fed) {
     }
     run = end;
   };
-  pg::Piece piece;
-  pg::ReadResult result;
-  while ((result = reader_.Next(&piece)) == pg::ReadResult::kPiece) {
-    if (!OnPiece(piece)) {
-      forward();
-      return;
-    }
+  const auto pass = [&](const pg::Piece& piece) {
     if (piece.held) {
       forward();
       if (leg_.sink != nullptr) {
@@ -164,6 +166,20 @@ void Connection::Relay(base::Slice slice, bool fed) {
       }
       end = piece.bytes.data() + piece.bytes.size();
     }
+  };
+  if (held_.has_value()) {
+    const pg::Piece released = *std::exchange(held_, std::nullopt);
+    pass(released);
+  }
+  pg::Piece piece;
+  pg::ReadResult result;
+  while ((result = reader_.Next(&piece)) == pg::ReadResult::kPiece && OnPiece(piece)) {
+    if (held_.has_value()) {
+      forward();
+      held_slice_ = std::move(slice);
+      return;
+    }
+    pass(piece);
   }
   forward();
   if (result == pg::ReadResult::kBad) {
@@ -190,7 +206,16 @@ bool Connection::OnPiece(const pg::Piece& piece) {
     return false;
   }
   OnReply(piece, reply);
+  if (Holds(piece, reply)) {
+    held_ = piece;
+  }
   return true;
+}
+
+bool Connection::Holds(const pg::Piece& piece, const turn::Reply& reply) {
+  return leg_.judge != nullptr &&
+         (reply.kind == turn::ReplyKind::kCompleted || reply.kind == turn::ReplyKind::kReady) &&
+         leg_.judge->BeforeReply(reply, piece) == turn::Ruling::kHold;
 }
 
 void Connection::OnReply(const pg::Piece& piece, const turn::Reply& reply) {

@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,7 @@
 #include "io/task.h"
 #include "pg/frame_reader.h"
 #include "pg/trace.h"
+#include "turn/judge.h"
 #include "turn/machine.h"
 
 namespace backend {
@@ -43,6 +45,7 @@ struct Leg {
   uint32_t over_bit = 0;       // the connection is over
   uint32_t ready_bit = 0;      // a ReadyForQuery left the ledger empty; 0: not told
   uint64_t owner = 0;
+  turn::Judge* judge = nullptr;  // asked before replies are released
 };
 
 class Connection {
@@ -72,8 +75,13 @@ class Connection {
   io::Task<void> Pump();
   void Stop() { event_.Raise(io::Event::kStop); }
   bool over() const { return over_; }
+  // True exactly when the sink has got the beginning of a message and not its end.
+  bool mid_reply() const { return reader_.mid_frame(); }
   // Why: a mismatch's text, or empty for an ordinary end of the stream.
   const std::string& fault() const { return fault_; }
+
+  // Lets go of the reply that the judge held, and of what stands behind it.
+  void Release() { event_.Raise(kReleased); }
 
   // The notes made since the last call, in the order of the replies.
   void TakeNotes(std::vector<Note>* to);
@@ -84,11 +92,12 @@ class Connection {
   size_t memory() const;
 
  private:
-  enum Bits : uint32_t { kReadable = 1, kSinkDrained = 2 };
+  enum Bits : uint32_t { kReadable = 1, kSinkDrained = 2, kReleased = 4 };
 
   void Drain();
   void Relay(base::Slice slice, bool fed);
   bool OnPiece(const pg::Piece& piece);
+  bool Holds(const pg::Piece& piece, const turn::Reply& reply);
   void OnReply(const pg::Piece& piece, const turn::Reply& reply);
   void WatchSink();
   void End(std::string fault);
@@ -100,7 +109,9 @@ class Connection {
   io::Event event_;
   Leg leg_;
   std::vector<Note> notes_;
-  base::Slice login_slice_;  // what NextLoginPiece reads from; its rest is the pump's
+  base::Slice login_slice_;        // what NextLoginPiece reads from; its rest is the pump's
+  base::Slice held_slice_;         // what is left of the slice in which the judge holds a reply
+  std::optional<pg::Piece> held_;  // that reply; true exactly until Release()
   std::string fault_;
   const bool protocol_log_;
   bool paused_ = false;  // true exactly when the server is not read because of the sink

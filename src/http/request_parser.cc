@@ -1,15 +1,22 @@
 #include "http/request_parser.h"
 
 #include <algorithm>
+#include <exception>
+#include <optional>
+#include <string>
+#include <utility>
+
+// GCC 12 with sanitizers calls an empty boost::optional uninitialised.
+#pragma GCC diagnostic push
+#if !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #include <boost/asio/buffer.hpp>
 #include <boost/beast/core/string.hpp>
 #include <boost/beast/http/basic_parser.hpp>
 #include <boost/beast/http/error.hpp>
 #include <boost/beast/http/field.hpp>
-#include <exception>
-#include <optional>
-#include <string>
-#include <utility>
+#pragma GCC diagnostic pop
 
 #include "http/head_scanner.h"
 

@@ -89,8 +89,8 @@ class Process {
   Process(const config::Config& config, Common* common, uint32_t count)
       : config_(config),
         common_(common),
-        holds_(count),
         report_(common),
+        holds_(count),
         slots_(count),
         made_(count),
         listening_(count),
@@ -119,9 +119,9 @@ class Process {
 
   const config::Config& config_;
   Common* const common_;
+  const Report report_;
   ConfigEpochs epochs_;
   std::vector<ConfigEpochs::Hold> holds_;  // each is its shard's from the start
-  const Report report_;
   std::vector<Slot> slots_;
   std::latch made_;
   std::latch go_{1};

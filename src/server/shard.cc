@@ -115,12 +115,14 @@ Shard* Shard::LessLoaded() {
 }
 
 void Shard::PostSocket(int descriptor) {
+  load_.fetch_add(1, std::memory_order_relaxed);
   loop_.Post(std::make_unique<SocketMessage>(this, descriptor));
 }
 
 void Shard::Serve(int descriptor) {
   if (draining_) {
     engine_->Discard(descriptor);
+    load_.fetch_sub(1, std::memory_order_relaxed);
     return;
   }
   const bool full = common_->clients.load(std::memory_order_relaxed) >= limits().clients_max;
@@ -134,7 +136,6 @@ void Shard::Serve(int descriptor) {
 
 io::Task<void> Shard::ServeOne(int descriptor) {
   common_->clients.fetch_add(1, std::memory_order_relaxed);
-  load_.Store(load_.Load() + 1);
   {
     const uint64_t id = common_->next_session.fetch_add(1, std::memory_order_relaxed);
     session::Session session(&surroundings_, id);
@@ -142,8 +143,8 @@ io::Task<void> Shard::ServeOne(int descriptor) {
     co_await session.Run(descriptor);
     sessions_.erase(id);
   }
-  load_.Store(load_.Load() - 1);
   common_->clients.fetch_sub(1, std::memory_order_relaxed);
+  load_.fetch_sub(1, std::memory_order_relaxed);
 }
 
 // One client too many: told so, as PostgreSQL would.
@@ -156,6 +157,7 @@ io::Task<void> Shard::TurnAway(int descriptor) {
   pg::AppendErrorResponse(&error, text);
   client.WriteCopy(error);
   co_await client.Close(loop_.In(limits().close_timeout));
+  load_.fetch_sub(1, std::memory_order_relaxed);
 }
 
 // -- the end --------------------------------------------------------------------------------------
@@ -164,7 +166,8 @@ void Shard::PostDrain(absl::Duration within) {
   loop_.Post(std::make_unique<DrainMessage>(this, within));
 }
 
-// Rooms in order: listeners, sessions, mirrors, the admin endpoint. Runs as one of the tasks it waits for.
+// Rooms in order: listeners, sessions, mirrors, the admin endpoint. Runs as one of the tasks it
+// waits for.
 io::Task<void> Shard::Drain(absl::Duration within) {
   if (draining_) {
     co_return;

@@ -15,7 +15,6 @@
 #include "backend/backend_metrics.h"
 #include "backend/cancel.h"
 #include "base/epoch.h"
-#include "base/published.h"
 #include "config/config.h"
 #include "io/engine.h"
 #include "io/event.h"
@@ -72,7 +71,7 @@ class Shard final : private io::Acceptor {
   void PostDrain(absl::Duration within);
   // A connected socket whose session does not exist yet.
   void PostSocket(int descriptor);
-  uint32_t load() const { return load_.Load(); }
+  uint32_t load() const { return load_.load(std::memory_order_relaxed); }
   void Describe(base::MetricSink* sink) const;
   uint32_t index() const { return index_; }
   std::string_view engine_name() const { return engine_->name(); }
@@ -105,7 +104,8 @@ class Shard final : private io::Acceptor {
   io::Scope serving_;
   std::unique_ptr<admin::Endpoint> admin_;  // on shard 0, if configured
   std::unordered_map<uint64_t, session::Session*> sessions_;
-  base::Published<uint32_t> load_;
+  // Sockets given to this shard and not closed yet. Written by whoever accepts, which is rare.
+  alignas(64) std::atomic<uint32_t> load_{0};
   bool draining_ = false;
 };
 

@@ -30,8 +30,17 @@ io::Task<bool> Session::Connect(const Opening* opening, base::Deadline deadline)
   }
   around_->backend_metrics->connects.Add();
   server_.stream().WriteCopy(startup);
-  reader_.Feed({});
+  KeepRest(opening);
   co_return true;
+}
+
+// What the client sent behind its StartupMessage, not waiting for an answer.
+void Session::KeepRest(const Opening* opening) {
+  const std::string_view rest = std::string_view(opening->bytes).substr(opening->packet.length);
+  if (!rest.empty()) {
+    client_slice_ = base::Slice::CopyOf(rest);
+  }
+  reader_.Feed(client_slice_.view());
 }
 
 // Both directions until the first ReadyForQuery. True if there was one.
@@ -76,8 +85,10 @@ bool Session::RelayLoginReplies() {
         Refuse("08P01", "the server sent an invalid cancel key");
         return false;
       }
-    } else {
+    } else if (MayForwardReply(piece)) {
       client_.WriteCopy(piece.bytes);
+    } else {
+      return false;
     }
     if (!server_.machine().starting()) {
       return false;
@@ -89,6 +100,22 @@ bool Session::RelayLoginReplies() {
     return false;
   }
   return !server_.stream().ended();
+}
+
+// A client that has already sent another message cannot be asked for a password any more. The
+// words are PostgreSQL's.
+bool Session::MayForwardReply(const pg::Piece& piece) {
+  if (piece.type != 'R' || !piece.whole() || !waiting_.has_value()) {
+    return true;
+  }
+  const std::optional<pg::AuthenticationView> request = pg::ReadAuthentication(piece.body);
+  if (request.has_value() && (request->code == pg::AuthenticationCode::kOk ||
+                              request->code == pg::AuthenticationCode::kSaslFinal)) {
+    return true;
+  }
+  Violation("expected password response, got message type " +
+            std::to_string(static_cast<unsigned char>(waiting_->type)));
+  return false;
 }
 
 // The client keeps the server's pid and gets a secret of ours.
@@ -111,9 +138,10 @@ bool Session::OnBackendKey(const pg::Piece& piece) {
   return true;
 }
 
-// What the client answers to the server's authentication requests.
+// What the client answers to the server's authentication requests. Anything else that it sends
+// early waits until login is over.
 bool Session::RelayLoginRequests() {
-  for (;;) {
+  while (!waiting_.has_value()) {
     pg::Piece piece;
     const pg::ReadResult result = reader_.Next(&piece);
     if (result == pg::ReadResult::kBad) {
@@ -129,13 +157,14 @@ bool Session::RelayLoginRequests() {
       continue;
     }
     if (piece.first && server_.machine().OnRequest(piece, id_) != turn::RequestResult::kOk) {
-      Violation("expected password response, got message type " +
-                std::to_string(static_cast<unsigned char>(piece.type)));
-      return false;
+      waiting_ = piece;
+      client_.PauseReceive();
+      break;
     }
     server_.TraceRequest(piece);
     server_.stream().WriteCopy(piece.bytes);
   }
+  return true;
 }
 
 }  // namespace session

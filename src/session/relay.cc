@@ -19,9 +19,11 @@ io::Task<void> Session::Relay() {
     leg.note_bit = kNotes;
   }
   leg.owner = id_;
+  leg.judge = around_->judge;
   server_.Lease(leg);
   server_.stream().NotifyDrained(&event_, kServerDrained);
   pumps_.Spawn(server_.Pump());
+  client_.ResumeReceive();
   if (!client_slice_.empty()) {
     Forward(std::move(client_slice_), true);
   }
@@ -33,6 +35,9 @@ io::Task<void> Session::Relay() {
     }
     if ((bits & kDrain) != 0) {
       server_.TellWhenReady(kTurnOver);
+    }
+    if ((bits & kReleased) != 0 && waiting_.has_value()) {
+      Forward(std::move(client_slice_), true);
     }
     OnClientInput();
     if (server_.over()) {
@@ -67,10 +72,15 @@ bool Session::MayDrain() {
 }
 
 void Session::OnClientInput() {
-  while (!ended_ && client_.has_input()) {
+  while (!ended_ && !waiting_.has_value() && client_.has_input()) {
     Forward(client_.TakeInput(), false);
   }
   if (ended_) {
+    return;
+  }
+  if (waiting_.has_value()) {
+    paused_ = true;  // until it is released
+    client_.PauseReceive();
     return;
   }
   if (client_.ended() && !half_closed_) {
@@ -98,7 +108,8 @@ void Session::WatchServer() {
   }
 }
 
-// Forwards one received slice in runs of frames as they lie in it.
+// Forwards one received slice in runs of frames as they lie in it. `fed`: the reader has it
+// already; login, or what came before a frame that waited, was taken from it.
 void Session::Forward(base::Slice slice, bool fed) {
   if (!fed) {
     reader_.Feed(slice.view());
@@ -113,12 +124,9 @@ void Session::Forward(base::Slice slice, bool fed) {
     }
     run = end;
   };
-  pg::Piece piece;
-  pg::ReadResult result;
-  while ((result = reader_.Next(&piece)) == pg::ReadResult::kPiece) {
+  const auto take = [&](const pg::Piece& piece) {
     if (!OnRequest(piece)) {
-      forward();
-      return;
+      return false;
     }
     if (piece.held) {
       forward();
@@ -130,11 +138,36 @@ void Session::Forward(base::Slice slice, bool fed) {
       }
       end = piece.bytes.data() + piece.bytes.size();
     }
+    return true;
+  };
+  if (waiting_.has_value()) {
+    const pg::Piece first = *std::exchange(waiting_, std::nullopt);
+    if (!take(first)) {
+      return;
+    }
+  }
+  pg::Piece piece;
+  pg::ReadResult result;
+  while ((result = reader_.Next(&piece)) == pg::ReadResult::kPiece) {
+    if (Holds(piece)) {
+      forward();
+      waiting_ = piece;
+      client_slice_ = std::move(slice);
+      return;
+    }
+    if (!take(piece)) {
+      break;
+    }
   }
   forward();
   if (result == pg::ReadResult::kBad) {
     Violation(reader_.error());
   }
+}
+
+bool Session::Holds(const pg::Piece& piece) {
+  return around_->judge != nullptr && piece.first && turn::MayCommit(piece.type) &&
+         around_->judge->BeforeRequest(id_, piece) == turn::Ruling::kHold;
 }
 
 // False if the session is over.

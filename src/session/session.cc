@@ -76,17 +76,23 @@ void Session::Drain() {
 }
 
 void Session::Stop() {
-  ended_ = true;
+  if (!ended_) {
+    Refuse("57P01", "terminating connection due to administrator command");
+  }
   event_.Raise(io::Event::kStop);
 }
 
-// A FATAL of our own: the last thing the client hears.
+// A FATAL of our own: the last thing the client hears. In the middle of a server's message it
+// could only be taken for a part of that, so then the connection just ends.
 void Session::Refuse(std::string_view sqlstate, std::string_view message) {
+  ended_ = true;
+  if (server_.mid_reply()) {
+    return;
+  }
   std::string error;
   const pg::ErrorText text{.severity = "FATAL", .sqlstate = sqlstate, .message = message};
   pg::AppendErrorResponse(&error, text);
   client_.WriteCopy(error);
-  ended_ = true;
 }
 
 void Session::Violation(std::string_view message) {

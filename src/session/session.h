@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -39,6 +40,7 @@ struct Surroundings {
   mirror::Mirrors* mirrors = nullptr;
   SessionMetrics* metrics = nullptr;
   backend::BackendMetrics* backend_metrics = nullptr;
+  turn::Judge* judge = nullptr;  // none by default
 };
 
 class Session {
@@ -52,6 +54,8 @@ class Session {
   io::Task<void> Run(int descriptor);
   // Asks the session to end when it is between transactions (SIGTERM).
   void Drain();
+  // Lets go of the request that the judge held, and of what stands behind it.
+  void ReleaseRequest() { event_.Raise(kReleased); }
   // Ends it at once, whatever it does (the drain's deadline).
   void Stop();
 
@@ -64,6 +68,7 @@ class Session {
     kNotes = 16,
     kTurnOver = 32,
     kDrain = 64,
+    kReleased = 128,
   };
   struct Opening;  // what the start-up packets said
 
@@ -79,12 +84,15 @@ class Session {
   io::Task<bool> Login(base::Deadline deadline);
   bool RelayLoginReplies();
   bool RelayLoginRequests();
+  bool MayForwardReply(const pg::Piece& piece);
+  void KeepRest(const Opening* opening);
   bool OnBackendKey(const pg::Piece& piece);
   // -- relay.cc: the client's pump ---------------------------------------------------------------
   io::Task<void> Relay();
   void OnClientInput();
   void Forward(base::Slice slice, bool fed);
   bool OnRequest(const pg::Piece& piece);
+  bool Holds(const pg::Piece& piece);
   void WatchServer();
   bool MayDrain();
   void OnServerOver();
@@ -103,6 +111,9 @@ class Session {
   io::Scope pumps_;
   pg::FrameReader reader_;
   base::Slice client_slice_;  // what login reads the client's frames from; its rest is the relay's
+  // A frame that waits, and with it what is left of client_slice_: one that came before login was
+  // over, or that the judge holds.
+  std::optional<pg::Piece> waiting_;
   io::Address server_address_;
   std::string cancel_secret_;
   uint32_t cancel_pid_ = 0;
