@@ -1,20 +1,30 @@
 // Mirrors: the mirror room's front. All that a session sees of it: Open() a Recorder, tell it what
 // the client sent and what became of it.
 //
-// One Mirrors per shard, made by server/. Nothing here waits, and nothing here can fail a client:
-// what cannot be mirrored is counted by cause and left out, whole transactions at a time.
+// One Mirrors per shard, made by server/, used on the shard's thread except for the Post calls.
+// Nothing here waits for a session, and nothing here can fail a client: what cannot be mirrored is
+// counted by cause and left out, whole transactions at a time. Lanes live on after their session
+// until what was committed has been delivered, or Drain's deadline.
 #pragma once
 
 #include <cstdint>
 #include <memory>
-#include <span>
 #include <string>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
-#include "backend/connection.h"
+#include "backend/backend_metrics.h"
+#include "config/config.h"
+#include "io/event.h"
+#include "io/resolver.h"
+#include "io/scope.h"
 #include "io/task.h"
-#include "pg/frame.h"
-#include "turn/machine.h"
+#include "mirror/lane.h"
+#include "mirror/recorder.h"
+#include "mirror/shadow.h"
+#include "mirror/shared.h"
+#include "sql/classify_cache.h"
 
 namespace mirror {
 
@@ -27,21 +37,64 @@ struct SessionFacts {
   std::vector<std::pair<std::string, std::string>> parameters;
 };
 
-// What one session gives to the mirrors. Owned by the session; its lanes live on after it until
-// what was committed has been delivered.
-class Recorder {
- public:
-  virtual ~Recorder() = default;
-  // Each piece of each frame the client sends, in order; `id` is the machine's for that frame.
-  virtual void OnRequest(turn::RequestId id, const pg::Piece& piece) = 0;
-  // What became of requests, in the order of the replies.
-  virtual void OnNotes(std::span<const backend::Note> notes) = 0;
+// What Mirrors needs of its shard; everything outlives it.
+struct MirrorsTools {
+  io::Loop* loop = nullptr;
+  const config::Config* config = nullptr;
+  io::Resolver* resolver = nullptr;
+  Shared* shared = nullptr;
 };
 
 class Mirrors {
  public:
-  bool any() const { return false; }
-  std::unique_ptr<Recorder> Open(const SessionFacts&) { return nullptr; }
+  explicit Mirrors(const MirrorsTools& tools);
+  ~Mirrors();
+  Mirrors(const Mirrors&) = delete;
+  Mirrors& operator=(const Mirrors&) = delete;
+
+  bool any() const { return !shadows_.empty(); }
+  // Null if no mirror wants the session's database.
+  std::unique_ptr<Recorder> Open(const SessionFacts& facts);
+  // After the sessions have ended: waits until all is delivered, or `deadline`; then what is left
+  // is dropped and every connection closed.
+  io::Task<void> Drain(base::Deadline deadline);
+  // Any thread. `labels`: the shard's.
+  void Describe(base::MetricSink* sink, std::string_view labels) const;
+
+  // -- any thread, for Gate ---------------------------------------------------------------------
+  void PostWake(uint64_t lane, bool placed);
+  void PostShed(Gate* gate);
+
+  // -- for lanes --------------------------------------------------------------------------------
+  // Runs `lane`, which has work.
+  void Start(Lane* lane);
+  // Its session is over and its queue empty.
+  void Retire(Lane* lane);
+  // Gives up a connection of `shadow` that an idle lane holds and could have again.
+  std::unique_ptr<Link> YieldOne(const Shadow* shadow);
+  io::Scope& tasks() { return tasks_; }
+  const MirrorsTools& tools() const { return tools_; }
+  backend::BackendMetrics* connection_metrics() { return &connection_metrics_; }
+
+ private:
+  class WakeMessage;
+  class ShedMessage;
+
+  io::Task<void> RunLane(Lane* lane);
+  Lane* MakeLane(Shadow* shadow, const SessionFacts& facts);
+  void Wake(uint64_t lane, bool placed);
+  void Shed(const Gate* gate);
+
+  const MirrorsTools tools_;
+  backend::BackendMetrics connection_metrics_;  // the mirrors' connections are not the backend's
+  std::vector<std::unique_ptr<Shadow>> shadows_;
+  std::unique_ptr<sql::ClassifyCache> cache_;   // only with mirrors
+  std::unique_ptr<base::Credit> recording_;
+  std::unique_ptr<base::Credit> names_;
+  std::unordered_map<uint64_t, std::unique_ptr<Lane>> lanes_;
+  uint64_t last_lane_ = 0;
+  io::Event idle_;
+  io::Scope tasks_;
 };
 
 }  // namespace mirror

@@ -234,6 +234,8 @@ absl::Status Run(const config::Config& config) {
   backend::CancelRegistry cancels;
   common.resolver = &resolver;
   common.cancels = &cancels;
+  mirror::Shared mirrors(config);
+  common.mirrors = &mirrors;
   const uint32_t count = config::ShardCount(config.shards, config::UsableCpus());
   Process process(config, &common, count);
   RETURN_IF_ERROR(process.Start());

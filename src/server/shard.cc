@@ -22,6 +22,15 @@ uint64_t Seed() {
   return seed;
 }
 
+mirror::MirrorsTools ToolsFor(const Common* common, io::Loop* loop) {
+  mirror::MirrorsTools tools;
+  tools.loop = loop;
+  tools.config = common->config;
+  tools.resolver = common->resolver;
+  tools.shared = common->mirrors;
+  return tools;
+}
+
 }  // namespace
 
 class Shard::DrainMessage final : public io::Message {
@@ -56,6 +65,7 @@ Shard::Shard(Common* common, uint32_t index, std::unique_ptr<io::Engine> engine,
       config_(std::move(config)),
       engine_(std::move(engine)),
       loop_(engine_.get(), &config_->limits, Seed()),
+      mirrors_(ToolsFor(common, &loop_)),
       serving_(&loop_) {
   surroundings_.loop = &loop_;
   surroundings_.config = &*config_;
@@ -188,6 +198,7 @@ io::Task<void> Shard::Drain(absl::Duration within) {
   while (serving_.running() > 1) {
     co_await tick.Wait(loop_.In(absl::Milliseconds(20)));
   }
+  co_await mirrors_.Drain(deadline);
   common_->drained.fetch_add(1, std::memory_order_relaxed);
   if (admin_ != nullptr) {
     co_await StopAdmin();
@@ -210,6 +221,7 @@ void Shard::Describe(base::MetricSink* sink) const {
   loop_.metrics().Describe(sink, labels);
   session_metrics_.Describe(sink, labels);
   backend_metrics_.Describe(sink, labels);
+  mirrors_.Describe(sink, labels);
   shard_metrics_.Describe(sink, labels);
 }
 

@@ -37,6 +37,7 @@ struct Common {
   bool use_uring = false;
   io::Resolver* resolver = nullptr;
   backend::CancelRegistry* cancels = nullptr;
+  mirror::Shared* mirrors = nullptr;
   std::atomic<uint64_t> next_session{1};
   std::atomic<int64_t> clients{0};  // of all shards, against Limits::clients_max
   std::atomic<admin::Readiness> readiness{admin::Readiness::kStarting};

@@ -56,7 +56,9 @@ io::Task<void> Session::Relay() {
 
 void Session::OnServerOver() {
   ended_ = true;
-  around_->metrics->server_lost.Add();
+  if (!leaving_ && !half_closed_) {
+    around_->metrics->server_lost.Add();
+  }
   if (!server_.fault().empty()) {
     base::Log(
         base::LogLevel::kWarn, "session.server_fault",
@@ -186,6 +188,7 @@ bool Session::OnRequest(const pg::Piece& piece) {
     }
     request_ = machine.last_request();
   }
+  leaving_ = leaving_ || piece.type == 'X';
   if (piece.last && !piece.first) {
     machine.OnRequestEnd();
   }

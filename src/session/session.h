@@ -56,6 +56,8 @@ class Session {
   void Drain();
   // Lets go of the request that the judge held, and of what stands behind it.
   void ReleaseRequest() { event_.Raise(kReleased); }
+  // Likewise of the reply.
+  void ReleaseReply() { server_.Release(); }
   // Ends it at once, whatever it does (the drain's deadline).
   void Stop();
 
@@ -123,6 +125,7 @@ class Session {
   bool paused_ = false;          // true exactly when the client is not read because of the server
   bool draining_ = false;
   bool ended_ = false;        // true exactly when nothing more is to be relayed
+  bool leaving_ = false;      // true exactly when the client has sent Terminate
   bool half_closed_ = false;  // true exactly when the client's end was passed on
 };
 

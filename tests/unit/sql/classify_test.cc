@@ -159,6 +159,12 @@ TEST(Classify, WritesThatDoNotLookLikeIt) {
       {"WITH RECURSIVE a(n) AS (SELECT 1) SEARCH DEPTH FIRST BY n SET o UPDATE t SET a = 1",
        "write"},
       {"(WITH a AS (DELETE FROM t RETURNING *) SELECT * FROM a)", "write"},
+  };
+  ExpectRows(kRows);
+}
+
+TEST(Classify, WritesInsideOtherStatements) {
+  const Row kRows[] = {
       {"SELECT * FROM (WITH a AS (DELETE FROM t RETURNING *) SELECT * FROM a) x", "write"},
       {"EXPLAIN ANALYZE DELETE FROM t", "write"},
       {"EXPLAIN ANALYSE VERBOSE INSERT INTO t VALUES (1)", "write"},

@@ -1,0 +1,42 @@
+// Link: one connection to a mirror, logged in, its pump running.
+//
+// Owned by a lane, or by the shard's idle ones; on one shard. Open and Close each run to their end
+// before it is destroyed. It fails by the status of Open, later by alive().
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "backend/connection.h"
+#include "backend/login.h"
+#include "config/server_url.h"
+#include "io/resolver.h"
+#include "io/scope.h"
+#include "io/task.h"
+
+namespace mirror {
+
+class Link {
+ public:
+  // `key`: database and start-up parameters; sessions of one key may use it after each other.
+  Link(io::Loop* loop, backend::BackendMetrics* metrics, bool protocol_log, std::string key);
+  Link(const Link&) = delete;
+  Link& operator=(const Link&) = delete;
+
+  // Dials and logs in. After an error it must be closed all the same.
+  io::Task<absl::Status> Open(const config::Server* server, io::Resolver* resolver,
+                              const backend::LoginFacts* facts, base::Deadline deadline);
+  io::Task<void> Close();
+
+  backend::Connection& connection() { return connection_; }
+  bool alive() const { return !connection_.over(); }
+  const std::string& key() const { return key_; }
+
+ private:
+  io::Loop* const loop_;
+  backend::Connection connection_;
+  io::Scope pump_;
+  const std::string key_;
+};
+
+}  // namespace mirror

@@ -1,0 +1,47 @@
+#include "mirror/mirror_metrics.h"
+
+#include <string>
+
+namespace mirror {
+
+std::string_view Name(Cause cause) {
+  switch (cause) {
+    case Cause::kNone: return "none";
+    case Cause::kOverBudget: return "over_budget";
+    case Cause::kTooLarge: return "too_large";
+    case Cause::kFunctionCall: return "function_call";
+    case Cause::kOutcomeUnknown: return "outcome_unknown";
+    case Cause::kTimeout: return "timeout";
+    case Cause::kStateLost: return "state_lost";
+    case Cause::kShutdown: return "shutdown";
+  }
+  return "none";
+}
+
+void MirrorMetrics::Describe(base::MetricSink* sink, std::string_view labels) const {
+  sink->Add("pgbraid_mirror_offered", "Committed transactions for the mirror.", labels, offered);
+  sink->Add("pgbraid_mirror_delivered", "Transactions applied by the mirror.", labels, delivered);
+  sink->Add("pgbraid_mirror_refused", "Transactions the mirror answered with an error.", labels,
+            refused);
+  for (size_t i = 1; i < kCauses; ++i) {
+    const std::string with_cause = std::string(labels) + ",cause=\"" +
+                                   std::string(Name(static_cast<Cause>(i))) + "\"";
+    sink->Add("pgbraid_mirror_dropped", "Transactions dropped, by cause.", with_cause, dropped[i]);
+  }
+  sink->Add("pgbraid_mirror_statements", "Statements of delivered transactions.", labels,
+            statements);
+  sink->Add("pgbraid_mirror_retries", "Transactions repeated: serialization failure, deadlock.",
+            labels, retries);
+  sink->Add("pgbraid_mirror_reconnects", "Connections made after a failure or a loss.", labels,
+            reconnects);
+  sink->Add("pgbraid_mirror_queued_units", "Transactions waiting or under way.", labels,
+            queued_units);
+  sink->Add("pgbraid_mirror_queued_bytes", "Memory of the transactions waiting or under way.",
+            labels, queued_bytes);
+  sink->Add("pgbraid_mirror_connections", "Connections to the mirror open now.", labels,
+            connections);
+  sink->Add("pgbraid_mirror_lag_seconds", "Time from the primary's answer to the mirror's.", labels,
+            lag);
+}
+
+}  // namespace mirror

@@ -1,0 +1,374 @@
+#include "mirror/recorder.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "pg/body_reader.h"
+#include "pg/views.h"
+#include "sql/split.h"
+
+namespace mirror {
+namespace {
+
+// What a kept frame costs beside its bytes: its place in the queues, roughly.
+constexpr int64_t kOverheadBytes = 128;
+constexpr uint32_t kItemsMax = 1 << 17;
+// Of a frame that cannot be kept: enough for the names at its start, which PostgreSQL cuts at 63.
+constexpr size_t kLostPrefixBytes = 160;
+constexpr uint32_t kCopyBlockFirst = 8 * 1024;
+constexpr uint32_t kCopyBlockMax = 128 * 1024;
+
+bool IsKept(char type) {
+  return type == 'Q' || type == 'P' || type == 'B' || type == 'E' || type == 'C';
+}
+
+template <typename Map>
+void Count(Map* names, const std::string& name) {
+  ++(*names)[name];
+}
+
+}  // namespace
+
+Recorder::Recorder(const RecorderTools& tools, std::vector<Target*> targets)
+    : tools_(tools), targets_(std::move(targets)), transaction_(kItemsMax) {}
+
+// What the primary was still to answer may have been committed: nobody will know.
+Recorder::~Recorder() {
+  bool unknown = !transaction_.in_block() && !items_.empty();
+  for (const Request& request : requests_) {
+    for (const Part& part : request.parts) {
+      unknown |= MayCommit(part.facts);
+    }
+    if (request.act == Act::kExecute) {
+      const auto portal = portals_.find(request.name);
+      unknown |= portal != portals_.end() ? MayCommit(portal->second.facts)
+                                          : !transaction_.in_block();
+    }
+  }
+  if (unknown) {
+    OfferLost(Cause::kOutcomeUnknown);
+  }
+  for (Target* target : targets_) {
+    target->End();
+  }
+}
+
+bool Recorder::MayCommit(const sql::Statement& facts) const {
+  return facts.effect == sql::Effect::kControl ? facts.control == sql::Control::kCommit
+                                               : !transaction_.in_block();
+}
+
+// Transaction control is followed too: its text names savepoints and tells AND CHAIN.
+bool Recorder::Follow(const sql::Statement& facts) {
+  return facts.effect == sql::Effect::kControl || sql::WritesOrKeepsState(facts);
+}
+
+void Recorder::OnRequest(turn::RequestId id, const pg::Piece& piece) {
+  if (piece.whole() && IsKept(piece.type)) {
+    if (id != 0) {
+      OnFrame(id, piece.type, piece.body, Cause::kNone);
+    }
+    return;
+  }
+  switch (piece.type) {
+    case 'd':
+      OnCopyPiece(piece);
+      return;
+    case 'c':
+    case 'f':
+      if (piece.first) {
+        OnCopyEnd();
+      }
+      return;
+    case 'F':
+      if (piece.first && id != 0) {
+        Push(id, Act::kFunctionCall);
+        Forwarded();
+      }
+      return;
+    default:
+      if (IsKept(piece.type)) {
+        Gather(id, piece);
+      }
+  }
+}
+
+void Recorder::OnFrame(turn::RequestId id, char type, std::string_view body, Cause lost) {
+  if (lost != Cause::kNone) {
+    OnLost(id, type, lost);
+    return;
+  }
+  switch (type) {
+    case 'Q':
+      OnQuery(id, pg::ReadQuery(body).value_or(""));
+      break;
+    case 'P':
+      OnParse(id, body);
+      break;
+    case 'B':
+      OnBind(id, body);
+      break;
+    case 'E':
+      OnExecute(id, body);
+      break;
+    default:
+      OnClose(id, body);
+  }
+}
+
+// A frame longer than the reader holds: its pieces are put together within the bound.
+void Recorder::Gather(turn::RequestId id, const pg::Piece& piece) {
+  if (piece.first) {
+    gathering_ = id;
+    gathered_lost_ = Cause::kNone;
+  }
+  if (gathering_ == 0) {
+    return;
+  }
+  if (gathered_lost_ == Cause::kNone) {
+    const auto bytes = static_cast<int64_t>(piece.body.size());
+    if (gathered_charge_.bytes() + bytes > tools_.limits->mirror_transaction_max) {
+      gathered_lost_ = Cause::kTooLarge;
+    } else if (!gathered_charge_.Take(tools_.held, bytes)) {
+      gathered_lost_ = Cause::kOverBudget;
+    } else {
+      gathered_ += piece.body;
+    }
+    if (gathered_lost_ != Cause::kNone) {
+      gathered_ += piece.body.substr(0, kLostPrefixBytes);
+      gathered_.resize(std::min(gathered_.size(), kLostPrefixBytes));
+      gathered_.shrink_to_fit();
+      gathered_charge_.Release();
+    }
+  }
+  if (piece.last) {
+    gathered_charge_.Release();  // what is kept of it is charged as such
+    OnFrame(gathering_, piece.type, gathered_, gathered_lost_);
+    gathered_ = std::string();
+    gathering_ = 0;
+  }
+}
+
+// A frame that could not be kept stands where it would have stood; `gathered_` is its start.
+void Recorder::OnLost(turn::RequestId id, char type, Cause lost) {
+  pg::BodyReader names(gathered_);
+  const std::string first(type == 'Q' ? std::string_view() : names.String());
+  if (type == 'C' || type == 'E') {
+    return;  // too long to be understood by the server either
+  }
+  const Act act = type == 'Q' ? Act::kQuery : type == 'P' ? Act::kParse : Act::kBind;
+  Request& request = Push(id, act);
+  request.name = first;
+  request.kept.lost = lost;
+  if (type == 'Q') {
+    request.parts.emplace_back();  // of unknown effect: its tag will tell
+  } else if (type == 'P') {
+    Count(&parses_, request.name);
+  } else {
+    request.statement = names.String();
+    Count(&binds_, request.name);
+  }
+  Forwarded();
+}
+
+void Recorder::OnQuery(turn::RequestId id, std::string_view text) {
+  const sql::Statement& facts = tools_.cache->Classify(text, lex_);
+  if (!facts.several) {
+    if (!Follow(facts)) {
+      return;
+    }
+    Part part;
+    part.length = static_cast<uint32_t>(text.size());
+    part.facts = facts;
+    Request& request = Push(id, Act::kQuery);
+    request.parts.push_back(std::move(part));
+    Keep(&request.kept, text, tools_.held);
+    Forwarded();
+    return;
+  }
+  std::vector<Part> parts;
+  sql::Splitter splitter(text, lex_);
+  std::string_view statement;
+  bool follow = false;
+  while (splitter.Next(&statement)) {
+    Part part;
+    part.begin = static_cast<uint32_t>(statement.data() - text.data());
+    part.length = static_cast<uint32_t>(statement.size());
+    part.facts = tools_.cache->Classify(statement, lex_);
+    follow |= Follow(part.facts);
+    parts.push_back(std::move(part));
+  }
+  if (!follow) {
+    return;
+  }
+  Request& request = Push(id, Act::kQuery);
+  request.parts = std::move(parts);
+  Keep(&request.kept, text, tools_.held);
+  Forwarded();
+}
+
+void Recorder::OnParse(turn::RequestId id, std::string_view body) {
+  const std::optional<pg::ParseView> view = pg::ReadParse(body);
+  if (!view.has_value()) {
+    return;  // the server refuses it
+  }
+  const sql::Statement& facts = tools_.cache->Classify(view->text, lex_);
+  if (!Follow(facts)) {
+    if (MayNameStatement(view->name)) {
+      Push(id, Act::kForgetStatement).name = view->name;
+    }
+    return;
+  }
+  Request& request = Push(id, Act::kParse);
+  request.name = view->name;
+  request.facts = facts;
+  Keep(&request.kept, body.substr(view->name.size() + 1), tools_.names);
+  Count(&parses_, request.name);
+}
+
+void Recorder::OnBind(turn::RequestId id, std::string_view body) {
+  pg::BodyReader reader(body);
+  const std::string_view portal = reader.String();
+  const std::string_view statement = reader.String();
+  if (reader.failed()) {
+    return;
+  }
+  if (!MayNameStatement(statement)) {
+    if (MayNamePortal(portal)) {
+      Push(id, Act::kForgetPortal).name = portal;
+    }
+    return;
+  }
+  Request& request = Push(id, Act::kBind);
+  request.name = portal;
+  request.statement = statement;
+  Keep(&request.kept, reader.rest(), tools_.held);
+  Count(&binds_, request.name);
+}
+
+void Recorder::OnExecute(turn::RequestId id, std::string_view body) {
+  const std::optional<pg::ExecuteView> view = pg::ReadExecute(body);
+  if (!view.has_value() || !MayNamePortal(view->portal)) {
+    return;
+  }
+  Request& request = Push(id, Act::kExecute);
+  request.name = view->portal;
+  request.row_limit = view->row_limit;
+  Forwarded();
+}
+
+void Recorder::OnClose(turn::RequestId id, std::string_view body) {
+  const std::optional<pg::TargetView> view = pg::ReadTarget(body);
+  if (!view.has_value()) {
+    return;
+  }
+  if (view->kind == 'S' && MayNameStatement(view->name)) {
+    Push(id, Act::kForgetStatement).name = view->name;
+  } else if (view->kind == 'P' && MayNamePortal(view->name)) {
+    Push(id, Act::kForgetPortal).name = view->name;
+  }
+}
+
+// Data of a COPY belongs to the request sent last: the protocol allows nothing in between but Sync
+// and Flush. If that was no COPY, the server ignores the data, and so do its answers here.
+Recorder::Request* Recorder::CopyTarget() {
+  if (requests_.empty()) {
+    return nullptr;
+  }
+  Request& request = requests_.back();
+  const bool copies = request.act == Act::kExecute ||
+                      std::any_of(request.parts.begin(), request.parts.end(),
+                                  [](const Part& part) { return part.facts.copy_in; });
+  return copies ? &request : nullptr;
+}
+
+void Recorder::OnCopyPiece(const pg::Piece& piece) {
+  Request* const request = CopyTarget();
+  if (request == nullptr) {
+    return;
+  }
+  if (request->copies.empty() || request->copies.back().ended) {
+    request->copies.emplace_back();
+  }
+  if (request->kept.lost == Cause::kNone) {
+    AppendCopy(request, piece.bytes);
+  }
+}
+
+void Recorder::OnCopyEnd() {
+  Request* const request = CopyTarget();
+  if (request == nullptr) {
+    return;
+  }
+  if (request->copies.empty() || request->copies.back().ended) {
+    request->copies.emplace_back();  // a COPY of nothing
+  }
+  request->copies.back().ended = true;
+}
+
+void Recorder::AppendCopy(Request* request, std::string_view bytes) {
+  std::vector<base::Slice>& data = request->copies.back().data;
+  while (!bytes.empty()) {
+    if (data.empty() || data.back().room() == 0) {
+      const uint32_t capacity =
+          data.empty() ? kCopyBlockFirst
+                       : std::min(kCopyBlockMax, data.back().block()->capacity * 4);
+      Charge& charge = request->kept.charge;
+      if (charge.bytes() + capacity > tools_.limits->mirror_transaction_max) {
+        request->kept.lost = Cause::kTooLarge;
+      } else if (!charge.Take(tools_.held, capacity)) {
+        request->kept.lost = Cause::kOverBudget;
+      }
+      if (request->kept.lost != Cause::kNone) {
+        for (Copied& copied : request->copies) {
+          copied.data.clear();
+        }
+        request->kept.bytes.Reset();
+        charge.Release();
+        return;
+      }
+      data.push_back(base::Slice::WithCapacity(capacity));
+    }
+    const size_t count = std::min<size_t>(bytes.size(), data.back().room());
+    data.back().Append(bytes.substr(0, count));
+    bytes.remove_prefix(count);
+  }
+}
+
+Recorder::Request& Recorder::Push(turn::RequestId id, Act act) {
+  Request& request = requests_.emplace_back();
+  request.id = id;
+  request.act = act;
+  return request;
+}
+
+void Recorder::Keep(Kept* kept, std::string_view bytes, base::Credit* credit) {
+  const int64_t cost = static_cast<int64_t>(bytes.size()) + kOverheadBytes;
+  if (cost > tools_.limits->mirror_transaction_max) {
+    kept->lost = Cause::kTooLarge;
+  } else if (!kept->charge.Take(credit, cost)) {
+    kept->lost = Cause::kOverBudget;
+  } else {
+    kept->bytes = base::Slice::CopyOf(bytes);
+  }
+}
+
+bool Recorder::MayNameStatement(std::string_view name) const {
+  return (!statements_.empty() && statements_.contains(name)) ||
+         (!parses_.empty() && parses_.contains(name)) ||
+         (!sql_prepared_.empty() && sql_prepared_.contains(name));
+}
+
+bool Recorder::MayNamePortal(std::string_view name) const {
+  return (!portals_.empty() && portals_.contains(name)) ||
+         (!binds_.empty() && binds_.contains(name));
+}
+
+void Recorder::Forwarded() {
+  for (Target* target : targets_) {
+    target->OnForward();
+  }
+}
+
+}  // namespace mirror

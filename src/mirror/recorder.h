@@ -1,0 +1,204 @@
+// Recorder: what one session's statements come to, for the mirrors.
+//
+// Owned by the session, on its shard. It sees every frame that the client sends and every answer's
+// kind, and hands each transaction that the primary committed to its targets (the session's lanes)
+// as one Unit. Nothing here waits or fails the session. For what only reads it costs one look-up
+// of the text and no memory.
+//
+// Frames are kept as requests until their answers tell what they did: names of statements and
+// portals are resolved in the order of the answers, as the server did it, so pipelines, failed
+// Parses and swallowed messages come out as on the server. What a request is part of is told by
+// its id: ids count up in the ledger's order, a note for one says that all before it succeeded,
+// or, behind a failure, were swallowed.
+//
+// Bounds: what is held is charged to `held` (and `names`, for prepared statements, which live
+// long); a transaction above mirror_transaction_max, or without budget, is dropped whole, by cause.
+// Known limits: client_encoding is not watched (the lexer takes bytes above 127 for letters, so
+// encodings whose second bytes may be quotes or backslashes can be split wrongly);
+// standard_conforming_strings is followed from the start-up parameters and from plain SETs. EXECUTE
+// of a statement that was prepared by Parse is refused by the mirror, which has no such name.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "backend/connection.h"
+#include "base/limits.h"
+#include "io/loop.h"
+#include "mirror/unit.h"
+#include "pg/frame.h"
+#include "sql/classify_cache.h"
+#include "turn/transaction.h"
+
+namespace mirror {
+
+// Where committed units go: one lane, or a test.
+class Target {
+ public:
+  virtual ~Target() = default;
+  // A statement that may be mirrored is being forwarded.
+  virtual void OnForward() = 0;
+  // A committed transaction. `lost`: kNone, or why it cannot be sent; then it only counts.
+  virtual void Offer(const Unit& unit, Cause lost) = 0;
+  // The session is over; nothing more is offered.
+  virtual void End() = 0;
+};
+
+// What a recorder needs of its shard; everything outlives it.
+struct RecorderTools {
+  const base::Limits* limits = nullptr;
+  const io::Loop* loop = nullptr;  // for the time of commits
+  sql::ClassifyCache* cache = nullptr;
+  base::Credit* held = nullptr;
+  base::Credit* names = nullptr;
+};
+
+class Recorder {
+ public:
+  Recorder(const RecorderTools& tools, std::vector<Target*> targets);
+  ~Recorder();
+  Recorder(const Recorder&) = delete;
+  Recorder& operator=(const Recorder&) = delete;
+
+  // As the start-up parameters say.
+  void SetStandardStrings(bool on) { lex_.standard_conforming_strings = on; }
+  // Each piece of each frame the client sends, in order; `id` is the machine's for that frame, 0
+  // for one that makes no entry (COPY data, Flush, what the server swallows).
+  void OnRequest(turn::RequestId id, const pg::Piece& piece);
+  // What became of requests, in the order of the replies.
+  void OnNotes(std::span<const backend::Note> notes);
+
+ private:
+  // A statement of a request or of a name, as far as it is kept.
+  struct Kept {
+    base::Slice bytes;
+    Charge charge;
+    Cause lost = Cause::kNone;  // why `bytes` is not there
+  };
+  struct Prepared {
+    Kept parse;
+    sql::Statement facts;
+  };
+  struct Portal {
+    base::Slice parse;
+    std::string statement;  // if it was prepared in SQL
+    sql::Statement facts;
+    Kept bind;
+    uint64_t item = 0;      // serial of what its first Execute made
+  };
+  struct Part {  // one statement of a Query
+    uint32_t begin = 0;
+    uint32_t length = 0;
+    sql::Statement facts;
+  };
+  enum class Act : uint8_t {
+    kQuery,
+    kParse,
+    kBind,
+    kExecute,
+    kForgetStatement,  // it is closed, or now names what only reads
+    kForgetPortal,
+    kFunctionCall,
+  };
+  struct Copied {  // the data of one COPY
+    std::vector<base::Slice> data;
+    bool ended = false;
+  };
+  struct Request {
+    turn::RequestId id = 0;
+    Act act = Act::kQuery;
+    std::string name;       // of the statement or portal
+    std::string statement;  // kBind: which one
+    Kept kept;
+    uint32_t row_limit = 0;
+    uint32_t completed = 0;     // kQuery: statements that have
+    uint32_t copies_taken = 0;  // of `copies`
+    std::vector<Part> parts;    // kQuery
+    std::vector<Copied> copies;
+    sql::Statement facts;  // kParse
+  };
+  struct Item {  // a statement that succeeded and whose transaction is open
+    Step step;
+    Charge charge;
+    Cause lost = Cause::kNone;
+    uint64_t serial = 0;
+  };
+  struct NameHash {
+    using is_transparent = void;
+    size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
+  };
+  template <typename T>
+  using Names = std::unordered_map<std::string, T, NameHash, std::equal_to<>>;
+
+  // -- recorder.cc: what the client sends ---------------------------------------------------------
+  void OnFrame(turn::RequestId id, char type, std::string_view body, Cause lost);
+  void Gather(turn::RequestId id, const pg::Piece& piece);
+  void OnQuery(turn::RequestId id, std::string_view text);
+  void OnParse(turn::RequestId id, std::string_view body);
+  void OnBind(turn::RequestId id, std::string_view body);
+  void OnExecute(turn::RequestId id, std::string_view body);
+  void OnClose(turn::RequestId id, std::string_view body);
+  void OnLost(turn::RequestId id, char type, Cause lost);
+  Request* CopyTarget();
+  void OnCopyPiece(const pg::Piece& piece);
+  void OnCopyEnd();
+  Request& Push(turn::RequestId id, Act act);
+  void Keep(Kept* kept, std::string_view bytes, base::Credit* credit);
+  void AppendCopy(Request* request, std::string_view bytes);
+  bool MayCommit(const sql::Statement& facts) const;
+  static bool Follow(const sql::Statement& facts);
+  bool MayNameStatement(std::string_view name) const;
+  bool MayNamePortal(std::string_view name) const;
+  void Forwarded();
+
+  // -- recorder_notes.cc: what became of it -------------------------------------------------------
+  void OnNote(const backend::Note& note);
+  void Confirm(turn::RequestId before);
+  void Apply(Request* request);
+  void ApplyBind(Request* request);
+  void PopFront();
+  void OnDone(const backend::Note& note);
+  void OnQueryDone(Request* request, std::string_view tag);
+  void OnExecuteDone(Request* request, const backend::Note& note);
+  Item MakeItem(Request* request, Portal* portal);
+  void ExecutedAgain(const Request& request, const Portal& portal, const backend::Note& note);
+  void OnFailed(const backend::Note& note);
+  void OnReady(const backend::Note& note);
+  uint64_t Completed(Item item, const sql::Statement& facts, std::string_view tag);
+  bool Mirrored(const sql::Statement& facts, std::string_view tag, Cause lost) const;
+  void OnSession(const sql::Statement& facts, std::string_view tag, std::string_view text);
+  void TakeCopy(Request* request, Item* item);
+  uint64_t AddItem(Item item);
+  void OnUnit(const turn::Unit* unit, const base::Slice& prepare, Cause lost);
+  void OfferItems(std::span<Item> items, const base::Slice& prepare, Cause lost);
+  void OfferSurvivors(std::span<Item> items);
+  void OfferLost(Cause lost);
+
+  const RecorderTools tools_;
+  const std::vector<Target*> targets_;
+  sql::LexOptions lex_;
+  turn::Transaction transaction_;
+  std::deque<Request> requests_;  // those not answered, oldest first
+  Names<Prepared> statements_;    // what is worth following, as the answers have told
+  Names<sql::Effect> sql_prepared_;
+  Names<Portal> portals_;
+  Names<uint32_t> parses_;        // names in requests_, with how often
+  Names<uint32_t> binds_;
+  std::vector<Item> items_;       // of the open transaction; the transaction knows them by index + 1
+  uint64_t last_serial_ = 0;
+  int64_t items_bytes_ = 0;
+  bool skipping_ = false;         // true exactly when an error was told and its end not yet
+  // A frame that comes in pieces.
+  std::string gathered_;
+  Charge gathered_charge_;
+  Cause gathered_lost_ = Cause::kNone;
+  turn::RequestId gathering_ = 0;  // its id
+};
+
+}  // namespace mirror

@@ -1,0 +1,426 @@
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "mirror/recorder.h"
+#include "mirror/trace.h"
+
+namespace mirror {
+namespace {
+
+constexpr int64_t kStepBytes = 256;      // what a step costs beside its bytes, roughly
+constexpr size_t kSqlPreparedMax = 4096;  // names followed; EXECUTE of others is always mirrored
+
+bool Reads(sql::Effect effect) {
+  return effect == sql::Effect::kRead || effect == sql::Effect::kOther;
+}
+
+// For a statement whose text was not kept: true exactly if its tag is one of a reader or of
+// transaction control.
+bool TagLosesNothing(std::string_view tag) {
+  for (const std::string_view harmless :
+       {"SELECT", "SHOW", "FETCH", "EXPLAIN", "BEGIN", "START TRANSACTION", "COMMIT", "ROLLBACK",
+        "SAVEPOINT", "RELEASE"}) {
+    if (tag.substr(0, tag.find_last_not_of(" 0123456789") + 1) == harmless) {
+      return true;
+    }
+  }
+  return false;
+}
+
+template <typename Map>
+void Uncount(Map* names, const std::string& name) {
+  const auto found = names->find(name);
+  CHECK(found != names->end());
+  if (--found->second == 0) {
+    names->erase(found);
+  }
+}
+
+}  // namespace
+
+void Recorder::OnNotes(std::span<const backend::Note> notes) {
+  for (const backend::Note& note : notes) {
+    OnNote(note);
+  }
+}
+
+void Recorder::OnNote(const backend::Note& note) {
+  switch (note.kind) {
+    case turn::ReplyKind::kCompleted:
+    case turn::ReplyKind::kSuspended:
+    case turn::ReplyKind::kEmpty:
+      OnDone(note);
+      break;
+    case turn::ReplyKind::kFailed:
+      OnFailed(note);
+      break;
+    case turn::ReplyKind::kReady:
+      OnReady(note);
+      break;
+    case turn::ReplyKind::kPassing:
+    case turn::ReplyKind::kAsync:
+    case turn::ReplyKind::kMismatch:
+      break;
+  }
+}
+
+// -- requests -------------------------------------------------------------------------------------
+
+// Those before `before` have succeeded, unless an error made the server swallow them.
+void Recorder::Confirm(turn::RequestId before) {
+  while (!requests_.empty() && requests_.front().id < before) {
+    if (!skipping_) {
+      Apply(&requests_.front());
+    }
+    PopFront();
+  }
+}
+
+void Recorder::PopFront() {
+  const Request& request = requests_.front();
+  if (request.act == Act::kParse) {
+    Uncount(&parses_, request.name);
+  } else if (request.act == Act::kBind) {
+    Uncount(&binds_, request.name);
+  }
+  requests_.pop_front();
+}
+
+void Recorder::Apply(Request* request) {
+  switch (request->act) {
+    case Act::kParse: {
+      Prepared& prepared = statements_[request->name];
+      prepared.parse = std::move(request->kept);
+      prepared.facts = std::move(request->facts);
+      break;
+    }
+    case Act::kBind:
+      ApplyBind(request);
+      break;
+    case Act::kForgetStatement:
+      statements_.erase(request->name);
+      sql_prepared_.erase(request->name);
+      break;
+    case Act::kForgetPortal:
+      portals_.erase(request->name);
+      break;
+    case Act::kQuery:
+    case Act::kExecute:
+    case Act::kFunctionCall:
+      break;  // have answers of their own
+  }
+}
+
+void Recorder::ApplyBind(Request* request) {
+  Portal portal;
+  const auto prepared = statements_.find(request->statement);
+  const auto in_sql = sql_prepared_.find(request->statement);
+  if (prepared != statements_.end()) {
+    portal.parse = prepared->second.parse.bytes;
+    portal.facts = prepared->second.facts;
+  } else if (in_sql != sql_prepared_.end() && !Reads(in_sql->second)) {
+    portal.statement = request->statement;
+    portal.facts.effect = in_sql->second;
+  } else {
+    portals_.erase(request->name);
+    return;
+  }
+  portal.bind = std::move(request->kept);
+  if (prepared != statements_.end() && prepared->second.parse.lost != Cause::kNone) {
+    portal.bind.lost = prepared->second.parse.lost;
+  }
+  portals_[request->name] = std::move(portal);
+}
+
+// -- answers --------------------------------------------------------------------------------------
+
+void Recorder::OnDone(const backend::Note& note) {
+  Confirm(note.request);
+  if (requests_.empty() || requests_.front().id != note.request) {
+    // What only reads, or is each server's own business, is not in the list. VACUUM and its like
+    // commit what came before them.
+    if (note.kind == turn::ReplyKind::kCompleted && transaction_.pending() > 0) {
+      OnUnit(transaction_.Completed(0, sql::Statement(), note.text), base::Slice(), Cause::kNone);
+    }
+    return;
+  }
+  Request& request = requests_.front();
+  if (request.act == Act::kExecute) {
+    if (note.kind != turn::ReplyKind::kEmpty) {
+      OnExecuteDone(&request, note);
+    }
+    PopFront();
+  } else if (note.kind == turn::ReplyKind::kCompleted) {
+    OnQueryDone(&request, note.text);
+  }
+}
+
+// The k-th CommandComplete belongs to the k-th statement.
+void Recorder::OnQueryDone(Request* request, std::string_view tag) {
+  if (request->completed >= request->parts.size()) {
+    return;
+  }
+  const Part& part = request->parts[request->completed++];
+  Item item;
+  item.lost = request->kept.lost;
+  if (item.lost == Cause::kNone) {
+    item.step.text = request->kept.bytes.Sub(part.begin, part.length);
+  }
+  if (Mirrored(part.facts, tag, item.lost)) {
+    item.charge = std::move(request->kept.charge);  // the first one carries it for all
+  }
+  if (part.facts.copy_in) {
+    TakeCopy(request, &item);
+  }
+  Completed(std::move(item), part.facts, tag);
+}
+
+void Recorder::TakeCopy(Request* request, Item* item) {
+  item->step.copy_in = true;
+  if (request->copies_taken < request->copies.size()) {
+    item->step.copy = std::move(request->copies[request->copies_taken++].data);
+  }
+}
+
+void Recorder::OnExecuteDone(Request* request, const backend::Note& note) {
+  const auto found = portals_.find(request->name);
+  if (found == portals_.end()) {
+    return;
+  }
+  Portal& portal = found->second;
+  if (portal.item != 0) {
+    ExecutedAgain(*request, portal, note);
+    return;
+  }
+  Item item = MakeItem(request, &portal);
+  if (note.kind == turn::ReplyKind::kSuspended) {
+    item.step.row_limit = request->row_limit;
+  }
+  const sql::Statement facts = portal.facts;  // DISCARD ALL and its like end the portal
+  const uint64_t serial = Completed(std::move(item), facts, note.text);
+  if (const auto still = portals_.find(request->name); still != portals_.end()) {
+    still->second.item = serial;
+  }
+}
+
+Recorder::Item Recorder::MakeItem(Request* request, Portal* portal) {
+  Item item;
+  item.step.extended = true;
+  item.step.parse = portal->parse;
+  item.step.statement = portal->statement;
+  item.step.bind = portal->bind.bytes;
+  item.charge = std::move(portal->bind.charge);
+  item.lost = portal->bind.lost;
+  if (item.lost == Cause::kNone && !item.charge.Take(tools_.held, portal->parse.size())) {
+    item.lost = Cause::kOverBudget;
+  }
+  if (portal->facts.copy_in) {
+    if (request->kept.lost != Cause::kNone) {
+      item.lost = request->kept.lost;
+    } else if (!item.charge.Take(tools_.held, request->kept.charge.bytes())) {
+      item.lost = Cause::kOverBudget;
+    }
+    request->kept.charge.Release();
+    TakeCopy(request, &item);
+  }
+  return item;
+}
+
+// A portal that was suspended goes on: the mirror fetches as many rows in one Execute.
+void Recorder::ExecutedAgain(const Request& request, const Portal& portal,
+                             const backend::Note& note) {
+  const auto item = std::find_if(items_.rbegin(), items_.rend(), [&](const Item& other) {
+    return other.serial == portal.item;
+  });
+  if (item == items_.rend() || item->step.row_limit == 0) {
+    return;
+  }
+  if (note.kind == turn::ReplyKind::kCompleted) {
+    item->step.row_limit = 0;
+  } else {
+    item->step.row_limit += request.row_limit;
+  }
+}
+
+void Recorder::OnFailed(const backend::Note& note) {
+  if (note.request == 0) {
+    return;  // nobody's: the connection ends
+  }
+  Confirm(note.request);
+  skipping_ = true;
+  if (!requests_.empty() && requests_.front().id == note.request) {
+    PopFront();
+  }
+  OnUnit(transaction_.Failed(), base::Slice(), Cause::kNone);
+}
+
+void Recorder::OnReady(const backend::Note& note) {
+  Confirm(note.request);
+  if (!requests_.empty() && requests_.front().id == note.request) {
+    if (requests_.front().act == Act::kFunctionCall && !skipping_) {
+      Item item;
+      item.lost = Cause::kFunctionCall;
+      OnUnit(transaction_.Completed(AddItem(std::move(item)), sql::Statement(), ""),
+             base::Slice(), Cause::kNone);
+    }
+    PopFront();
+  }
+  skipping_ = false;
+  OnUnit(transaction_.Ready(note.status), base::Slice(), Cause::kNone);
+  if (note.status == 'I') {
+    portals_.clear();  // they end with their transaction
+  }
+}
+
+// -- items ----------------------------------------------------------------------------------------
+
+// The serial of the item it made, or 0.
+uint64_t Recorder::Completed(Item item, const sql::Statement& facts, std::string_view tag) {
+  MarkTrace(facts, tag, &item.step);
+  const bool mirrored = Mirrored(facts, tag, item.lost);
+  base::Slice prepare;
+  if (facts.control == sql::Control::kPrepare && item.lost == Cause::kNone) {
+    const std::string_view text = TextOf(item.step);
+    const base::Slice& from = item.step.extended ? item.step.parse : item.step.text;
+    prepare = from.Sub(0, static_cast<uint32_t>(text.size()));
+  }
+  if (facts.effect == sql::Effect::kSession) {
+    OnSession(facts, tag, TextOf(item.step));
+  }
+  const Cause lost = item.lost;
+  uint64_t id = 0;
+  uint64_t serial = 0;
+  if (mirrored) {
+    id = AddItem(std::move(item));
+    serial = last_serial_;
+  }
+  OnUnit(transaction_.Completed(id, facts, tag), prepare, lost);
+  return serial;
+}
+
+bool Recorder::Mirrored(const sql::Statement& facts, std::string_view tag, Cause lost) const {
+  if (facts.effect == sql::Effect::kUnknown && lost != Cause::kNone) {
+    return !TagLosesNothing(tag);
+  }
+  if (facts.effect == sql::Effect::kControl) {
+    return facts.control == sql::Control::kCommitPrepared ||
+           facts.control == sql::Control::kRollbackPrepared;
+  }
+  if (facts.effect == sql::Effect::kExecute) {
+    const auto prepared = sql_prepared_.find(facts.name);
+    return prepared == sql_prepared_.end() || !Reads(prepared->second);
+  }
+  if (tag == "DEALLOCATE" && statements_.contains(facts.name)) {
+    return false;  // the mirror does not have the names of Parse
+  }
+  return sql::WritesOrKeepsState(facts);
+}
+
+void Recorder::OnSession(const sql::Statement& facts, std::string_view tag,
+                         std::string_view text) {
+  if (tag == "PREPARE") {
+    if (sql_prepared_.size() < kSqlPreparedMax) {
+      sql_prepared_[facts.name] = facts.prepared;
+    }
+  } else if (tag == "DEALLOCATE") {
+    statements_.erase(facts.name);
+    sql_prepared_.erase(facts.name);
+  } else if (tag == "DEALLOCATE ALL" || tag == "DISCARD ALL") {
+    statements_.clear();
+    sql_prepared_.clear();
+  }
+  if (tag == "SET" && !facts.local) {
+    const PlainSet set = ReadSet(text);
+    if (set.name == "standard_conforming_strings") {
+      lex_.standard_conforming_strings = set.value != "off" && set.value != "false";
+    }
+  }
+}
+
+// The transaction knows it by what this returns.
+uint64_t Recorder::AddItem(Item item) {
+  item.serial = ++last_serial_;
+  if (item.lost == Cause::kNone && !item.charge.Take(tools_.held, kStepBytes)) {
+    item.lost = Cause::kOverBudget;
+  }
+  if (item.lost == Cause::kNone &&
+      items_bytes_ + item.charge.bytes() > tools_.limits->mirror_transaction_max) {
+    item.lost = Cause::kTooLarge;
+  }
+  if (item.lost != Cause::kNone) {
+    item.step = Step();
+    item.charge.Release();
+  }
+  items_bytes_ += item.charge.bytes();
+  items_.push_back(std::move(item));
+  return items_.size();
+}
+
+// -- units ----------------------------------------------------------------------------------------
+
+void Recorder::OnUnit(const turn::Unit* unit, const base::Slice& prepare, Cause lost) {
+  if (unit == nullptr) {
+    return;
+  }
+  const size_t begin = unit->items.front() - 1;
+  const std::span<Item> items = std::span<Item>(items_).subspan(begin);
+  for (const Item& item : items) {
+    items_bytes_ -= item.charge.bytes();
+  }
+  switch (unit->fate) {
+    case turn::Fate::kCommitted:
+      OfferItems(items, base::Slice(), Cause::kNone);
+      break;
+    case turn::Fate::kPrepared:
+      OfferItems(items, prepare, lost);
+      break;
+    case turn::Fate::kDiscarded:
+      OfferSurvivors(items);
+      break;
+    case turn::Fate::kUnknown:
+      OfferLost(Cause::kOutcomeUnknown);
+      break;
+  }
+  items_.erase(items_.begin() + static_cast<ptrdiff_t>(begin), items_.end());
+}
+
+void Recorder::OfferItems(std::span<Item> items, const base::Slice& prepare, Cause lost) {
+  if (std::all_of(items.begin(), items.end(), [](const Item& item) {
+        return item.step.local && item.lost == Cause::kNone;
+      })) {
+    return;  // SET LOCAL and nothing else
+  }
+  Unit unit;
+  unit.prepare = prepare;
+  unit.committed = tools_.loop->now();
+  for (Item& item : items) {
+    if (lost == Cause::kNone) {
+      lost = item.lost;
+    }
+    unit.bytes += item.charge.bytes();
+    item.charge.Release();  // the lanes charge their own mirror's budget
+    unit.steps.push_back(std::move(item.step));
+  }
+  for (Target* target : targets_) {
+    target->Offer(unit, lost);
+  }
+}
+
+// PREPARE and DEALLOCATE hold though their transaction was rolled back.
+void Recorder::OfferSurvivors(std::span<Item> items) {
+  for (Item& item : items) {
+    if (item.step.survives && item.lost == Cause::kNone) {
+      OfferItems(std::span<Item>(&item, 1), base::Slice(), Cause::kNone);
+    }
+  }
+}
+
+void Recorder::OfferLost(Cause lost) {
+  const Unit nothing;
+  for (Target* target : targets_) {
+    target->Offer(nothing, lost);
+  }
+}
+
+}  // namespace mirror

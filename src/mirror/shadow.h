@@ -1,0 +1,70 @@
+// Shadow: a shard's share of one mirror: its counters, its budget in hand, its idle connections.
+//
+// Owned by the shard's Mirrors. Connections are given back and taken last in, first out; a lane
+// that waits for one of the same key gets it directly. Bound: mirror_connections_max over all
+// shards, by the Gate.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/credit.h"
+#include "config/config.h"
+#include "mirror/link.h"
+#include "mirror/mirror_metrics.h"
+#include "mirror/shared.h"
+
+namespace mirror {
+
+class Lane;
+
+class Shadow {
+ public:
+  Shadow(Mirrors* mirrors, const config::Server* server, Shared::PerMirror* shared);
+  Shadow(const Shadow&) = delete;
+  Shadow& operator=(const Shadow&) = delete;
+
+  Mirrors* mirrors() const { return mirrors_; }
+  const config::Server* server() const { return server_; }
+  Gate* gate() const { return &shared_->gate; }
+  base::Credit* credit() { return &credit_; }
+  MirrorMetrics& metrics() { return metrics_; }
+  const MirrorMetrics& metrics() const { return metrics_; }
+
+  // True exactly when the mirror receives sessions of `database`; then `*there` is its name there.
+  bool Wants(const std::string& database, bool primary_names_one, std::string* there) const;
+
+  std::unique_ptr<Link> NewLink(std::string key);
+  // An idle one of `key`, or null.
+  std::unique_ptr<Link> TakeIdle(const std::string& key);
+  // A connection without any session's state.
+  void GiveBack(std::unique_ptr<Link> link);
+  // Closes it and gives back its place.
+  void Discard(std::unique_ptr<Link> link);
+  // Lets go of one connection nobody needs at the moment, if there is one.
+  void MakeRoom();
+  void DiscardIdle();
+
+  // Lanes of this shard that stand in the gate's row.
+  void AddWaiting(Lane* lane) { waiting_.push_back(lane); }
+  void RemoveWaiting(const Lane* lane) { std::erase(waiting_, lane); }
+
+  // True at most once in ten seconds: a mirror that is down is no reason to fill the log.
+  bool MayLogFailure(base::Instant now);
+
+ private:
+  io::Task<void> Close(std::unique_ptr<Link> link);
+
+  Mirrors* const mirrors_;
+  const config::Server* const server_;
+  Shared::PerMirror* const shared_;
+  base::Credit credit_;
+  MirrorMetrics metrics_;
+  std::vector<std::unique_ptr<Link>> idle_;
+  std::deque<Lane*> waiting_;
+  base::Instant next_log_;
+};
+
+}  // namespace mirror

@@ -1,0 +1,25 @@
+// What a statement leaves behind in its session, from its text and its tag. Pure; any thread.
+#pragma once
+
+#include <string_view>
+
+#include "mirror/unit.h"
+#include "sql/statement.h"
+
+namespace mirror {
+
+// The text of a Step: of either protocol.
+std::string_view TextOf(const Step& step);
+
+// Fills `trace`, `key`, `local` and `survives` of a statement that succeeded.
+void MarkTrace(const sql::Statement& facts, std::string_view tag, Step* step);
+
+// The setting that `SET name = value` names, in lower case, and the first word of its value
+// without quotes; empty where the text is not that plain.
+struct PlainSet {
+  std::string name;
+  std::string value;
+};
+PlainSet ReadSet(std::string_view text);
+
+}  // namespace mirror

@@ -1,0 +1,101 @@
+// Unit: what one committed transaction sends to a mirror, and the memory it is charged for.
+//
+// Values. A Step's bytes are Slices, so the lanes of several mirrors share them; they never leave
+// their shard. Whoever holds a Unit holds the Charge for it: the budget is given back when it dies.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/credit.h"
+#include "base/instant.h"
+#include "base/slice.h"
+
+namespace mirror {
+
+// Bytes taken from a budget, given back when this dies. Movable; the Credit outlives it.
+class Charge {
+ public:
+  Charge() = default;
+  Charge(Charge&& other) noexcept
+      : credit_(std::exchange(other.credit_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+  Charge& operator=(Charge&& other) noexcept {
+    std::swap(credit_, other.credit_);
+    std::swap(bytes_, other.bytes_);
+    return *this;
+  }
+  ~Charge() { Release(); }
+
+  // Adds `bytes` of `credit` (the same one for life); false: the budget has not that much left.
+  bool Take(base::Credit* credit, int64_t bytes) {
+    if (!credit->Take(bytes)) {
+      return false;
+    }
+    credit_ = credit;
+    bytes_ += bytes;
+    return true;
+  }
+  void Release() {
+    if (credit_ != nullptr) {
+      credit_->Give(bytes_);
+    }
+    credit_ = nullptr;
+    bytes_ = 0;
+  }
+  int64_t bytes() const { return bytes_; }
+
+ private:
+  base::Credit* credit_ = nullptr;
+  int64_t bytes_ = 0;
+};
+
+// Why a unit was dropped, or a statement could not be kept. kNone: it was not.
+enum class Cause : uint8_t {
+  kNone,
+  kOverBudget,      // no memory left for this mirror
+  kTooLarge,        // above mirror_transaction_max
+  kFunctionCall,    // holds a FunctionCall message
+  kOutcomeUnknown,  // the connection was lost: mirror's or primary's, nobody knows what happened
+  kTimeout,         // the mirror did not answer within mirror_timeout
+  kStateLost,       // needed what a lost connection held: a temporary table, a lock
+  kShutdown,        // pgbraid ended first
+};
+inline constexpr size_t kCauses = 8;
+
+// What a step leaves behind in the mirror's session.
+enum class Trace : uint8_t {
+  kNone,
+  kSet,         // a setting or an SQL-prepared statement: the journal can rebuild it
+  kReset,       // RESET ALL: the settings of the journal go
+  kDeallocate,  // DEALLOCATE: one prepared statement goes, or all of them
+  kDiscard,     // DISCARD ALL: the session is as new
+  kHeld,        // a temporary object, a session lock, or code that may have made one
+};
+
+// One statement as it goes to the mirror.
+struct Step {
+  base::Slice text;     // simple protocol: the SQL text
+  base::Slice parse;    // extended: the Parse body behind the name; empty: `statement` names one
+  std::string statement;
+  base::Slice bind;     // extended: the Bind body behind the two names
+  uint32_t row_limit = 0;
+  bool extended = false;
+  bool copy_in = false;
+  std::vector<base::Slice> copy;  // the client's CopyData frames, as they were on the wire
+
+  Trace trace = Trace::kNone;
+  std::string key;        // kSet, kDeallocate: what of; empty: all
+  bool local = false;     // ends with its transaction: alone it is worth nothing
+  bool survives = false;  // PREPARE, DEALLOCATE: a rollback does not undo it
+};
+
+struct Unit {
+  std::vector<Step> steps;
+  base::Slice prepare;        // PREPARE TRANSACTION's text, instead of COMMIT
+  int64_t bytes = 0;          // what it is charged for
+  base::Instant committed;    // when the primary's answer was read
+};
+
+}  // namespace mirror
