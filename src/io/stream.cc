@@ -156,6 +156,9 @@ void Stream::StartReceiving() {
 
 void Stream::OnReceived(base::Slice bytes) {
   input_.push_back(std::move(bytes));
+  if (!want_receive_) {
+    KeepInput();
+  }
   RaiseReadable();
 }
 
@@ -189,8 +192,20 @@ void Stream::PauseReceive() {
     return;
   }
   want_receive_ = false;
+  KeepInput();
   if (receiving_ && state_ == State::kOpen) {
     loop_->engine().StopReceive(socket_);
+  }
+}
+
+// Who does not want to receive will not take soon what has come: it leaves the shard's pool.
+void Stream::KeepInput() {
+  for (size_t i = next_input_; i < input_.size(); ++i) {
+    base::Slice& slice = input_[i];
+    if (slice.block()->lent) {
+      loop_->engine().metrics().copied_out_bytes.Add(slice.size());
+      slice = base::Slice::CopyOf(slice.view());
+    }
   }
 }
 
