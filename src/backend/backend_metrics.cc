@@ -20,6 +20,8 @@ void BackendMetrics::Describe(base::MetricSink* sink, std::string_view labels) c
             labels, cancels_unknown);
   sink->Add("pgbraid_backend_cancels_shed", "Cancel requests dropped: too many at once.", labels,
             cancels_shed);
+  sink->Add("pgbraid_backend_cancels_in_flight", "Cancel requests being sent on now.", labels,
+            cancels_in_flight);
 }
 
 }  // namespace backend

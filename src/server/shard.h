@@ -42,7 +42,7 @@ struct Common {
   std::atomic<int64_t> clients{0};  // of all shards, against Limits::clients_max
   std::atomic<admin::Readiness> readiness{admin::Readiness::kStarting};
   std::atomic<uint32_t> drained{0};  // shards that serve no client any more
-  std::vector<Shard*> shards;       // complete before the first accept; not changed until the end
+  std::vector<Shard*> shards;        // complete before the first accept; not changed until the end
 };
 
 struct ShardMetrics {
