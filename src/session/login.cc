@@ -33,7 +33,9 @@ io::Task<bool> Session::Connect(const Opening* opening, base::Deadline deadline)
   around_->backend_metrics->connects.Add();
   server_.stream().WriteCopy(startup);
   KeepRest(opening);
-  client_.ResumeReceive();
+  if (!client_.has_input()) {
+    client_.ResumeReceive();
+  }
   co_return true;
 }
 

@@ -71,3 +71,12 @@ def test_i8_half_closed_client_gets_what_it_asked_for(sent, types, target, datab
     # Without a Sync PostgreSQL need not flush before it sees the end.
     assert got == types or (types == "12TDC" and types.startswith(got))
     raw.shut()
+
+
+def test_i8_half_closed_client_that_is_gone_ends_its_query(target, server, database, bystander):
+    raw = target.login(database)
+    raw.send(wire.query("SELECT repeat('x', 1000000) FROM generate_series(1, 1000000)"))
+    raw.half_close()
+    raw.read_frame()
+    raw.shut()  # unread rows: a reset
+    wait_until(lambda: server.backend_count(database) == 1, "the query's backend to be gone")

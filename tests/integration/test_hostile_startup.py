@@ -190,11 +190,12 @@ def test_a10_dripping_logins_disturb_nobody_and_end_at_the_deadline(target, data
 @pytest.mark.proxy_only
 def test_a10_what_is_said_before_it_is_asked_for_costs_nothing(new_target):
     """The server never asks them for anything; who is served already does not notice them."""
-    first = threading.Event()
+    first, over = threading.Event(), threading.Event()
 
     def script(connection):
         if first.is_set():
-            connection.read_to_end()
+            over.wait()
+            return
         first.set()
         answer_correctly(connection)
 
@@ -207,6 +208,7 @@ def test_a10_what_is_said_before_it_is_asked_for_costs_nothing(new_target):
         flood(raw)
     assert wire.kinds(served.ask("SELECT 1")) == "TDCZ"
     assert target.peak_rss() < proxy.MEMORY_MAX
+    over.set()
     for raw in [served, *hasty]:
         raw.shut()
     server.close()
