@@ -51,11 +51,11 @@ void ReceivePool::LetGo(base::Block* chunk) {
 void ReceivePool::Recycle(base::Block* chunk) { free_.push_back(chunk); }
 
 // What lies with the kernel is what one socket may bring in one round, however full its reader's
-// queue is: for a server buffer_bytes in all. Classic buffers are used up by one receive each,
+// queue is: buffer_bytes in all. Classic buffers are used up by one receive each,
 // however short, so they are smaller and more of them are posted.
 ReceiveShape ClientShape(uint32_t buffer_bytes, bool incremental) {
   const uint32_t chunk = std::max(buffer_bytes / 4, 4096u);
-  return incremental ? ReceiveShape{chunk, 32, 8}
+  return incremental ? ReceiveShape{chunk, 32, 4}
                      : ReceiveShape{std::max(chunk / 16, 4096u), 512, 128};
 }
 
