@@ -73,7 +73,7 @@ def test_h3_copy_out_to_a_slow_reader_is_flat_in_memory(target, server, database
     raw.send(wire.query(f"COPY (SELECT repeat('x', 1000000) FROM generate_series(1, {count})) "
                         "TO STDOUT"))
     for _ in range(3):
-        wait_until(lambda: server.stalled(database), "the server to stand still")
+        target.wait_until_stalled(server, database)
         for _ in range(10):
             raw.read_frame()
     got = wire.kinds(raw.read_turn())

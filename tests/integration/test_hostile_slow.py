@@ -10,11 +10,11 @@ from harness.processes import wait_until
 
 
 def test_i1_many_clients_that_never_read(target, server, database, bystander):
-    count = 100 if FULL else 16
+    count = 100
     deaf = [target.login(database) for _ in range(count)]
     for raw in deaf:
         raw.send(wire.query("SELECT repeat('x', 1000000) FROM generate_series(1, 1000)"))
-    wait_until(lambda: server.stalled(database) == count, "every server process to stand still")
+    target.wait_until_stalled(server, database, count)
     assert bystander.rows("SELECT 1") == [["1"]]
     assert target.peak_rss() < proxy.MEMORY_MAX
     for raw in deaf:
@@ -43,7 +43,7 @@ def test_i3_reader_of_single_bytes(target, server, database, bystander):
     for _ in range(200):
         assert len(slow.recv(1)) == 1
         assert bystander.rows("SELECT 1") == [["1"]]
-    wait_until(lambda: server.stalled(database), "the server to stand still")
+    target.wait_until_stalled(server, database)
     assert target.peak_rss() < proxy.MEMORY_MAX
     raw.shut()
 

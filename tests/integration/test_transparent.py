@@ -441,7 +441,7 @@ def test_dump_and_restore(target, server, database, tmp_path):
 def test_client_that_stops_reading_costs_little_and_disturbs_nobody(target, server, database):
     deaf = target.login(database)
     deaf.send(wire.query("SELECT repeat('x', 1000000) FROM generate_series(1, 1000)"))
-    wait_until(lambda: server.stalled(database), "the server to stand still")
+    target.wait_until_stalled(server, database)
     with target.login(database) as other:
         for number in range(500):
             assert other.rows(f"SELECT {number}") == [[str(number)]]

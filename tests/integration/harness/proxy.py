@@ -53,6 +53,27 @@ class Target:
         raw.login(user=user, database=database, **params)
         return raw
 
+    def received(self):
+        """Bytes that what is under test has received; 0 if nobody counts them."""
+        return 0
+
+    def wait_until_stalled(self, server, database, count=1):
+        """Waits until `count` backends, which are all that is busy, stay blocked on their clients.
+
+        For a moment they are also while bytes still flow: so for several looks in a row, between
+        which nothing but the looking itself was received.
+        """
+        seen = []
+
+        def still():
+            received = self.received()
+            if server.stalled(database) != count or (seen and received - seen[-1] > 4096):
+                seen.clear()
+            seen.append(received)
+            return len(seen) > 10
+
+        processes.wait_until(still, f"{count} backends to stand still")
+
     def connect(self, database="postgres", user="postgres", **more):
         connection = psycopg2.connect(host=self.host, port=self.port, user=user, dbname=database,
                                       connect_timeout=int(processes.DEADLINE), **more)
@@ -161,6 +182,9 @@ class Proxy(Target):
         wanted = [f'{key}="{value}"' for key, value in labels.items()]
         return sum(value for key, value in self.metrics().items()
                    if key.split("{")[0] == name and all(part in key for part in wanted))
+
+    def received(self):
+        return self.metric("pgbraid_io_received_bytes_total")
 
     def wait_for(self, name, value, deadline=None, **labels):
         """Waits until the counter has reached `value`."""
