@@ -171,11 +171,13 @@ def pair(server, shared_mirror, database, new_target):
 @pytest.fixture
 def own_mirror(server, database, new_server, new_target):
     """Makes a pair whose mirror the test may stop: own_mirror(auth, login) -> Pair."""
-    def make(auth="trust", user="postgres", password=None, prepare="SELECT 1"):
-        mirror = new_server(auth)
+    def make(auth="trust", user="postgres", password=None, prepare="SELECT 1", flags=()):
+        # What it has confirmed survives its being killed.
+        mirror = new_server(auth, {"synchronous_commit": "on"})
         mirror.sql(prepare)
         both = Pair(server, mirror, database)
-        both.target = new_target(server, ["--mirror", mirror.url(user=user, password=password)])
+        both.target = new_target(
+            server, ["--mirror", mirror.url(user=user, password=password), *flags])
         return both
 
     return make
