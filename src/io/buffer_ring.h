@@ -28,8 +28,8 @@ class BufferRing {
   // What a completion with IORING_CQE_F_BUFFER brought: `length` bytes (maybe 0) of the chunk.
   base::Slice Received(const io_uring_cqe& completion, uint32_t length);
   uint16_t group() const { return group_; }
-  bool empty() const { return posted_ == 0; }
-  bool has_free() const { return pool_.free_count() > 0; }
+  uint32_t posted() const { return posted_; }  // chunks that lie with the kernel
+  ReceivePool& pool() { return pool_; }
 
  private:
   io_uring* const ring_;

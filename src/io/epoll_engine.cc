@@ -41,10 +41,13 @@ int WaitMilliseconds(base::Instant until) {
 }  // namespace
 
 EpollEngine::EpollEngine(uint32_t buffer_bytes)
+    : EpollEngine(ClientShape(buffer_bytes, true), ServerShape(buffer_bytes, true)) {}
+
+EpollEngine::EpollEngine(const ReceiveShape& client, const ReceiveShape& server)
     : epoll_(epoll_create1(EPOLL_CLOEXEC)),
       wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      client_receiver_(ClientShape(buffer_bytes, true)),
-      server_receiver_(ServerShape(buffer_bytes, true)) {
+      client_receiver_(client),
+      server_receiver_(server) {
   CHECK(epoll_ >= 0 && wake_ >= 0);
   epoll_event event{};
   event.events = EPOLLIN;
@@ -83,7 +86,10 @@ SocketId EpollEngine::Adopt(int descriptor, Endpoint* endpoint, Traffic traffic)
   return sockets_.Add(std::move(socket));
 }
 
-void EpollEngine::Discard(int descriptor) { close(descriptor); }
+void EpollEngine::Discard(int descriptor) {
+  close(descriptor);
+  ResumeListeners();
+}
 
 SocketId EpollEngine::Dial(const Address& address, Endpoint* endpoint, Traffic traffic) {
   Socket fresh;
@@ -110,7 +116,7 @@ SocketId EpollEngine::Dial(const Address& address, Endpoint* endpoint, Traffic t
 // epoll would report its end again and again.
 void EpollEngine::Watch(SocketId id, Socket& socket) {
   uint32_t wanted = 0;
-  if (socket.receiving) {
+  if (socket.receiving && !socket.starved) {
     wanted |= EPOLLIN;
   }
   if (socket.connecting || !socket.unsent.empty()) {
@@ -133,6 +139,7 @@ void EpollEngine::Watch(SocketId id, Socket& socket) {
 void EpollEngine::StartReceive(SocketId id) {
   Socket& socket = sockets_.At(id);
   socket.receiving = true;
+  socket.stopping = false;
   Watch(id, socket);
 }
 
@@ -142,6 +149,7 @@ void EpollEngine::StopReceive(SocketId id) {
     return;
   }
   socket.receiving = false;
+  socket.stopping = true;
   Watch(id, socket);
   pending_.push_back(Pending{id, News::kStopped, 0});
 }
@@ -155,7 +163,7 @@ void EpollEngine::Send(SocketId id, const iovec* pieces, uint32_t count, SendMod
   message.msg_iovlen = FAULT_POINT("io.send.short") ? 1 : count;
   ssize_t sent = sendmsg(socket.descriptor, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
   if (sent < 0) {
-    sent = -errno;
+    sent = errno == EINTR ? -EAGAIN : -errno;
   }
   int64_t total = 0;
   for (uint32_t i = 0; i < count; ++i) {
@@ -197,7 +205,7 @@ void EpollEngine::SendOn(SocketId id, Socket& socket) {
   message.msg_iovlen = count;
   metrics_.system_calls.Add();
   const ssize_t sent = sendmsg(socket.descriptor, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-  if (sent < 0 && errno == EAGAIN) {
+  if (sent < 0 && (errno == EAGAIN || errno == EINTR)) {
     return;
   }
   const int64_t result = sent < 0 ? -errno : socket.sent + sent;
@@ -248,6 +256,7 @@ void EpollEngine::StopListening(Acceptor* acceptor) {
   for (Listener& listener : listeners_) {
     if (listener.acceptor == acceptor && listener.descriptor >= 0) {
       close(std::exchange(listener.descriptor, -1));
+      listener.resume_at = base::Instant::Never();
     }
   }
 }
@@ -262,10 +271,11 @@ void EpollEngine::HandleListener(uint32_t index) {
       listeners_[index].acceptor->OnAccepted(descriptor);
       continue;
     }
-    if (errno == EMFILE || errno == ENFILE) {
+    if (IsOutOfResources(errno)) {
       const int error = errno;
       metrics_.accept_failures.Add();
-      listeners_[index].paused = true;  // until a socket is closed
+      // Until a socket is closed here; others may close theirs, so look again after a while.
+      listeners_[index].resume_at = Now() + kAcceptPause;
       epoll_ctl(epoll_, EPOLL_CTL_DEL, listeners_[index].descriptor, nullptr);
       listeners_[index].acceptor->OnAcceptFailed(error);
     }
@@ -275,8 +285,8 @@ void EpollEngine::HandleListener(uint32_t index) {
 
 void EpollEngine::ResumeListeners() {
   for (size_t i = 0; i < listeners_.size(); ++i) {
-    if (listeners_[i].paused && listeners_[i].descriptor >= 0) {
-      listeners_[i].paused = false;
+    if (listeners_[i].resume_at != base::Instant::Never() && listeners_[i].descriptor >= 0) {
+      listeners_[i].resume_at = base::Instant::Never();
       epoll_event event{};
       event.events = EPOLLIN;
       event.data.u64 = kListenerTag | i;
@@ -320,7 +330,7 @@ bool EpollEngine::TellPending() {
     } else if (pending.news == News::kConnected) {
       TuneSocket(socket->descriptor);
       endpoint->OnConnected(static_cast<int>(pending.value));
-    } else {
+    } else if (std::exchange(socket->stopping, false)) {
       endpoint->OnReceiveEnded(ECANCELED);
     }
   }
@@ -335,6 +345,10 @@ void EpollEngine::Poll(base::Instant until) {
   metrics_.rounds.Add();
   std::array<epoll_event, kEventsAtOnce> events;
   const bool told = TellPending();
+  RestartStarved();
+  for (const Listener& listener : listeners_) {
+    until = std::min(until, listener.resume_at);
+  }
   metrics_.system_calls.Add();
   const int timeout = told ? 0 : WaitMilliseconds(until);
   const int count = epoll_wait(epoll_, events.data(), kEventsAtOnce, timeout);
@@ -351,7 +365,32 @@ void EpollEngine::Poll(base::Instant until) {
       HandleSocket(SocketId{static_cast<uint32_t>(tag), static_cast<uint32_t>(tag >> 32)}, what);
     }
   }
+  for (const Listener& listener : listeners_) {
+    if (listener.resume_at != base::Instant::Never() && listener.resume_at <= Now()) {
+      ResumeListeners();
+    }
+  }
   TellPending();
+}
+
+// Chunks come back between rounds only, so a round begins with a look at who waits for one.
+void EpollEngine::RestartStarved() {
+  std::vector<SocketId> waiting;
+  waiting.swap(starved_);
+  for (const SocketId id : waiting) {
+    Socket* socket = sockets_.Find(id);
+    if (socket == nullptr || socket->releasing) {
+      continue;
+    }
+    Receiver& receiver =
+        socket->traffic == Traffic::kClient ? client_receiver_ : server_receiver_;
+    if (!PrepareChunk(&receiver)) {
+      starved_.push_back(id);
+      continue;
+    }
+    socket->starved = false;
+    Watch(id, *socket);
+  }
 }
 
 void EpollEngine::HandleSocket(SocketId id, uint32_t events) {
@@ -366,7 +405,7 @@ void EpollEngine::HandleSocket(SocketId id, uint32_t events) {
   if (!socket->unsent.empty() && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) != 0) {
     SendOn(id, *socket);
   }
-  if (socket->receiving && (events & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0) {
+  if (socket->receiving && !socket->starved && (events & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0) {
     Receive(id, *socket);
   }
 }
@@ -398,7 +437,10 @@ void EpollEngine::Receive(SocketId id, Socket& socket) {
   Receiver& receiver = socket.traffic == Traffic::kClient ? client_receiver_ : server_receiver_;
   if (!PrepareChunk(&receiver)) {
     metrics_.starved.Add();
-    return;  // still readable: the next round tries again, when slices have been sent
+    socket.starved = true;  // not watched meanwhile: it would be readable in every round
+    starved_.push_back(id);
+    Watch(id, socket);
+    return;
   }
   base::Block* chunk = receiver.chunk;
   metrics_.system_calls.Add();

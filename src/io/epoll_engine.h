@@ -18,6 +18,7 @@ class EpollEngine final : public Engine {
  public:
   // On the shard's own thread. `buffer_bytes`: --buffer-size.
   explicit EpollEngine(uint32_t buffer_bytes);
+  EpollEngine(const ReceiveShape& client, const ReceiveShape& server);
   ~EpollEngine() override;  // every socket was released
 
   std::string_view name() const override { return "epoll"; }
@@ -44,6 +45,8 @@ class EpollEngine final : public Engine {
     uint32_t watched = 0;  // events registered with epoll; 0: not registered
     Traffic traffic = Traffic::kClient;
     bool receiving = false;
+    bool starved = false;      // true exactly when it waits for a free chunk, not watched
+    bool stopping = false;     // StopReceive was called and its end not yet told
     bool connecting = false;
     bool releasing = false;
     std::vector<iovec> unsent;  // of a kAll send in flight
@@ -52,7 +55,7 @@ class EpollEngine final : public Engine {
   struct Listener {
     int descriptor = -1;
     Acceptor* acceptor = nullptr;
-    bool paused = false;  // out of descriptors
+    base::Instant resume_at = base::Instant::Never();  // out of descriptors: accept again then
   };
   // What Poll() has to tell before it may wait.
   enum class News : uint8_t { kSent, kConnected, kStopped, kReleased };
@@ -78,6 +81,7 @@ class EpollEngine final : public Engine {
   void SendOn(SocketId id, Socket& socket);
   bool PrepareChunk(Receiver* receiver);
   void ResumeListeners();
+  void RestartStarved();
 
   int epoll_ = -1;
   int wake_ = -1;
@@ -85,6 +89,7 @@ class EpollEngine final : public Engine {
   Receiver server_receiver_;
   SocketTable<Socket> sockets_;
   std::vector<Listener> listeners_;
+  std::vector<SocketId> starved_;
   std::vector<Pending> pending_;
   std::vector<Pending> telling_;
   EngineMetrics metrics_;

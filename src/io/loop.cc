@@ -51,10 +51,10 @@ void Loop::RunOnce(base::Instant until) {
 }
 
 void Loop::Post(std::unique_ptr<Message> message) {
-  {
-    const std::lock_guard<std::mutex> lock(inbox_mutex_);
-    inbox_.push_back(std::move(message));
-  }
+  // All under the lock: once a delivered message was seen, its poster no longer touches the loop,
+  // so whoever waits for the message may destroy the loop.
+  const std::lock_guard<std::mutex> lock(inbox_mutex_);
+  inbox_.push_back(std::move(message));
   inbox_filled_.store(true, std::memory_order_seq_cst);
   if (asleep_.load(std::memory_order_seq_cst)) {
     engine_->Wake();

@@ -51,6 +51,7 @@ class Loop {
   // One round; waits at most until `until`. For Run() and for tests.
   void RunOnce(base::Instant until);
   void Stop() { stopped_ = true; }
+  bool stopped() const { return stopped_; }
 
   // Any thread; wakes the loop only if it sleeps. False once the loop is gone is not offered:
   // whoever posts must know that the loop lives (server/ joins posters first).

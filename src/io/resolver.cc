@@ -32,31 +32,38 @@ absl::StatusOr<Address> LookUp(const std::string& host, uint16_t port) {
 
 }  // namespace
 
-// Belongs to the thread from Ask() until its Answer is delivered, then to nobody. The asker may
-// have given up meanwhile: then `event` is null, which only the loop's thread reads and writes.
+// One look-up. It is on the queue, then with the thread, then in its Answer, which deletes it. An
+// asker that gives up says so: before the Answer is posted by `abandoned` (under the mutex), so
+// that the thread never touches a loop that may be gone; after it by clearing `asker`.
 struct Resolver::Question {
+  // What the asker waits for, in its frame.
+  struct Asker {
+    Event* event;
+    absl::StatusOr<Address> result;
+    bool answered = false;
+  };
   std::string host;
   uint16_t port = 0;
   Loop* loop = nullptr;
-  Event* event = nullptr;
-  bool answered = false;
+  Asker* asker = nullptr;  // the loop's thread only
+  bool posted = false;     // under the mutex
+  bool abandoned = false;  // under the mutex
   absl::StatusOr<Address> result;
 };
 
 class Resolver::Answer final : public Message {
  public:
-  explicit Answer(Question* question) : question_(question) {}
+  explicit Answer(std::unique_ptr<Question> question) : question_(std::move(question)) {}
   void Deliver() override {
-    question_->answered = true;
-    if (question_->event == nullptr) {
-      delete question_;
-    } else {
-      question_->event->Raise(1);
+    if (Question::Asker* asker = question_->asker; asker != nullptr) {
+      asker->answered = true;
+      asker->result = std::move(question_->result);
+      asker->event->Raise(1);
     }
   }
 
  private:
-  Question* const question_;
+  const std::unique_ptr<Question> question_;
 };
 
 Resolver::Resolver() : thread_([this] { Work(); }) {}
@@ -109,23 +116,34 @@ Task<absl::StatusOr<Address>> Resolver::Resolve(Loop* loop, std::string host, ui
   question->host = host;
   question->port = port;
   question->loop = loop;
-  question->event = &answered;
+  Question::Asker asker{&answered, absl::StatusOr<Address>()};
+  question->asker = &asker;
   if (!Ask(question)) {
     delete question;
     co_return base::ResourceExhausted("too many host names are being resolved");
   }
   co_await answered.Wait(deadline);
-  if (!question->answered) {
-    question->event = nullptr;
+  if (!asker.answered) {
+    Abandon(question);
     co_return base::DeadlineExceeded("resolving \"" + host + "\" timed out");
   }
-  absl::StatusOr<Address> result = std::move(question->result);
-  delete question;
-  if (result.ok()) {
+  if (asker.result.ok()) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    kept_[key] = Kept{*result, loop->now() + Keep()};
+    kept_[key] = Kept{*asker.result, loop->now() + Keep()};
   }
-  co_return result;
+  co_return std::move(asker.result);
+}
+
+// The asker's time is up.
+void Resolver::Abandon(Question* question) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (question->posted) {
+    question->asker = nullptr;
+  } else if (std::erase(waiting_, question) > 0) {
+    delete question;
+  } else {
+    question->abandoned = true;
+  }
 }
 
 void Resolver::Work() {
@@ -139,8 +157,13 @@ void Resolver::Work() {
     waiting_.pop_front();
     lock.unlock();
     question->result = LookUp(question->host, question->port);
-    question->loop->Post(std::make_unique<Answer>(question));
     lock.lock();
+    std::unique_ptr<Question> owned(question);
+    if (!owned->abandoned) {
+      owned->posted = true;
+      Loop* loop = owned->loop;
+      loop->Post(std::make_unique<Answer>(std::move(owned)));
+    }
   }
 }
 

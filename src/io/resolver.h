@@ -47,6 +47,7 @@ class Resolver {
 
   void Work();
   bool Ask(Question* question);
+  void Abandon(Question* question);
   bool Recall(const std::string& key, base::Instant now, Address* address);
 
   std::mutex mutex_;

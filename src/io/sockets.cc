@@ -70,6 +70,10 @@ absl::StatusOr<Address> BoundAddress(int descriptor) {
   return Address::From(reinterpret_cast<const sockaddr*>(&storage), length);
 }
 
+bool IsOutOfResources(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
 std::string PeerNameOf(int descriptor) {
   sockaddr_storage storage{};
   socklen_t length = sizeof storage;

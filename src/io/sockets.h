@@ -4,6 +4,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "io/address.h"
 
 namespace io {
@@ -16,5 +17,9 @@ int OpenSocket(const Address& address, int flags);
 void TuneSocket(int descriptor);
 absl::StatusOr<Address> BoundAddress(int descriptor);
 std::string PeerNameOf(int descriptor);
+// An accept's errno that only time (or a closed socket) mends.
+bool IsOutOfResources(int error);
+// How long a listener that failed so rests; sooner if its own shard closes a socket.
+inline constexpr absl::Duration kAcceptPause = absl::Milliseconds(100);
 
 }  // namespace io

@@ -56,6 +56,9 @@ Task<absl::Status> Stream::Dial(Address address, Traffic traffic, base::Deadline
   }
   want_receive_ = true;
   StartReceiving();
+  if (queued_ > 0) {
+    MarkDirty();  // written while it was being dialled
+  }
   co_return absl::OkStatus();
 }
 
@@ -82,7 +85,7 @@ Task<void> Stream::Close(base::Deadline deadline) {
   life_ = &changed;
   readable_ = drained_ = nullptr;
   uint32_t bits = 0;
-  while (state_ == State::kOpen && queued_ > 0 && (bits & Event::kTimeout) == 0) {
+  while (state_ == State::kOpen && queued_ > 0 && !broken_ && (bits & Event::kTimeout) == 0) {
     bits = co_await changed.Wait(deadline);
   }
   const bool lingers = deadline > loop_->now();
@@ -157,10 +160,10 @@ void Stream::StartReceiving() {
 }
 
 void Stream::OnReceived(base::Slice bytes) {
-  input_.push_back(std::move(bytes));
   if (!want_receive_) {
-    KeepInput();
+    bytes = Owned(std::move(bytes));  // nobody takes it for a while
   }
+  input_.push_back(std::move(bytes));
   RaiseReadable();
 }
 
@@ -194,20 +197,11 @@ void Stream::PauseReceive() {
     return;
   }
   want_receive_ = false;
-  KeepInput();
+  for (size_t i = next_input_; i < input_.size(); ++i) {
+    input_[i] = Owned(std::move(input_[i]));
+  }
   if (receiving_ && state_ == State::kOpen) {
     loop_->engine().StopReceive(socket_);
-  }
-}
-
-// Who does not want to receive will not take soon what has come: it leaves the shard's pool.
-void Stream::KeepInput() {
-  for (size_t i = next_input_; i < input_.size(); ++i) {
-    base::Slice& slice = input_[i];
-    if (slice.block()->lent) {
-      loop_->engine().metrics().copied_out_bytes.Add(slice.size());
-      slice = base::Slice::CopyOf(slice.view());
-    }
   }
 }
 
@@ -231,9 +225,8 @@ void Stream::Write(base::Slice slice) {
   }
   queued_ += slice.size();
   // A send that is still in flight after a round has found a socket that is full.
-  if ((slow_ || sending_) && slice.block()->lent) {
-    loop_->engine().metrics().copied_out_bytes.Add(slice.size());
-    slice = base::Slice::CopyOf(slice.view());
+  if (slow_ || sending_) {
+    slice = Owned(std::move(slice));
   }
   queue_.push_back(std::move(slice));
   tail_open_ = false;
@@ -360,14 +353,19 @@ void Stream::DropQueue() {
   }
 }
 
+// The same bytes in memory of our own, if they lie in the pool's.
+base::Slice Stream::Owned(base::Slice slice) {
+  if (slice.block()->lent) {
+    loop_->engine().metrics().copied_out_bytes.Add(slice.size());
+    slice = base::Slice::CopyOf(slice.view());
+  }
+  return slice;
+}
+
 // What waits for a slow peer moves into memory of our own.
 void Stream::CopyOut() {
   for (size_t i = next_queued_; i < queue_.size(); ++i) {
-    base::Slice& slice = queue_[i];
-    if (slice.block()->lent) {
-      loop_->engine().metrics().copied_out_bytes.Add(slice.size());
-      slice = base::Slice::CopyOf(slice.view());
-    }
+    queue_[i] = Owned(std::move(queue_[i]));
   }
   queue_.erase(queue_.begin(), queue_.begin() + next_queued_);
   next_queued_ = 0;

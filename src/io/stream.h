@@ -98,13 +98,13 @@ class Stream final : private Endpoint {
   void MarkDirty();
   void Consume(uint64_t sent);
   void CopyOut();
+  base::Slice Owned(base::Slice slice);
   void DropQueue();
   void FinishIfSent();
   void Break(int error);
   void RaiseReadable();
   void RaiseDrained();
   void StartReceiving();
-  void KeepInput();
 
   Loop* const loop_;
   SocketId socket_;

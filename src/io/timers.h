@@ -60,7 +60,7 @@ class Timers {
   friend class Timer;
   static uint32_t SlotOf(int64_t tick) { return static_cast<uint32_t>(tick) & (kSlots - 1); }
   static int64_t TickOf(base::Instant at) {
-    return (at.nanoseconds() + kTickNanoseconds - 1) / kTickNanoseconds;
+    return at.nanoseconds() / kTickNanoseconds + (at.nanoseconds() % kTickNanoseconds > 0 ? 1 : 0);
   }
   void Unlink(Timer* timer);
   void FireSlot(uint32_t slot);

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -23,7 +24,8 @@ constexpr uint16_t kServerGroup = 1;
 
 absl::StatusOr<std::unique_ptr<UringEngine>> UringEngine::Create(const UringOptions& options) {
   ASSIGN_OR_RETURN(UringRing ring,
-                   UringRing::Create(options.ring_entries, options.support.no_iowait));
+                   UringRing::Create(options.ring_entries, options.support.no_iowait,
+                                     options.completion_entries));
   std::unique_ptr<UringEngine> engine(new UringEngine(std::move(ring), options));
   RETURN_IF_ERROR(engine->Start());
   return engine;
@@ -32,10 +34,14 @@ absl::StatusOr<std::unique_ptr<UringEngine>> UringEngine::Create(const UringOpti
 UringEngine::UringEngine(UringRing ring, const UringOptions& options)
     : ring_(std::move(ring)),
       client_buffers_(ring_.get(), kClientGroup,
-                      ClientShape(options.buffer_bytes, options.support.incremental),
+                      options.client_shape.count > 0
+                          ? options.client_shape
+                          : ClientShape(options.buffer_bytes, options.support.incremental),
                       options.support.incremental),
       server_buffers_(ring_.get(), kServerGroup,
-                      ServerShape(options.buffer_bytes, options.support.incremental),
+                      options.server_shape.count > 0
+                          ? options.server_shape
+                          : ServerShape(options.buffer_bytes, options.support.incremental),
                       options.support.incremental) {}
 
 absl::Status UringEngine::Start() {
@@ -55,6 +61,9 @@ absl::Status UringEngine::Start() {
 UringEngine::~UringEngine() {
   for (uint32_t i = 0; i < listeners_.size(); ++i) {
     CloseListener(i);
+    if (listeners_[i].descriptor >= 0) {
+      close(listeners_[i].descriptor);
+    }
   }
   CHECK(sockets_.live() == 0);
   // The ring goes first: it ends the read of the eventfd and what is left of the accepts.
@@ -79,7 +88,10 @@ SocketId UringEngine::Adopt(int descriptor, Endpoint* endpoint, Traffic traffic)
   return sockets_.Add(std::move(socket));
 }
 
-void UringEngine::Discard(int descriptor) { close(descriptor); }
+void UringEngine::Discard(int descriptor) {
+  close(descriptor);
+  ResumeListeners();
+}
 
 SocketId UringEngine::Dial(const Address& address, Endpoint* endpoint, Traffic traffic) {
   Socket fresh;
@@ -198,12 +210,11 @@ bool UringEngine::TellReleased() {
   if (quiet_.empty()) {
     return false;
   }
-  bool closed_any = false;
   for (const SocketId id : quiet_) {
     Socket& socket = sockets_.At(id);
     if (socket.descriptor >= 0) {
       close(socket.descriptor);
-      closed_any = true;
+      ResumeListeners();
     }
     released_.push_back(socket.endpoint);
     sockets_.Remove(id);
@@ -213,12 +224,6 @@ bool UringEngine::TellReleased() {
     endpoint->OnReleased();
   }
   released_.clear();
-  for (uint32_t i = 0; closed_any && i < listeners_.size(); ++i) {
-    if (listeners_[i].paused) {
-      listeners_[i].paused = false;
-      ArmAccept(i);
-    }
-  }
   return true;
 }
 
@@ -268,10 +273,21 @@ void UringEngine::CloseListener(uint32_t index) {
     io_uring_sqe* entry = ring_.Entry();
     io_uring_prep_cancel64(entry, Tag(Operation::kAccept, SocketId{index, 0}), 0);
     io_uring_sqe_set_data64(entry, Tag(Operation::kCancel, SocketId{}));
-    // The socket goes away when the kernel lets go of it too; no one can connect from now on.
+    // No one can connect from now on. The descriptor stays until the accept has ended: one that
+    // is not submitted yet must not find a newcomer under its number.
     shutdown(listener.descriptor, SHUT_RDWR);
+    return;
   }
-  close(listener.descriptor);
+  close(std::exchange(listener.descriptor, -1));
+}
+
+void UringEngine::ResumeListeners() {
+  for (uint32_t i = 0; i < listeners_.size(); ++i) {
+    if (listeners_[i].resume_at != base::Instant::Never()) {
+      listeners_[i].resume_at = base::Instant::Never();
+      ArmAccept(i);
+    }
+  }
 }
 
 void UringEngine::HandleAccept(uint32_t index, const io_uring_cqe& completion) {
@@ -288,14 +304,20 @@ void UringEngine::HandleAccept(uint32_t index, const io_uring_cqe& completion) {
   } else if (!listener.closing && completion.res != -ECANCELED) {
     metrics_.accept_failures.Add();
     listener.acceptor->OnAcceptFailed(-completion.res);
-    if (completion.res == -EMFILE || completion.res == -ENFILE) {
-      listener.paused = true;  // until a socket is closed
+    if (IsOutOfResources(-completion.res) && !goes_on) {
+      // Until a socket is closed here; others may close theirs, so look again after a while.
+      listener.resume_at = Now() + kAcceptPause;
       return;
     }
   }
-  if (!goes_on) {
-    ArmAccept(index);
+  if (goes_on) {
+    return;
   }
+  if (listener.closing) {
+    close(std::exchange(listener.descriptor, -1));
+    return;
+  }
+  ArmAccept(index);
 }
 
 // -- the round ------------------------------------------------------------------------------------
@@ -316,6 +338,7 @@ bool UringEngine::RestartStarved() {
   if (starved_.empty()) {
     return false;
   }
+  bool told = false;
   std::vector<SocketId> waiting;
   waiting.swap(starved_);
   for (const SocketId id : waiting) {
@@ -325,12 +348,12 @@ bool UringEngine::RestartStarved() {
     }
     socket->starved = false;
     if (socket->stopping || socket->releasing) {
-      EndReceive(id, *socket, -ECANCELED);
+      told = EndReceive(id, *socket, -ECANCELED) || told;
     } else {
       ArmReceive(id, *socket);
     }
   }
-  return true;
+  return told;
 }
 
 void UringEngine::Poll(base::Instant until) {
@@ -342,9 +365,18 @@ void UringEngine::Poll(base::Instant until) {
   if (told) {
     until = base::Instant();  // somebody may have been made ready: do not wait
   }
+  for (const Listener& listener : listeners_) {
+    until = std::min(until, listener.resume_at);
+  }
   const bool timed = until != base::Instant::Never() && until != base::Instant();
+  const base::Instant now = timed ? base::Instant::MonotonicNow() : base::Instant();
   metrics_.system_calls.Add();
-  ring_.Enter(timed ? base::Instant::MonotonicNow() : base::Instant(), until);
+  CHECK(ring_.Enter(now, until) == 0);
+  for (const Listener& listener : listeners_) {
+    if (listener.resume_at != base::Instant::Never() && listener.resume_at <= Now()) {
+      ResumeListeners();
+    }
+  }
   if (ring_.overflowed()) {
     metrics_.queue_overflows.Add();
   }
@@ -413,10 +445,10 @@ void UringEngine::HandleReceive(SocketId id, Socket& socket, const io_uring_cqe&
 
 // The kernel no longer receives for this socket: because it was asked to, because the stream
 // ended, or for reasons of its own, after which the receive is armed again.
-void UringEngine::EndReceive(SocketId id, Socket& socket, int result) {
+bool UringEngine::EndReceive(SocketId id, Socket& socket, int result) {
   socket.receiving = false;
   if (socket.releasing) {
-    return;
+    return false;
   }
   const bool stopped = std::exchange(socket.stopping, false);
   if (result == 0) {
@@ -428,7 +460,9 @@ void UringEngine::EndReceive(SocketId id, Socket& socket, int result) {
   } else {
     metrics_.receive_restarts.Add();
     ArmReceive(id, socket);
+    return false;
   }
+  return true;
 }
 
 }  // namespace io

@@ -20,6 +20,9 @@ namespace io {
 struct UringOptions {
   uint32_t ring_entries = 256;         // --ring-size
   uint32_t buffer_bytes = 256 * 1024;  // --buffer-size
+  uint32_t completion_entries = UringRing::kCompletionEntries;
+  ReceiveShape client_shape;  // count 0: from buffer_bytes
+  ReceiveShape server_shape;
   UringSupport support;
 };
 
@@ -64,7 +67,7 @@ class UringEngine final : public Engine {
     int descriptor = -1;
     Acceptor* acceptor = nullptr;
     bool armed = false;
-    bool paused = false;  // out of descriptors
+    base::Instant resume_at = base::Instant::Never();  // out of descriptors: accept again then
     bool closing = false;
   };
   enum class Operation : uint8_t { kReceive, kSend, kConnect, kCancel, kAccept, kWake };
@@ -75,11 +78,12 @@ class UringEngine final : public Engine {
   void ArmReceive(SocketId id, Socket& socket);
   void ArmAccept(uint32_t index);
   void CloseListener(uint32_t index);
+  void ResumeListeners();
   void ArmWake();
-  bool RestartStarved();  // true if it told or armed anything
+  bool RestartStarved();  // true if it told anything
   void Handle(const io_uring_cqe& completion);
   void HandleReceive(SocketId id, Socket& socket, const io_uring_cqe& completion);
-  void EndReceive(SocketId id, Socket& socket, int result);
+  bool EndReceive(SocketId id, Socket& socket, int result);  // true if it told
   void HandleAccept(uint32_t index, const io_uring_cqe& completion);
   void FinishIfQuiet(SocketId id, Socket& socket);
   bool TellReleased();  // true if it told anything

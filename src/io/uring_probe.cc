@@ -59,7 +59,9 @@ std::vector<io_uring_cqe> Collect(UringRing* ring, size_t enough) {
   std::vector<io_uring_cqe> seen;
   for (int round = 0; round < kRoundsAtMost && seen.size() < enough; ++round) {
     const base::Instant now = base::Instant::MonotonicNow();
-    ring->Enter(now, now + absl::Milliseconds(10));
+    if (ring->Enter(now, now + absl::Milliseconds(10)) != 0) {
+      break;
+    }
     ring->Reap([&seen](const io_uring_cqe& completion) { seen.push_back(completion); });
   }
   return seen;

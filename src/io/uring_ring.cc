@@ -12,7 +12,6 @@
 namespace io {
 namespace {
 
-constexpr uint32_t kCompletionEntries = 4096;
 constexpr uint32_t kCompletionEntriesLeast = 512;
 constexpr uint32_t kSetupFlags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
                                  IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL |
@@ -37,12 +36,22 @@ std::string WhatToDo(int error) {
   }
 }
 
+// EBUSY and EAGAIN: completions must be reaped first; EINTR, ETIME: nothing is wrong. Anything
+// else (EBADR: completions were lost) means that the kernel's state and ours differ.
+int Refusal(int result) {
+  const bool fine = result >= 0 || result == -EINTR || result == -ETIME || result == -EBUSY ||
+                    result == -EAGAIN;
+  return fine ? 0 : -result;
+}
+
 }  // namespace
 
-absl::StatusOr<UringRing> UringRing::Create(uint32_t entries, bool no_iowait) {
+absl::StatusOr<UringRing> UringRing::Create(uint32_t entries, bool no_iowait,
+                                            uint32_t completions) {
   UringRing ring;
   int result = -EINVAL;
-  for (uint32_t cq = kCompletionEntries; cq >= kCompletionEntriesLeast; cq /= 2) {
+  const uint32_t least = std::min(completions, kCompletionEntriesLeast);
+  for (uint32_t cq = completions; cq >= least; cq /= 2) {
     io_uring_params params{};
     params.flags = kSetupFlags;
     params.cq_entries = std::max(cq, entries);
@@ -80,8 +89,11 @@ UringRing::~UringRing() {
 io_uring_sqe* UringRing::Entry() {
   io_uring_sqe* entry = io_uring_get_sqe(&ring_);
   if (entry == nullptr) {
-    while (Call(Publish(), 0, nullptr) < 0) {
-    }
+    // Interrupted calls are repeated; any other refusal would be repeated without end.
+    int result;
+    do {
+      result = Call(Publish(), 0, nullptr);
+    } while (result == -EINTR || result == -EAGAIN);
     entry = io_uring_get_sqe(&ring_);
     CHECK(entry != nullptr);
   }
@@ -105,20 +117,13 @@ int UringRing::Call(uint32_t submit, uint32_t wait_for, io_uring_getevents_arg* 
   const int result = io_uring_enter2(
       static_cast<unsigned>(ring_.enter_ring_fd), submit, wait_for, enter_flags_,
       reinterpret_cast<sigset_t*>(argument == nullptr ? &none : argument), sizeof none);
-  if (result >= 0) {
-    return result;
-  }
-  // EBUSY and EAGAIN: completions must be reaped first; EINTR, ETIME: nothing is wrong. Anything
-  // else (EBADR: completions were lost) means that the kernel's state and ours differ.
-  CHECK(result == -EINTR || result == -ETIME || result == -EBUSY || result == -EAGAIN);
   return result;
 }
 
-void UringRing::Enter(base::Instant now, base::Instant until) {
+int UringRing::Enter(base::Instant now, base::Instant until) {
   const uint32_t submit = Publish();
   if (until <= now || more_pending()) {
-    Call(submit, 0, nullptr);
-    return;
+    return Refusal(Call(submit, 0, nullptr));
   }
   io_uring_getevents_arg argument{};
   argument.sigmask_sz = _NSIG / 8;
@@ -129,7 +134,7 @@ void UringRing::Enter(base::Instant now, base::Instant until) {
     timeout.tv_nsec = wait % 1'000'000'000;
     argument.ts = reinterpret_cast<uint64_t>(&timeout);
   }
-  Call(submit, 1, &argument);
+  return Refusal(Call(submit, 1, &argument));
 }
 
 }  // namespace io

@@ -14,17 +14,21 @@ namespace io {
 
 class UringRing {
  public:
-  // The ladder: 4096 completion entries, halved down to 512 where locked memory is short.
+  static constexpr uint32_t kCompletionEntries = 4096;
+
+  // The ladder: `completions` entries, halved down to 512 where locked memory is short.
   // The status' text says what to do about it.
-  static absl::StatusOr<UringRing> Create(uint32_t entries, bool no_iowait);
+  static absl::StatusOr<UringRing> Create(uint32_t entries, bool no_iowait,
+                                          uint32_t completions = kCompletionEntries);
   UringRing(UringRing&& other) noexcept;
   UringRing& operator=(UringRing&&) = delete;
   ~UringRing();
 
   // A zeroed submission entry; submits what is queued if there is no room.
   io_uring_sqe* Entry();
-  // Submits everything queued and reaps; waits for one completion until `until`.
-  void Enter(base::Instant now, base::Instant until);
+  // Submits everything queued and reaps; waits for one completion until `until`. 0, or the errno
+  // of a refusal that no other round will mend (a seccomp profile, completions lost).
+  int Enter(base::Instant now, base::Instant until);
   // Calls `handle(const io_uring_cqe&)` for every completion there is. Returns how many.
   template <typename Handle>
   uint32_t Reap(Handle&& handle) {

@@ -76,6 +76,10 @@ class Shard final : private io::Acceptor {
   void Describe(base::MetricSink* sink) const;
   uint32_t index() const { return index_; }
   std::string_view engine_name() const { return engine_->name(); }
+  const session::SessionMetrics& session_metrics() const { return session_metrics_; }
+  const backend::BackendMetrics& backend_metrics() const { return backend_metrics_; }
+  const ShardMetrics& shard_metrics() const { return shard_metrics_; }
+  const io::EngineMetrics& engine_metrics() const { return engine_->metrics(); }
   io::Loop* loop() { return &loop_; }
 
  private:

@@ -1,0 +1,73 @@
+// Resolver: names, numbers, failures and askers that give up.
+#include "io/resolver.h"
+
+#include <gtest/gtest.h>
+
+#include "base/status.h"
+#include "unit/io/rig.h"
+
+namespace io_test {
+namespace {
+
+io::Task<void> AskFor(io::Resolver* resolver, io::Loop* loop, std::string host,
+                      base::Deadline deadline, absl::StatusOr<io::Address>* answer) {
+  absl::StatusOr<io::Address> found = co_await resolver->Resolve(loop, host, 5432, deadline);
+  *answer = found;
+}
+
+TEST(ResolverTest, NumbersNeedNoThread) {
+  io::Resolver resolver;
+  Rig rig(Kind::kEpoll);
+  absl::StatusOr<io::Address> answer;
+  rig.scope().Spawn(AskFor(&resolver, rig.loop(), "::1", rig.loop()->now(), &answer));
+  EXPECT_EQ(rig.scope().running(), 0u) << "answered without a wait";
+  ASSERT_TRUE(answer.ok());
+  EXPECT_EQ(answer->ToString(), "[::1]:5432");
+}
+
+TEST(ResolverTest, LocalhostIsFoundAndRemembered) {
+  io::Resolver resolver;
+  Rig rig(Kind::kEpoll);
+  absl::StatusOr<io::Address> answer;
+  const base::Deadline deadline = rig.loop()->In(absl::Seconds(20));
+  rig.scope().Spawn(AskFor(&resolver, rig.loop(), "localhost", deadline, &answer));
+  ASSERT_TRUE(rig.Join());
+  ASSERT_TRUE(answer.ok()) << base::Message(answer.status());
+  EXPECT_TRUE(answer->is_loopback());
+  EXPECT_EQ(answer->port(), 5432);
+  absl::StatusOr<io::Address> again;
+  rig.scope().Spawn(AskFor(&resolver, rig.loop(), "localhost", deadline, &again));
+  EXPECT_EQ(rig.scope().running(), 0u) << "remembered";
+  EXPECT_TRUE(again.ok());
+}
+
+TEST(ResolverTest, UnknownNameIsNamed) {
+  io::Resolver resolver;
+  Rig rig(Kind::kEpoll);
+  absl::StatusOr<io::Address> answer;
+  rig.scope().Spawn(AskFor(&resolver, rig.loop(), "no such host", rig.loop()->In(absl::Seconds(25)),
+                           &answer));
+  ASSERT_TRUE(rig.Join());
+  EXPECT_EQ(answer.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_NE(base::Message(answer.status()).find("\"no such host\""), std::string_view::npos);
+}
+
+// The asker and its loop are gone before the thread has an answer.
+TEST(ResolverTest, AnAskerMayGiveUpAndItsLoopMayEnd) {
+  io::Resolver resolver;
+  for (int i = 0; i < 30; ++i) {
+    Rig rig(Kind::kEpoll);
+    std::vector<absl::StatusOr<io::Address>> answers(4);
+    for (size_t j = 0; j < answers.size(); ++j) {
+      rig.scope().Spawn(AskFor(&resolver, rig.loop(), "never" + std::to_string(i * 4 + j) + ".invalid",
+                               rig.loop()->now(), &answers[j]));
+    }
+    ASSERT_TRUE(rig.Join());
+    for (const absl::StatusOr<io::Address>& answer : answers) {
+      EXPECT_FALSE(answer.ok());
+    }
+  }
+}
+
+}  // namespace
+}  // namespace io_test
