@@ -156,6 +156,16 @@ TEST(Session, D11_AnAnswerNobodyAskedForEndsBothSides) {
   EXPECT_NE(house.Client().got().find("08P01"), std::string::npos);
 }
 
+TEST(Session, D11_AnAnswerThatCannotBeReadIsTold) {
+  House house;
+  house.LogIn();
+  house.Client().Send(Query("SELECT 1"));
+  ASSERT_TRUE(house.Until(house.Server(), Query("SELECT 1")));
+  house.Server().Send(support::Frame('~', "boo"));
+  EXPECT_TRUE(house.UntilEnded(house.Client()));
+  EXPECT_NE(house.Client().got().find("08P01"), std::string::npos);
+}
+
 TEST(Session, DrainEndsAnIdleSession) {
   House house;
   house.LogIn();
