@@ -47,7 +47,10 @@ TEST(ReceivePoolTest, ChunkComesBackWithItsLastSlice) {
 }
 
 TEST(ReceiveShapeTest, ChunksFollowTheBufferSizeButStayUsable) {
-  EXPECT_EQ(io::ServerShape(256 * 1024, true).chunk_bytes, 256u * 1024);
+  for (const bool incremental : {true, false}) {
+    const io::ReceiveShape shape = io::ServerShape(256 * 1024, incremental);
+    EXPECT_EQ(shape.chunk_bytes * shape.posted, 256u * 1024) << "what one round may bring";
+  }
   EXPECT_EQ(io::ClientShape(1, false).chunk_bytes, 4096u);
   for (const bool incremental : {true, false}) {
     EXPECT_GT(io::ClientShape(65'536, incremental).count,
