@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "io/sim_engine.h"
+#include "mirror/shared.h"
 #include "server/shard.h"
 #include "sim/sim_client.h"
 #include "sim/sim_postgres.h"
@@ -68,7 +69,9 @@ class Simulation {
   const base::Limits peer_limits_;
   config::Config config_;
   backend::CancelRegistry cancels_;
+  std::unique_ptr<mirror::Shared> mirrors_;
   server::Common common_;
+  server::ConfigEpochs epochs_;
   std::vector<std::unique_ptr<server::Shard>> shards_;
   std::unique_ptr<Actor> server_actor_;
   std::unique_ptr<Actor> client_actor_;
@@ -90,6 +93,8 @@ Simulation::Simulation(uint64_t seed, io::Resolver* resolver)
   common_.config = &config_;
   common_.resolver = resolver;
   common_.cancels = &cancels_;
+  mirrors_ = std::make_unique<mirror::Shared>(config_);
+  common_.mirrors = mirrors_.get();
   MakeShards();
   MakePeers();
 }
@@ -110,14 +115,15 @@ io::SimFaultRates Simulation::Rates(base::Prng* prng) {
 
 void Simulation::MakeShards() {
   const io::Address address = *io::Address::Numeric("10.0.0.2", 5432);
-  const uint64_t count = 1 + prng_.Below(3);
-  for (uint32_t i = 0; i < count; ++i) {
+  const int count = 1 + static_cast<int>(prng_.Below(3));
+  epochs_.Publish(config_, count, [this](int index, server::ConfigEpochs::Hold hold) {
     auto engine = std::make_unique<io::SimEngine>(&network_);
     io::SimEngine* const driven = engine.get();
-    shards_.push_back(std::make_unique<server::Shard>(&common_, i, std::move(engine)));
+    shards_.push_back(std::make_unique<server::Shard>(&common_, static_cast<uint32_t>(index),
+                                                      std::move(engine), std::move(hold)));
     driven->Drive(shards_.back()->loop());
     common_.shards.push_back(shards_.back().get());
-  }
+  });
   for (const auto& shard : shards_) {
     std::vector<io::Address> bound;
     static_cast<void>(shard->Listen({address}, &bound));
