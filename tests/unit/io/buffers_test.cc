@@ -66,8 +66,7 @@ std::vector<Kind> RingKinds() {
   return kinds;
 }
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(BufferRingTest);
-INSTANTIATE_TEST_SUITE_P(Rings, BufferRingTest, testing::ValuesIn(RingKinds()),
-                         ParamName);
+INSTANTIATE_TEST_SUITE_P(Rings, BufferRingTest, testing::ValuesIn(RingKinds()), ParamName);
 
 // Every reference of every chunk is the kernel's (posted) or a slice's; a free one has none.
 void ExpectAccounts(io::BufferRing& ring, const std::vector<base::Slice>& held) {
