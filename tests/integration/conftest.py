@@ -146,7 +146,7 @@ def bystander(target, server, database):
     with target.login(database) as newcomer:
         assert newcomer.rows("SELECT 1") == [["1"]]
     if target.rss():
-        processes.wait_until(lambda: target.rss() < before + (24 << 20),
+        processes.wait_until(lambda: target.rss() < before + proxies.MEMORY_MAX // 4,
                              "the proxy's memory to come back")
     raw.shut()
     processes.wait_until(lambda: server.backend_count(database) == 0, "every backend to be gone")
