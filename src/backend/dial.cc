@@ -4,6 +4,11 @@
 
 namespace backend {
 
+absl::Duration ConnectTimeout(const config::Server& server, const base::Limits& limits) {
+  return server.connect_timeout > absl::ZeroDuration() ? server.connect_timeout
+                                                       : limits.connect_timeout;
+}
+
 io::Task<absl::Status> Dial(io::Stream* stream, const config::Server* server,
                             io::Resolver* resolver, base::Deadline deadline, io::Address* address) {
   if (server->IsUnixSocket()) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "backend/dial.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "mirror/mirrors.h"
@@ -221,9 +222,7 @@ io::Task<void> Lane::Obtain() {
 
 io::Task<void> Lane::Connect() {
   const config::Server* const server = shadow_->server();
-  const absl::Duration configured = server->connect_timeout > absl::ZeroDuration()
-                                        ? server->connect_timeout
-                                        : loop_->limits().connect_timeout;
+  const absl::Duration configured = backend::ConnectTimeout(*server, loop_->limits());
   const base::Deadline deadline = loop_->In(std::min(configured, DialTime()));
   std::unique_ptr<Link> link = shadow_->NewLink(key_);
   io::Resolver* const resolver = shadow_->mirrors()->tools().resolver;

@@ -59,9 +59,9 @@ class LoginDialogueTest : public testing::Test {
                                 ",c=biws,r=" + std::string(kNonce) + "server";
     const pg::ScramKeys keys = pg::DeriveScramKeys(password, salt, 4096);
     const base::Sha256Digest signature = pg::ScramSignature(keys.server_key, message);
-    server.final_message = "v=" + base::Base64Encode(std::string_view(
-                                      reinterpret_cast<const char*>(signature.data()),
-                                      signature.size()));
+    server.final_message =
+        "v=" + base::Base64Encode(std::string_view(reinterpret_cast<const char*>(signature.data()),
+                                                   signature.size()));
     return server;
   }
   std::string Why(std::string_view frame) {
@@ -87,8 +87,8 @@ TEST_F(LoginDialogueTest, CleartextAndMd5PasswordsAreSent) {
   EXPECT_FALSE(*Hear(Authentication(3)));
   EXPECT_EQ(answer_, support::Frame('p', support::CString(kSecret)));
   EXPECT_FALSE(*Hear(Authentication(5, "salt")));
-  EXPECT_EQ(answer_, support::Frame('p', support::CString(
-                                             pg::Md5Response("shadow", kSecret, "salt"))));
+  EXPECT_EQ(answer_,
+            support::Frame('p', support::CString(pg::Md5Response("shadow", kSecret, "salt"))));
 }
 
 TEST_F(LoginDialogueTest, ScramIsVerifiedBothWays) {
@@ -152,8 +152,7 @@ TEST(LoginDialogue, PasswordIsAskedForAndThereIsNone) {
   piece.bytes = frame;
   piece.body = piece.bytes.substr(pg::kHeaderBytes);
   const absl::StatusOr<bool> heard = dialogue.OnMessage(piece, &answer);
-  EXPECT_EQ(base::Message(heard.status()),
-            "the server asks for a password and none is configured");
+  EXPECT_EQ(base::Message(heard.status()), "the server asks for a password and none is configured");
 }
 
 // A connection to a scripted server over a socket pair.
