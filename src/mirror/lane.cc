@@ -247,7 +247,8 @@ io::Task<void> Lane::Connect() {
 void Lane::OnConnectFailed(const absl::Status& status) {
   if (shadow_->MayLogFailure(loop_->now())) {
     base::Log(base::LogLevel::kWarn, "mirror.connect_failed",
-              {{"mirror", shadow_->server()->name}, {"address", shadow_->server()->Address()},
+              {{"mirror", shadow_->server()->name},
+               {"address", shadow_->server()->Address()},
                {"why", base::Message(status)}});
   }
   if (status.code() == absl::StatusCode::kNotFound) {
@@ -304,7 +305,8 @@ io::Task<void> Lane::Rebuild() {
   if (!replay.sqlstate().empty()) {
     held_lost_ = true;
     base::Log(base::LogLevel::kWarn, "mirror.state_not_rebuilt",
-              {{"mirror", shadow_->server()->name}, {"session", session_},
+              {{"mirror", shadow_->server()->name},
+               {"session", session_},
                {"sqlstate", replay.sqlstate()}});
   }
 }
@@ -406,8 +408,10 @@ void Lane::Settle(std::string_view sqlstate, Cause dropped) {
   } else if (!sqlstate.empty()) {
     metrics.refused.Add();
     base::Log(base::LogLevel::kWarn, "mirror.refused",
-              {{"mirror", shadow_->server()->name}, {"session", session_},
-               {"sqlstate", sqlstate}, {"class", sqlstate.substr(0, 2)},
+              {{"mirror", shadow_->server()->name},
+               {"session", session_},
+               {"sqlstate", sqlstate},
+               {"class", sqlstate.substr(0, 2)},
                {"statements", front.unit.steps.size()}});
   } else {
     metrics.delivered.Add();

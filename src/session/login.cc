@@ -19,7 +19,8 @@ io::Task<bool> Session::Connect(const Opening* opening, base::Deadline deadline)
   // Nobody reads the client meanwhile.
   client_.PauseReceive();
   const config::Server* server = &around_->config->primary;
-  const base::Deadline until = std::min(deadline, loop_->In(backend::ConnectTimeout(*server, limits())));
+  const base::Deadline until =
+      std::min(deadline, loop_->In(backend::ConnectTimeout(*server, limits())));
   const absl::Status connected =
       co_await backend::Dial(&server_.stream(), server, around_->resolver, until, &server_address_);
   if (!connected.ok()) {
