@@ -22,6 +22,8 @@ namespace {
 constexpr int kEventsAtOnce = 256;
 constexpr int kAcceptsAtOnce = 64;
 constexpr uint32_t kTailMin = 2048;  // a chunk with less room than this is not received into
+constexpr uint32_t kReceivable = EPOLLIN | EPOLLRDHUP;
+constexpr uint32_t kEnded = EPOLLRDHUP | EPOLLERR | EPOLLHUP;
 constexpr uint64_t kWakeTag = UINT64_MAX;
 constexpr uint64_t kListenerTag = uint64_t{1} << 63;
 
@@ -117,7 +119,7 @@ SocketId EpollEngine::Dial(const Address& address, Endpoint* endpoint, Traffic t
 void EpollEngine::Watch(SocketId id, Socket& socket) {
   uint32_t wanted = 0;
   if (socket.receiving && !socket.starved) {
-    wanted |= EPOLLIN;
+    wanted |= kReceivable;
   }
   if (socket.connecting || !socket.unsent.empty()) {
     wanted |= EPOLLOUT;
@@ -126,7 +128,9 @@ void EpollEngine::Watch(SocketId id, Socket& socket) {
     return;
   }
   epoll_event event{};
-  event.events = wanted;
+  // A socket that is only received from is told once per arrival: told again and again, the kernel
+  // would look at it twice for each query.
+  event.events = wanted == kReceivable ? wanted | EPOLLET : wanted;
   event.data.u64 = TagOf(id);
   const int operation = wanted == 0           ? EPOLL_CTL_DEL
                         : socket.watched == 0 ? EPOLL_CTL_ADD
@@ -341,8 +345,9 @@ void EpollEngine::Poll(base::Instant until) {
     until = std::min(until, listener.resume_at);
   }
   metrics_.system_calls.Add();
-  const int timeout = told ? 0 : WaitMilliseconds(until);
+  const int timeout = told || !unread_.empty() ? 0 : WaitMilliseconds(until);
   const int count = epoll_wait(epoll_, events.data(), kEventsAtOnce, timeout);
+  ReadOn();
   for (int i = 0; i < count; ++i) {
     const uint64_t tag = events[static_cast<size_t>(i)].data.u64;
     const uint32_t what = events[static_cast<size_t>(i)].events;
@@ -362,6 +367,19 @@ void EpollEngine::Poll(base::Instant until) {
     }
   }
   TellKnown();
+}
+
+// Sockets that had more than one receive took, or an end behind it, are told of no more by epoll:
+// they are received from, once a round, until there is nothing.
+void EpollEngine::ReadOn() {
+  std::vector<SocketId> reading;
+  reading.swap(unread_);
+  for (const SocketId id : reading) {
+    Socket* socket = sockets_.Find(id);
+    if (socket != nullptr && socket->receiving && !socket->starved && !socket->releasing) {
+      Receive(id, *socket, true);
+    }
+  }
 }
 
 // Chunks come back between rounds only, so a round begins with a look at who waits for one.
@@ -395,8 +413,8 @@ void EpollEngine::HandleSocket(SocketId id, uint32_t events) {
   if (!socket->unsent.empty() && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) != 0) {
     SendOn(id, *socket);
   }
-  if (socket->receiving && !socket->starved && (events & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0) {
-    Receive(id, *socket);
+  if (socket->receiving && !socket->starved && (events & (EPOLLIN | kEnded)) != 0) {
+    Receive(id, *socket, (events & kEnded) != 0);
   }
 }
 
@@ -423,7 +441,8 @@ bool EpollEngine::PrepareChunk(Receiver* receiver) {
   return receiver->chunk != nullptr;
 }
 
-void EpollEngine::Receive(SocketId id, Socket& socket) {
+// `more`: there may be more behind what one receive takes.
+void EpollEngine::Receive(SocketId id, Socket& socket, bool more) {
   Receiver& receiver = socket.traffic == Traffic::kClient ? client_receiver_ : server_receiver_;
   if (!PrepareChunk(&receiver)) {
     metrics_.starved.Add();
@@ -434,8 +453,11 @@ void EpollEngine::Receive(SocketId id, Socket& socket) {
   }
   base::Block* chunk = receiver.chunk;
   metrics_.system_calls.Add();
-  const int64_t got =
-      ReceiveNow(socket.descriptor, chunk->data + receiver.used, chunk->capacity - receiver.used);
+  const uint32_t room = chunk->capacity - receiver.used;
+  const int64_t got = ReceiveNow(socket.descriptor, chunk->data + receiver.used, room);
+  if (got > 0 && (more || got == room)) {
+    unread_.push_back(id);
+  }
   if (got > 0) {
     const auto length = static_cast<uint32_t>(got);
     base::Slice bytes(chunk, receiver.used, length);

@@ -76,7 +76,8 @@ class EpollEngine final : public Engine {
   void Watch(SocketId id, Socket& socket);
   void HandleSocket(SocketId id, uint32_t events);
   void HandleListener(uint32_t index);
-  void Receive(SocketId id, Socket& socket);
+  void Receive(SocketId id, Socket& socket, bool more);
+  void ReadOn();
   void FinishConnect(SocketId id, Socket& socket);
   void SendOn(SocketId id, Socket& socket);
   bool PrepareChunk(Receiver* receiver);
@@ -90,6 +91,7 @@ class EpollEngine final : public Engine {
   SocketTable<Socket> sockets_;
   std::vector<Listener> listeners_;
   std::vector<SocketId> starved_;
+  std::vector<SocketId> unread_;  // to be received from once more
   std::vector<Pending> pending_;
   std::vector<Pending> telling_;
   EngineMetrics metrics_;
