@@ -1,10 +1,10 @@
 // SimClient: a client on the simulated network that trusts nobody.
 //
 // Holds a number of conversations, one after the other, each of random turns: simple and extended
-// queries, pipelines, COPY, errors, transactions, cancels, and goodbyes of all kinds. Each statement
-// has a nonce of its own; every answer must carry the nonce that was asked for, in order, complete,
-// and what the server says of its own accord must be about this user (PR1: no client ever receives
-// a byte meant for another). The first wrong thing is kept in fault().
+// queries, pipelines, COPY, errors, transactions, cancels, and goodbyes of all kinds. Each
+// statement has a nonce of its own; every answer must carry the nonce that was asked for, in
+// order, complete, and what the server says of its own accord must be about this user (PR1: no
+// client ever receives a byte meant for another). The first wrong thing is kept in fault().
 #pragma once
 
 #include <deque>

@@ -59,8 +59,8 @@ TEST(ResolverTest, AnAskerMayGiveUpAndItsLoopMayEnd) {
     Rig rig(Kind::kEpoll);
     std::vector<absl::StatusOr<io::Address>> answers(4);
     for (size_t j = 0; j < answers.size(); ++j) {
-      rig.scope().Spawn(AskFor(&resolver, rig.loop(), "never" + std::to_string(i * 4 + j) + ".invalid",
-                               rig.loop()->now(), &answers[j]));
+      const std::string name = "never" + std::to_string(j) + "." + std::to_string(i) + ".invalid";
+      rig.scope().Spawn(AskFor(&resolver, rig.loop(), name, rig.loop()->now(), &answers[j]));
     }
     ASSERT_TRUE(rig.Join());
     for (const absl::StatusOr<io::Address>& answer : answers) {
