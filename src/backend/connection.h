@@ -76,7 +76,7 @@ class Connection {
   void Stop() { event_.Raise(io::Event::kStop); }
   bool over() const { return over_; }
   // True exactly when the sink has got the beginning of a message and not its end.
-  bool mid_reply() const { return reader_.mid_frame(); }
+  bool mid_reply() const { return reader_.mid_pieces(); }
   // Why: a mismatch's text, or empty for an ordinary end of the stream.
   const std::string& fault() const { return fault_; }
 

@@ -133,7 +133,7 @@ constexpr Setting kSettings[] = {
     {"Shards and memory", "ring-size", "", 0, Kind::kInteger, "N", "256", "",
      "submission entries of a shard's ring, a power of two", SetRingSize},
     {"Shards and memory", "buffer-size", "", 0, Kind::kBytes, "BYTES", "256k", "",
-     "size of one receive buffer", SetBufferSize},
+     "most received from one server at once; buffers are a quarter of it", SetBufferSize},
     {"Shards and memory", "query-buffer-size", "", 0, Kind::kBytes, "BYTES", "8k", "",
      "first size of the statement memory of a session",
      SetBytes<&Limits::statement_memory_first, 512, kMega>},

@@ -86,8 +86,11 @@ class Engine {
   virtual std::string_view name() const = 0;  // "io_uring", "epoll", "simulated"
   virtual base::Instant Now() = 0;
 
-  // One round: hands over what is queued, waits until something happened or `until` has come
-  // (not at all if it is past), and tells what happened.
+  // Tells what is known without asking the kernel (a send that was done at once, a socket that was
+  // released); true if there was anything. The loop calls it before it decides whether to wait.
+  virtual bool TellKnown() { return false; }
+  // One round: TellKnown(), hands over what is queued, waits until something happened or `until`
+  // has come (not at all if it is past), and tells what happened.
   virtual void Poll(base::Instant until) = 0;
   // Any thread: makes a Poll() that waits, or the next one, return.
   virtual void Wake() = 0;

@@ -158,13 +158,7 @@ void EpollEngine::Send(SocketId id, const iovec* pieces, uint32_t count, SendMod
   Socket& socket = sockets_.At(id);
   metrics_.sends.Add();
   metrics_.system_calls.Add();
-  msghdr message{};
-  message.msg_iov = const_cast<iovec*>(pieces);
-  message.msg_iovlen = FAULT_POINT("io.send.short") ? 1 : count;
-  ssize_t sent = sendmsg(socket.descriptor, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-  if (sent < 0) {
-    sent = errno == EINTR ? -EAGAIN : -errno;
-  }
+  const int64_t sent = SendNow(socket.descriptor, pieces, FAULT_POINT("io.send.short") ? 1 : count);
   int64_t total = 0;
   for (uint32_t i = 0; i < count; ++i) {
     total += static_cast<int64_t>(pieces[i].iov_len);
@@ -200,15 +194,12 @@ void EpollEngine::SendOn(SocketId id, Socket& socket) {
     skip = 0;
     ++count;
   }
-  msghdr message{};
-  message.msg_iov = rest.data();
-  message.msg_iovlen = count;
   metrics_.system_calls.Add();
-  const ssize_t sent = sendmsg(socket.descriptor, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-  if (sent < 0 && (errno == EAGAIN || errno == EINTR)) {
+  const int64_t sent = SendNow(socket.descriptor, rest.data(), count);
+  if (sent == -EAGAIN) {
     return;
   }
-  const int64_t result = sent < 0 ? -errno : socket.sent + sent;
+  const int64_t result = sent < 0 ? sent : socket.sent + sent;
   if (sent >= 0 && sent < left) {
     socket.sent += sent;
     return;
@@ -303,7 +294,7 @@ void EpollEngine::Wake() {
   CHECK(written == sizeof one || errno == EAGAIN);
 }
 
-bool EpollEngine::TellPending() {
+bool EpollEngine::TellKnown() {
   if (pending_.empty()) {
     return false;
   }
@@ -344,7 +335,7 @@ bool EpollEngine::TellPending() {
 void EpollEngine::Poll(base::Instant until) {
   metrics_.rounds.Add();
   std::array<epoll_event, kEventsAtOnce> events;
-  const bool told = TellPending();
+  const bool told = TellKnown();
   RestartStarved();
   for (const Listener& listener : listeners_) {
     until = std::min(until, listener.resume_at);
@@ -370,7 +361,7 @@ void EpollEngine::Poll(base::Instant until) {
       ResumeListeners();
     }
   }
-  TellPending();
+  TellKnown();
 }
 
 // Chunks come back between rounds only, so a round begins with a look at who waits for one.
@@ -382,8 +373,7 @@ void EpollEngine::RestartStarved() {
     if (socket == nullptr || socket->releasing) {
       continue;
     }
-    Receiver& receiver =
-        socket->traffic == Traffic::kClient ? client_receiver_ : server_receiver_;
+    Receiver& receiver = socket->traffic == Traffic::kClient ? client_receiver_ : server_receiver_;
     if (!PrepareChunk(&receiver)) {
       starved_.push_back(id);
       continue;
@@ -444,8 +434,8 @@ void EpollEngine::Receive(SocketId id, Socket& socket) {
   }
   base::Block* chunk = receiver.chunk;
   metrics_.system_calls.Add();
-  const ssize_t got = recv(socket.descriptor, chunk->data + receiver.used,
-                           chunk->capacity - receiver.used, MSG_DONTWAIT);
+  const int64_t got =
+      ReceiveNow(socket.descriptor, chunk->data + receiver.used, chunk->capacity - receiver.used);
   if (got > 0) {
     const auto length = static_cast<uint32_t>(got);
     base::Slice bytes(chunk, receiver.used, length);
@@ -455,10 +445,10 @@ void EpollEngine::Receive(SocketId id, Socket& socket) {
     socket.endpoint->OnReceived(std::move(bytes));
     return;
   }
-  if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
+  if (got == -EAGAIN) {
     return;
   }
-  const int error = got == 0 ? 0 : errno;
+  const int error = static_cast<int>(-got);
   socket.receiving = false;
   Watch(id, socket);
   socket.endpoint->OnReceiveEnded(error);

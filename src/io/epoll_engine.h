@@ -23,6 +23,7 @@ class EpollEngine final : public Engine {
 
   std::string_view name() const override { return "epoll"; }
   base::Instant Now() override { return base::Instant::MonotonicNow(); }
+  bool TellKnown() override;
   void Poll(base::Instant until) override;
   void Wake() override;
   SocketId Adopt(int descriptor, Endpoint* endpoint, Traffic traffic) override;
@@ -45,8 +46,8 @@ class EpollEngine final : public Engine {
     uint32_t watched = 0;  // events registered with epoll; 0: not registered
     Traffic traffic = Traffic::kClient;
     bool receiving = false;
-    bool starved = false;      // true exactly when it waits for a free chunk, not watched
-    bool stopping = false;     // StopReceive was called and its end not yet told
+    bool starved = false;   // true exactly when it waits for a free chunk, not watched
+    bool stopping = false;  // StopReceive was called and its end not yet told
     bool connecting = false;
     bool releasing = false;
     std::vector<iovec> unsent;  // of a kAll send in flight
@@ -73,7 +74,6 @@ class EpollEngine final : public Engine {
   };
 
   void Watch(SocketId id, Socket& socket);
-  bool TellPending();
   void HandleSocket(SocketId id, uint32_t events);
   void HandleListener(uint32_t index);
   void Receive(SocketId id, Socket& socket);

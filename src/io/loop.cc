@@ -34,6 +34,7 @@ void Loop::RunOnce(base::Instant until) {
   DeliverMessages();
   timers_.Advance(now_);
   FlushDirty();
+  engine_->TellKnown();
   if (!ready_.empty() || !dirty_.empty() || stopped_) {
     until = now_;
   } else {
@@ -77,14 +78,18 @@ void Loop::DeliverMessages() {
   }
 }
 
+// Two passes: who is told of a reply by the coroutine that wrote it takes note before it is sent.
+// A mirrored transaction must be stamped before its client can know that it was committed, and
+// with it whatever that client tells others. Those made ready later run in the next round.
 void Loop::ResumeReady() {
-  // Those made ready meanwhile run in the next round, after what was written has been sent.
-  resuming_.swap(ready_);
-  for (const std::coroutine_handle<> waiter : resuming_) {
-    metrics_.resumed.Add();
-    waiter.resume();
+  for (int pass = 0; pass < 2 && !ready_.empty(); ++pass) {
+    resuming_.swap(ready_);
+    for (const std::coroutine_handle<> waiter : resuming_) {
+      metrics_.resumed.Add();
+      waiter.resume();
+    }
+    resuming_.clear();
   }
-  resuming_.clear();
 }
 
 void Loop::FlushDirty() {

@@ -50,18 +50,18 @@ void ReceivePool::LetGo(base::Block* chunk) {
 
 void ReceivePool::Recycle(base::Block* chunk) { free_.push_back(chunk); }
 
-// Queries are small: a quarter of the size does for clients. Classic buffers are used up by one
-// receive each, however short, so they are smaller and more of them are posted.
+// What lies with the kernel is what one socket may bring in one round, however full its reader's
+// queue is: buffer_bytes in all. Classic buffers are used up by one receive each,
+// however short, so they are smaller and more of them are posted.
 ReceiveShape ClientShape(uint32_t buffer_bytes, bool incremental) {
   const uint32_t chunk = std::max(buffer_bytes / 4, 4096u);
-  return incremental ? ReceiveShape{chunk, 32, 8}
+  return incremental ? ReceiveShape{chunk, 32, 4}
                      : ReceiveShape{std::max(chunk / 16, 4096u), 512, 128};
 }
 
 ReceiveShape ServerShape(uint32_t buffer_bytes, bool incremental) {
-  const uint32_t chunk = std::max(buffer_bytes, 4096u);
-  return incremental ? ReceiveShape{chunk, 32, 4}
-                     : ReceiveShape{std::max(chunk / 16, 4096u), 256, 64};
+  return incremental ? ReceiveShape{std::max(buffer_bytes / 4, 4096u), 32, 4}
+                     : ReceiveShape{std::max(buffer_bytes / 32, 4096u), 256, 32};
 }
 
 }  // namespace io

@@ -2,6 +2,7 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -59,6 +60,26 @@ void TuneSocket(int descriptor) {
   SetOption(descriptor, IPPROTO_TCP, TCP_KEEPIDLE, kKeepIdleSeconds);
   SetOption(descriptor, IPPROTO_TCP, TCP_KEEPINTVL, kKeepIntervalSeconds);
   SetOption(descriptor, IPPROTO_TCP, TCP_KEEPCNT, kKeepProbes);
+}
+
+int64_t SendNow(int descriptor, const iovec* pieces, uint32_t count) {
+  constexpr int kFlags = MSG_NOSIGNAL | MSG_DONTWAIT;
+  int64_t sent;
+  if (count == 1) {
+    sent =
+        syscall(SYS_sendto, descriptor, pieces[0].iov_base, pieces[0].iov_len, kFlags, nullptr, 0);
+  } else {
+    msghdr message{};
+    message.msg_iov = const_cast<iovec*>(pieces);
+    message.msg_iovlen = count;
+    sent = syscall(SYS_sendmsg, descriptor, &message, kFlags);
+  }
+  return sent >= 0 ? sent : errno == EINTR ? -EAGAIN : -errno;
+}
+
+int64_t ReceiveNow(int descriptor, void* to, size_t room) {
+  const int64_t got = syscall(SYS_recvfrom, descriptor, to, room, MSG_DONTWAIT, nullptr, nullptr);
+  return got >= 0 ? got : errno == EINTR ? -EAGAIN : -errno;
 }
 
 absl::StatusOr<Address> BoundAddress(int descriptor) {

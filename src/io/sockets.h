@@ -1,6 +1,10 @@
 // The socket calls the io_uring and the epoll engine share. Any thread.
 #pragma once
 
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <cstdint>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -15,6 +19,11 @@ absl::StatusOr<int> OpenListener(const Address& address, int flags);
 int OpenSocket(const Address& address, int flags);
 // TCP_NODELAY and keep-alive, where the socket has them.
 void TuneSocket(int descriptor);
+// Sends what fits, receives what is there, without waiting: bytes, or -errno (-EAGAIN: none; an
+// interrupted call counts as that). Not by way of libc's functions, whose cancellation points cost
+// a program with threads about 4 % of a small query.
+int64_t SendNow(int descriptor, const iovec* pieces, uint32_t count);
+int64_t ReceiveNow(int descriptor, void* to, size_t room);
 absl::StatusOr<Address> BoundAddress(int descriptor);
 std::string PeerNameOf(int descriptor);
 // An accept's errno that only time (or a closed socket) mends.

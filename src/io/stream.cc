@@ -88,9 +88,11 @@ Task<void> Stream::Close(base::Deadline deadline) {
   while (state_ == State::kOpen && queued_ > 0 && !broken_ && (bits & Event::kTimeout) == 0) {
     bits = co_await changed.Wait(deadline);
   }
-  if (state_ == State::kOpen && !broken_ && queued_ == 0 && !receive_ended_) {
+  const bool lingers = deadline > loop_->now();
+  if (lingers && state_ == State::kOpen && !broken_ && queued_ == 0 && !receive_ended_) {
     // Closing while the peer still sends would reset the connection and could cost it our last
-    // words: tell it, and read on until it has ended too.
+    // words: tell it, and read on until it has ended too. Who does not linger must not read on
+    // either: bytes left unread are what makes the kernel reset a peer that still writes.
     loop_->engine().ShutdownSend(socket_);
     want_receive_ = true;
     StartReceiving();

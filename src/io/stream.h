@@ -59,6 +59,7 @@ class Stream final : private Endpoint {
   bool ended() const { return receive_ended_ && !has_input(); }
   // 0 for an orderly end, else the errno of the receive or send that broke the stream.
   int error() const { return error_; }
+  // What has come already, or still comes, waits in memory of the stream's own.
   void PauseReceive();
   void ResumeReceive();
 

@@ -356,13 +356,16 @@ bool UringEngine::RestartStarved() {
   return told;
 }
 
-void UringEngine::Poll(base::Instant until) {
-  metrics_.rounds.Add();
-  bool told = TellReleased();
+bool UringEngine::TellKnown() {
+  const bool released = TellReleased();
   client_buffers_.TopUp();
   server_buffers_.TopUp();
-  told = RestartStarved() || told;
-  if (told) {
+  return RestartStarved() || released;
+}
+
+void UringEngine::Poll(base::Instant until) {
+  metrics_.rounds.Add();
+  if (TellKnown()) {
     until = base::Instant();  // somebody may have been made ready: do not wait
   }
   for (const Listener& listener : listeners_) {

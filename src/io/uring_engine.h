@@ -34,6 +34,7 @@ class UringEngine final : public Engine {
 
   std::string_view name() const override { return "io_uring"; }
   base::Instant Now() override { return base::Instant::MonotonicNow(); }
+  bool TellKnown() override;
   void Poll(base::Instant until) override;
   void Wake() override;
   SocketId Adopt(int descriptor, Endpoint* endpoint, Traffic traffic) override;

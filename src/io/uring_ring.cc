@@ -39,8 +39,8 @@ std::string WhatToDo(int error) {
 // EBUSY and EAGAIN: completions must be reaped first; EINTR, ETIME: nothing is wrong. Anything
 // else (EBADR: completions were lost) means that the kernel's state and ours differ.
 int Refusal(int result) {
-  const bool fine = result >= 0 || result == -EINTR || result == -ETIME || result == -EBUSY ||
-                    result == -EAGAIN;
+  const bool fine =
+      result >= 0 || result == -EINTR || result == -ETIME || result == -EBUSY || result == -EAGAIN;
   return fine ? 0 : -result;
 }
 

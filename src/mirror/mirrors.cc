@@ -219,7 +219,8 @@ io::Task<void> Mirrors::Drain(base::Deadline deadline) {
 void Mirrors::Describe(base::MetricSink* sink, std::string_view labels) const {
   for (const std::unique_ptr<Shadow>& shadow : shadows_) {
     std::string with_mirror(labels);
-    with_mirror += (with_mirror.empty() ? "mirror=\"" : ",mirror=\"") + shadow->server()->name + '"';
+    with_mirror += with_mirror.empty() ? "" : ",";
+    with_mirror += "mirror=\"" + shadow->server()->name + "\"";
     shadow->metrics().Describe(sink, with_mirror);
   }
 }

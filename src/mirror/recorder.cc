@@ -307,28 +307,34 @@ void Recorder::OnCopyEnd() {
   request->copies.back().ended = true;
 }
 
+// False if there is no room for more: then nothing of the request is kept.
+bool Recorder::AddCopyBlock(Request* request) {
+  std::vector<base::Slice>& data = request->copies.back().data;
+  const uint32_t capacity =
+      data.empty() ? kCopyBlockFirst : std::min(kCopyBlockMax, data.back().block()->capacity * 4);
+  Kept& kept = request->kept;
+  if (kept.charge.bytes() + capacity > tools_.limits->mirror_transaction_max) {
+    kept.lost = Cause::kTooLarge;
+  } else if (!kept.charge.Take(tools_.held, capacity)) {
+    kept.lost = Cause::kOverBudget;
+  }
+  if (kept.lost == Cause::kNone) {
+    data.push_back(base::Slice::WithCapacity(capacity));
+    return true;
+  }
+  for (Copied& copied : request->copies) {
+    copied.data.clear();
+  }
+  kept.bytes.Reset();
+  kept.charge.Release();
+  return false;
+}
+
 void Recorder::AppendCopy(Request* request, std::string_view bytes) {
   std::vector<base::Slice>& data = request->copies.back().data;
   while (!bytes.empty()) {
-    if (data.empty() || data.back().room() == 0) {
-      const uint32_t capacity =
-          data.empty() ? kCopyBlockFirst
-                       : std::min(kCopyBlockMax, data.back().block()->capacity * 4);
-      Charge& charge = request->kept.charge;
-      if (charge.bytes() + capacity > tools_.limits->mirror_transaction_max) {
-        request->kept.lost = Cause::kTooLarge;
-      } else if (!charge.Take(tools_.held, capacity)) {
-        request->kept.lost = Cause::kOverBudget;
-      }
-      if (request->kept.lost != Cause::kNone) {
-        for (Copied& copied : request->copies) {
-          copied.data.clear();
-        }
-        request->kept.bytes.Reset();
-        charge.Release();
-        return;
-      }
-      data.push_back(base::Slice::WithCapacity(capacity));
+    if ((data.empty() || data.back().room() == 0) && !AddCopyBlock(request)) {
+      return;
     }
     const size_t count = std::min<size_t>(bytes.size(), data.back().room());
     data.back().Append(bytes.substr(0, count));

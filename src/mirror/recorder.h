@@ -150,6 +150,7 @@ class Recorder {
   void OnCopyEnd();
   Request& Push(turn::RequestId id, Act act);
   void Keep(Kept* kept, std::string_view bytes, base::Credit* credit);
+  bool AddCopyBlock(Request* request);
   void AppendCopy(Request* request, std::string_view bytes);
   bool MayCommit(const sql::Statement& facts) const;
   static bool Follow(const sql::Statement& facts);
@@ -164,6 +165,7 @@ class Recorder {
   void ApplyBind(Request* request);
   void PopFront();
   void OnDone(const backend::Note& note);
+  void OnUnfollowed(const backend::Note& note);
   void OnQueryDone(Request* request, std::string_view tag);
   void OnExecuteDone(Request* request, const backend::Note& note);
   Item MakeItem(Request* request, Portal* portal);
@@ -190,7 +192,7 @@ class Recorder {
   Names<Portal> portals_;
   Names<uint32_t> parses_;        // names in requests_, with how often
   Names<uint32_t> binds_;
-  std::vector<Item> items_;       // of the open transaction; the transaction knows them by index + 1
+  std::vector<Item> items_;       // of the open transaction, which knows them by index + 1
   uint64_t last_serial_ = 0;
   int64_t items_bytes_ = 0;
   bool skipping_ = false;         // true exactly when an error was told and its end not yet

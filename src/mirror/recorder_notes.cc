@@ -138,11 +138,7 @@ void Recorder::ApplyBind(Request* request) {
 void Recorder::OnDone(const backend::Note& note) {
   Confirm(note.request);
   if (requests_.empty() || requests_.front().id != note.request) {
-    // What only reads, or is each server's own business, is not in the list. VACUUM and its like
-    // commit what came before them.
-    if (note.kind == turn::ReplyKind::kCompleted && transaction_.pending() > 0) {
-      OnUnit(transaction_.Completed(0, sql::Statement(), note.text), base::Slice(), Cause::kNone);
-    }
+    OnUnfollowed(note);
     return;
   }
   Request& request = requests_.front();
@@ -153,6 +149,14 @@ void Recorder::OnDone(const backend::Note& note) {
     PopFront();
   } else if (note.kind == turn::ReplyKind::kCompleted) {
     OnQueryDone(&request, note.text);
+  }
+}
+
+// What only reads, or is each server's own business. VACUUM and its like commit what came before
+// them.
+void Recorder::OnUnfollowed(const backend::Note& note) {
+  if (note.kind == turn::ReplyKind::kCompleted && transaction_.pending() > 0) {
+    OnUnit(transaction_.Completed(0, sql::Statement(), note.text), base::Slice(), Cause::kNone);
   }
 }
 
@@ -186,6 +190,7 @@ void Recorder::TakeCopy(Request* request, Item* item) {
 void Recorder::OnExecuteDone(Request* request, const backend::Note& note) {
   const auto found = portals_.find(request->name);
   if (found == portals_.end()) {
+    OnUnfollowed(note);
     return;
   }
   Portal& portal = found->second;

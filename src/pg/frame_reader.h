@@ -52,6 +52,8 @@ class FrameReader {
   size_t consumed() const { return static_cast<size_t>(at_ - begin_); }
   // True exactly when a frame has begun and not ended (some of its bytes may be kept here).
   bool mid_frame() const { return state_ != State::kBetween && state_ != State::kHandedOut; }
+  // True exactly when a frame's first piece was handed out and its last one was not.
+  bool mid_pieces() const { return state_ == State::kStreaming; }
   // Bytes of memory held now; 0 for a reader between frames.
   size_t memory() const { return held_capacity_; }
   std::string_view error() const { return error_; }

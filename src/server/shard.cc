@@ -22,12 +22,13 @@ uint64_t Seed() {
   return seed;
 }
 
-mirror::MirrorsTools ToolsFor(const Common* common, io::Loop* loop) {
+mirror::MirrorsTools ToolsFor(const Common& common, const config::Config* config,
+                              io::Loop* loop) {
   mirror::MirrorsTools tools;
   tools.loop = loop;
-  tools.config = common->config;
-  tools.resolver = common->resolver;
-  tools.shared = common->mirrors;
+  tools.config = config;
+  tools.resolver = common.resolver;
+  tools.shared = common.mirrors;
   return tools;
 }
 
@@ -65,7 +66,7 @@ Shard::Shard(Common* common, uint32_t index, std::unique_ptr<io::Engine> engine,
       config_(std::move(config)),
       engine_(std::move(engine)),
       loop_(engine_.get(), &config_->limits, Seed()),
-      mirrors_(ToolsFor(common, &loop_)),
+      mirrors_(ToolsFor(*common, &*config_, &loop_)),
       serving_(&loop_) {
   surroundings_.loop = &loop_;
   surroundings_.config = &*config_;

@@ -16,6 +16,8 @@ io::Task<bool> Session::Connect(const Opening* opening, base::Deadline deadline)
     Violation("invalid startup packet layout");
     co_return false;
   }
+  // Nobody reads the client meanwhile.
+  client_.PauseReceive();
   const config::Server* server = &around_->config->primary;
   const base::Deadline until = std::min(deadline, loop_->In(server->connect_timeout));
   const absl::Status connected =
@@ -31,6 +33,9 @@ io::Task<bool> Session::Connect(const Opening* opening, base::Deadline deadline)
   around_->backend_metrics->connects.Add();
   server_.stream().WriteCopy(startup);
   KeepRest(opening);
+  if (!client_.has_input()) {
+    client_.ResumeReceive();
+  }
   co_return true;
 }
 
@@ -75,7 +80,7 @@ bool Session::RelayLoginReplies() {
   turn::Reply reply;
   pg::ReadResult result;
   while ((result = server_.NextLoginPiece(&piece, &reply)) == pg::ReadResult::kPiece) {
-    if (piece.first && reply.kind == turn::ReplyKind::kMismatch) {
+    if ((piece.first && reply.kind == turn::ReplyKind::kMismatch) || !OnLoginReply(piece)) {
       around_->backend_metrics->mismatches.Add();
       Refuse("08P01", "the server sent a message that does not belong to a login");
       return false;
@@ -85,10 +90,8 @@ bool Session::RelayLoginReplies() {
         Refuse("08P01", "the server sent an invalid cancel key");
         return false;
       }
-    } else if (MayForwardReply(piece)) {
-      client_.WriteCopy(piece.bytes);
     } else {
-      return false;
+      client_.WriteCopy(piece.bytes);
     }
     if (!server_.machine().starting()) {
       return false;
@@ -102,20 +105,18 @@ bool Session::RelayLoginReplies() {
   return !server_.stream().ended();
 }
 
-// A client that has already sent another message cannot be asked for a password any more. The
-// words are PostgreSQL's.
-bool Session::MayForwardReply(const pg::Piece& piece) {
-  if (piece.type != 'R' || !piece.whole() || !waiting_.has_value()) {
-    return true;
+// What the server asks of the client. False for a server that is ready before it said who may in.
+bool Session::OnLoginReply(const pg::Piece& piece) {
+  if (piece.type == 'Z') {
+    return authenticated_;
   }
-  const std::optional<pg::AuthenticationView> request = pg::ReadAuthentication(piece.body);
-  if (request.has_value() && (request->code == pg::AuthenticationCode::kOk ||
-                              request->code == pg::AuthenticationCode::kSaslFinal)) {
-    return true;
+  if (piece.type == 'R' && piece.whole()) {
+    const std::optional<pg::AuthenticationView> request = pg::ReadAuthentication(piece.body);
+    const bool granted = request.has_value() && request->code == pg::AuthenticationCode::kOk;
+    authenticated_ = authenticated_ || granted;
+    asked_ = request.has_value() && !granted && request->code != pg::AuthenticationCode::kSaslFinal;
   }
-  Violation("expected password response, got message type " +
-            std::to_string(static_cast<unsigned char>(waiting_->type)));
-  return false;
+  return true;
 }
 
 // The client keeps the server's pid and gets a secret of ours.
@@ -138,10 +139,11 @@ bool Session::OnBackendKey(const pg::Piece& piece) {
   return true;
 }
 
-// What the client answers to the server's authentication requests. Anything else that it sends
-// early waits until login is over.
+// What the client answers to the server's authentication requests: one frame for each. The server
+// reads no more than that either; whatever else has come waits, until it is asked for or for the
+// relay. False if the client is to go.
 bool Session::RelayLoginRequests() {
-  while (!waiting_.has_value()) {
+  while (asked_) {
     pg::Piece piece;
     const pg::ReadResult result = reader_.Next(&piece);
     if (result == pg::ReadResult::kBad) {
@@ -149,22 +151,30 @@ bool Session::RelayLoginRequests() {
       return false;
     }
     if (result == pg::ReadResult::kMore) {
-      client_slice_ = client_.TakeInput();
-      if (client_slice_.empty()) {
+      client_.ResumeReceive();
+      const base::Slice input = client_.TakeInput();
+      if (input.empty()) {
         return !client_.ended();
       }
+      // A copy: a client may take its time between two frames, and must not hold the pool's memory.
+      client_slice_ = base::Slice::CopyOf(input.view());
       reader_.Feed(client_slice_.view());
       continue;
     }
     if (piece.first && server_.machine().OnRequest(piece, id_) != turn::RequestResult::kOk) {
-      waiting_ = piece;
-      client_.PauseReceive();
-      break;
+      Violation("expected password response, got message type " +
+                std::to_string(static_cast<unsigned char>(piece.type)));
+      return false;
     }
+    asked_ = !piece.last;
     server_.TraceRequest(piece);
     server_.stream().WriteCopy(piece.bytes);
   }
-  return true;
+  if (client_.has_input()) {
+    client_.PauseReceive();
+  }
+  const bool unread = reader_.consumed() < client_slice_.size();
+  return unread || !client_.ended();
 }
 
 }  // namespace session

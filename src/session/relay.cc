@@ -77,6 +77,9 @@ void Session::OnClientInput() {
   while (!ended_ && !waiting_.has_value() && client_.has_input()) {
     Forward(client_.TakeInput(), false);
   }
+  if (client_.broken()) {  // maybe long after it had half-closed
+    ended_ = true;
+  }
   if (ended_) {
     return;
   }
@@ -89,10 +92,6 @@ void Session::OnClientInput() {
     // The server sees what a direct client's server would: it answers what it was asked, then
     // finds the end.
     half_closed_ = true;
-    if (client_.error() != 0) {
-      ended_ = true;
-      return;
-    }
     server_.stream().FinishSend();
   }
   WatchServer();

@@ -86,7 +86,7 @@ class Session {
   io::Task<bool> Login(base::Deadline deadline);
   bool RelayLoginReplies();
   bool RelayLoginRequests();
-  bool MayForwardReply(const pg::Piece& piece);
+  bool OnLoginReply(const pg::Piece& piece);
   void KeepRest(const Opening* opening);
   bool OnBackendKey(const pg::Piece& piece);
   // -- relay.cc: the client's pump ---------------------------------------------------------------
@@ -113,8 +113,7 @@ class Session {
   io::Scope pumps_;
   pg::FrameReader reader_;
   base::Slice client_slice_;  // what login reads the client's frames from; its rest is the relay's
-  // A frame that waits, and with it what is left of client_slice_: one that came before login was
-  // over, or that the judge holds.
+  // A frame that the judge holds, and with it what is left of client_slice_.
   std::optional<pg::Piece> waiting_;
   io::Address server_address_;
   std::string cancel_secret_;
@@ -122,7 +121,9 @@ class Session {
   std::unique_ptr<mirror::Recorder> recorder_;
   std::vector<backend::Note> notes_;
   turn::RequestId request_ = 0;  // of the frame whose pieces are passing
-  bool paused_ = false;          // true exactly when the client is not read because of the server
+  bool asked_ = false;          // login: true exactly when the server waits for the client's answer
+  bool authenticated_ = false;  // true exactly when the server has said so
+  bool paused_ = false;         // true exactly when the client is not read because of the server
   bool draining_ = false;
   bool ended_ = false;        // true exactly when nothing more is to be relayed
   bool leaving_ = false;      // true exactly when the client has sent Terminate

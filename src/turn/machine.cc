@@ -347,6 +347,7 @@ Reply Machine::OnQueryPart(char type) {
     case 'C':
       if (!CopyMayEnd()) break;
       head_.phase = Phase::kOpen;
+      head_.server_done = false;
       head_.answered = true;
       return HeadReply(ReplyKind::kCompleted);
     case 'I':
@@ -392,7 +393,9 @@ Reply Machine::OnCopyPart(char type) {
       head_.phase = Phase::kCopyOut;
       break;
     case 'd':
-      if (head_.phase != Phase::kCopyOut && (!copy_both() || head_.server_done)) {
+      // A walsender may send a keepalive between its CopyDone and the CommandComplete.
+      if (head_.phase != Phase::kCopyOut && !copy_both() &&
+          !(head_.phase == Phase::kOpen && head_.server_done)) {
         return Unasked(ReplyKind::kPassing);
       }
       break;

@@ -14,7 +14,9 @@ import pytest
 sys.path.insert(0, os.path.dirname(__file__))
 
 from harness import gate as gates  # noqa: E402
+from harness import processes  # noqa: E402
 from harness import proxy as proxies  # noqa: E402
+from harness.pair import Pair  # noqa: E402
 from harness.postgres import Postgres  # noqa: E402
 
 FULL = os.environ.get("PGBRAID_FULL") == "1"
@@ -131,3 +133,51 @@ def gate():
     yield make
     for one in made:
         one.close()
+
+
+@pytest.fixture
+def bystander(target, server, database):
+    """Proves that nobody else was disturbed and that memory came back."""
+    raw = target.login(database)
+    raw.ask("SELECT 1")
+    before = target.rss()
+    yield raw
+    assert raw.rows("SELECT 'still here'") == [["still here"]]
+    with target.login(database) as newcomer:
+        assert newcomer.rows("SELECT 1") == [["1"]]
+    if target.rss():
+        processes.wait_until(lambda: target.rss() < before + proxies.MEMORY_MAX // 4,
+                             "the proxy's memory to come back")
+    raw.shut()
+    processes.wait_until(lambda: server.backend_count(database) == 0, "every backend to be gone")
+
+
+@pytest.fixture(scope="session")
+def shared_mirror(template, tmp_path_factory):
+    cluster = Postgres(_folder(tmp_path_factory, "mir"), template=template, settings={
+        "max_prepared_transactions": "10", "autovacuum": "off", "max_wal_size": "8GB"}).start()
+    yield cluster
+    cluster.remove()
+
+
+@pytest.fixture
+def pair(server, shared_mirror, database, new_target):
+    both = Pair(server, shared_mirror, database)
+    both.target = new_target(server, ["--mirror", shared_mirror.url(user="postgres")])
+    yield both
+    shared_mirror.sql(f"DROP DATABASE {database} WITH (FORCE)")
+
+
+@pytest.fixture
+def own_mirror(server, database, new_server, new_target):
+    """Makes a pair whose mirror the test may stop: own_mirror(auth, login) -> Pair."""
+    def make(auth="trust", user="postgres", password=None, prepare="SELECT 1", flags=()):
+        # What it has confirmed survives its being killed.
+        mirror = new_server(auth, {"synchronous_commit": "on"})
+        mirror.sql(prepare)
+        both = Pair(server, mirror, database)
+        both.target = new_target(
+            server, ["--mirror", mirror.url(user=user, password=password), *flags])
+        return both
+
+    return make

@@ -2,9 +2,15 @@
 //
 // Holds a number of conversations, one after the other, each of random turns: simple and extended
 // queries, pipelines, COPY, errors, transactions, cancels, and goodbyes of all kinds. Each
+<<<<<<< HEAD
 // statement has a nonce of its own; every answer must carry the nonce that was asked for, in
 // order, complete, and what the server says of its own accord must be about this user (PR1: no
 // client ever receives a byte meant for another). The first wrong thing is kept in fault().
+=======
+// statement has a nonce of its own; every answer must carry the nonce that was asked for, in order,
+// complete, and what the server says of its own accord must be about this user (PR1: no client ever
+// receives a byte meant for another). The first wrong thing is kept in fault().
+>>>>>>> main
 #pragma once
 
 #include <deque>
@@ -30,15 +36,15 @@ class SimClient {
  private:
   struct Statement {
     std::string nonce;
-    int rows = 0;        // that must come
+    int rows = 0;  // that must come
     bool fails = false;
-    std::string tag;     // what CommandComplete must say
+    std::string tag;  // what CommandComplete must say
   };
   struct Turn {
     std::vector<Statement> statements;
-    size_t at = 0;       // the statement that is being answered
-    int rows = 0;        // of it so far
-    bool failed = false; // the rest is skipped
+    size_t at = 0;        // the statement that is being answered
+    int rows = 0;         // of it so far
+    bool failed = false;  // the rest is skipped
   };
 
   io::Task<void> Converse();
@@ -59,12 +65,12 @@ class SimClient {
   const std::string user_;
   const io::Address proxy_;
   std::deque<Turn> turns_;
-  std::string key_;         // for cancels, as BackendKeyData's body
+  std::string key_;  // for cancels, as BackendKeyData's body
   uint64_t next_nonce_ = 0;
   uint64_t answered_ = 0;
-  uint64_t lost_ = 0;       // conversations that ended before all was answered
+  uint64_t lost_ = 0;  // conversations that ended before all was answered
   bool transaction_ = false;
-  bool gone_ = false;       // a FATAL was heard
+  bool gone_ = false;  // a FATAL was heard
   std::string fault_;
 };
 

@@ -159,6 +159,11 @@ class Postgres:
                           "pid <> pg_backend_pid() AND backend_type = 'client backend'",
                           args=(database,))
 
+    def stalled(self, database):
+        """How many backends wait for their client to take what they have sent."""
+        return self.value("SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND "
+                          "wait_event = 'ClientWrite'", args=(database,))
+
     def checksums(self, database="postgres", without=()):
         """One order-independent checksum per user table: {'public.t': (rows, digest)}. `without`
         names columns that rightly differ between two servers (clock readings)."""

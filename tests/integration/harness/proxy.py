@@ -25,6 +25,18 @@ _ALARM = re.compile(r"CHECK failed|AddressSanitizer|LeakSanitizer|ThreadSanitize
 _SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*)(\{[^}]*\})?\s+(\S+)")
 
 
+def refused(raw):
+    """The reaction to a broken frame after login: FATAL 08P01, then the end.
+
+    PostgreSQL leaves out the message where the frame's length is wrong, so a direct run accepts
+    its plain closing too.
+    """
+    error = raw.expect_closed()
+    if not DIRECT or error:
+        assert error.get("C") == "08P01" and error.get("S") == "FATAL", error
+    raw.shut()
+
+
 class Target:
     """What a client can do with an address, whoever listens there."""
 
@@ -40,6 +52,27 @@ class Target:
         raw = self.wire()
         raw.login(user=user, database=database, **params)
         return raw
+
+    def received(self):
+        """Bytes that what is under test has received; 0 if nobody counts them."""
+        return 0
+
+    def wait_until_stalled(self, server, database, count=1):
+        """Waits until `count` backends, which are all that is busy, stay blocked on their clients.
+
+        For a moment they are also while bytes still flow: so for several looks in a row, between
+        which nothing but the looking itself was received.
+        """
+        seen = []
+
+        def still():
+            received = self.received()
+            if server.stalled(database) != count or (seen and received - seen[-1] > 4096):
+                seen.clear()
+            seen.append(received)
+            return len(seen) > 10
+
+        processes.wait_until(still, f"{count} backends to stand still")
 
     def connect(self, database="postgres", user="postgres", **more):
         connection = psycopg2.connect(host=self.host, port=self.port, user=user, dbname=database,
@@ -149,6 +182,9 @@ class Proxy(Target):
         wanted = [f'{key}="{value}"' for key, value in labels.items()]
         return sum(value for key, value in self.metrics().items()
                    if key.split("{")[0] == name and all(part in key for part in wanted))
+
+    def received(self):
+        return self.metric("pgbraid_io_received_bytes_total")
 
     def wait_for(self, name, value, deadline=None, **labels):
         """Waits until the counter has reached `value`."""

@@ -47,7 +47,10 @@ TEST(ReceivePoolTest, ChunkComesBackWithItsLastSlice) {
 }
 
 TEST(ReceiveShapeTest, ChunksFollowTheBufferSizeButStayUsable) {
-  EXPECT_EQ(io::ServerShape(256 * 1024, true).chunk_bytes, 256u * 1024);
+  for (const bool incremental : {true, false}) {
+    const io::ReceiveShape shape = io::ServerShape(256 * 1024, incremental);
+    EXPECT_EQ(shape.chunk_bytes * shape.posted, 256u * 1024) << "what one round may bring";
+  }
   EXPECT_EQ(io::ClientShape(1, false).chunk_bytes, 4096u);
   for (const bool incremental : {true, false}) {
     EXPECT_GT(io::ClientShape(65'536, incremental).count,
@@ -63,8 +66,7 @@ std::vector<Kind> RingKinds() {
   return kinds;
 }
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(BufferRingTest);
-INSTANTIATE_TEST_SUITE_P(Rings, BufferRingTest, testing::ValuesIn(RingKinds()),
-                         ParamName);
+INSTANTIATE_TEST_SUITE_P(Rings, BufferRingTest, testing::ValuesIn(RingKinds()), ParamName);
 
 // Every reference of every chunk is the kernel's (posted) or a slice's; a free one has none.
 void ExpectAccounts(io::BufferRing& ring, const std::vector<base::Slice>& held) {

@@ -17,8 +17,7 @@ namespace io_test {
 namespace {
 
 class EngineTest : public testing::TestWithParam<Kind> {};
-INSTANTIATE_TEST_SUITE_P(Engines, EngineTest, testing::ValuesIn(Kinds()),
-                         ParamName);
+INSTANTIATE_TEST_SUITE_P(Engines, EngineTest, testing::ValuesIn(Kinds()), ParamName);
 
 // Notes what an engine tells.
 class Recorder final : public io::Endpoint {

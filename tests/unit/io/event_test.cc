@@ -2,6 +2,8 @@
 #include "io/event.h"
 
 #include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <set>
 #include <vector>
@@ -46,6 +48,38 @@ TEST(EventTest, RaisingResumesInTheNextRoundAndGathersBits) {
   EXPECT_TRUE(seen.empty()) << "never within Raise";
   ASSERT_TRUE(rig.Join());
   EXPECT_EQ(seen, std::vector<uint32_t>{3});
+}
+
+io::Task<void> AnswerAndTell(io::Event* asked, io::Stream* stream, io::Event* told) {
+  co_await asked->Wait();
+  stream->WriteCopy("committed");
+  told->Raise(1);
+}
+
+io::Task<void> LookAt(int descriptor, io::Event* told, ssize_t* got) {
+  co_await told->Wait();
+  char byte;
+  *got = recv(descriptor, &byte, 1, MSG_DONTWAIT);
+}
+
+// What a mirror's stamp rests on: nobody has read the answer when its outcome is noted.
+TEST(EventTest, WhoIsToldOfAnAnswerRunsBeforeItIsSent) {
+  Rig rig(Kind::kEpoll);  // sends at once where the stream is flushed
+  const Ends ends = UnixPair();
+  io::Stream stream(rig.loop());
+  stream.Adopt(ends.ours, io::Traffic::kClient);
+  io::Event asked(rig.loop());
+  io::Event told(rig.loop());
+  ssize_t got = 0;
+  rig.scope().Spawn(LookAt(ends.theirs, &told, &got));
+  rig.scope().Spawn(AnswerAndTell(&asked, &stream, &told));
+  asked.Raise(1);
+  ASSERT_TRUE(rig.Join());
+  EXPECT_EQ(got, -1);
+  char text[16];
+  EXPECT_TRUE(rig.Until([&] { return recv(ends.theirs, text, sizeof text, MSG_DONTWAIT) == 9; }));
+  close(ends.theirs);
+  EXPECT_TRUE(rig.CloseAll({&stream}));
 }
 
 TEST(EventTest, DeadlineRaisesTimeoutAndAnEarlierBitDisarmsIt) {

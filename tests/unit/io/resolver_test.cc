@@ -45,8 +45,8 @@ TEST(ResolverTest, UnknownNameIsNamed) {
   io::Resolver resolver;
   Rig rig(Kind::kEpoll);
   absl::StatusOr<io::Address> answer;
-  rig.scope().Spawn(AskFor(&resolver, rig.loop(), "no such host", rig.loop()->In(absl::Seconds(25)),
-                           &answer));
+  rig.scope().Spawn(
+      AskFor(&resolver, rig.loop(), "no such host", rig.loop()->In(absl::Seconds(25)), &answer));
   ASSERT_TRUE(rig.Join());
   EXPECT_EQ(answer.status().code(), absl::StatusCode::kUnavailable);
   EXPECT_NE(base::Message(answer.status()).find("\"no such host\""), std::string_view::npos);
@@ -59,7 +59,11 @@ TEST(ResolverTest, AnAskerMayGiveUpAndItsLoopMayEnd) {
     Rig rig(Kind::kEpoll);
     std::vector<absl::StatusOr<io::Address>> answers(4);
     for (size_t j = 0; j < answers.size(); ++j) {
+<<<<<<< HEAD
       const std::string name = "never" + std::to_string(j) + "." + std::to_string(i) + ".invalid";
+=======
+      const std::string name = "never" + std::to_string(i * 4 + j) + ".invalid";
+>>>>>>> main
       rig.scope().Spawn(AskFor(&resolver, rig.loop(), name, rig.loop()->now(), &answers[j]));
     }
     ASSERT_TRUE(rig.Join());

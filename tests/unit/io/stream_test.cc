@@ -3,8 +3,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <sys/time.h>
+#include <csignal>
 
 #include "base/random.h"
 #include "unit/io/rig.h"
@@ -13,8 +13,7 @@ namespace io_test {
 namespace {
 
 class StreamTest : public testing::TestWithParam<Kind> {};
-INSTANTIATE_TEST_SUITE_P(Engines, StreamTest, testing::ValuesIn(Kinds()),
-                         ParamName);
+INSTANTIATE_TEST_SUITE_P(Engines, StreamTest, testing::ValuesIn(Kinds()), ParamName);
 
 TEST_P(StreamTest, EchoesRandomSizesExactly) {
   Rig rig(GetParam());

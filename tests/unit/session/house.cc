@@ -50,12 +50,10 @@ House::House(turn::Judge* judge) {
 
   loop_ = std::make_unique<io::Loop>(&engine_, &config_.limits, 1);
   serving_ = std::make_unique<io::Scope>(loop_.get());
-  shared_ = std::make_unique<mirror::Shared>(config_);
   mirror::MirrorsTools tools;
   tools.loop = loop_.get();
   tools.config = &config_;
   tools.resolver = &resolver_;
-  tools.shared = shared_.get();
   mirrors_ = std::make_unique<mirror::Mirrors>(tools);
   surroundings_.loop = loop_.get();
   surroundings_.config = &config_;

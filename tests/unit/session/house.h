@@ -75,7 +75,6 @@ class House {
   std::unique_ptr<io::Loop> loop_;
   io::Resolver resolver_;
   backend::CancelRegistry cancels_;
-  std::unique_ptr<mirror::Shared> shared_;
   std::unique_ptr<mirror::Mirrors> mirrors_;
   SessionMetrics metrics_;
   backend::BackendMetrics backend_metrics_;

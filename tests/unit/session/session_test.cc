@@ -104,13 +104,37 @@ TEST(Session, A7_AQueryGluedToTheStartupWaitsForTheLogin) {
   EXPECT_TRUE(house.Until(house.Server(), Query("SELECT 1")));
 }
 
+TEST(Session, A7_OnePasswordGoesToTheServerForEachRequest) {
+  House house;
+  house.Client().Send(StartupMessage("u") + Password() + Password() + Password());
+  ASSERT_TRUE(house.Until(house.Server(), StartupMessage("u")));
+  house.Settle();
+  EXPECT_EQ(house.Server().got(), StartupMessage("u"));
+  house.Server().Forget();
+  house.Server().Send(Md5Request());
+  ASSERT_TRUE(house.Until(house.Server(), Password()));
+  house.Settle();
+  EXPECT_EQ(house.Server().got(), Password());
+}
+
+TEST(Session, D1_AServerThatIsReadyBeforeItSaidWhoMayInIsRefused) {
+  House house;
+  house.Client().Send(StartupMessage("u"));
+  ASSERT_TRUE(house.Until(house.Server(), StartupMessage("u")));
+  std::string ready;
+  pg::AppendReadyForQuery(&ready, 'I');
+  house.Server().Send(ready);
+  EXPECT_TRUE(house.UntilEnded(house.Client()));
+  EXPECT_NE(house.Client().got().find("08P01"), std::string::npos);
+}
+
 TEST(Session, A6_AQueryInsteadOfAPasswordIsFatal) {
   House house;
   house.Client().Send(StartupMessage("u") + Query("SELECT 1"));
   ASSERT_TRUE(house.Until(house.Server(), StartupMessage("u")));
   house.Server().Send(Md5Request());
-  EXPECT_TRUE(house.Until(house.Client(),
-                          Fatal("08P01", "expected password response, got message type 81")));
+  const std::string fatal = Fatal("08P01", "expected password response, got message type 81");
+  EXPECT_TRUE(house.Until(house.Client(), Md5Request() + fatal));
   EXPECT_TRUE(house.UntilEnded(house.Server()));
 }
 
@@ -128,6 +152,16 @@ TEST(Session, D11_AnAnswerNobodyAskedForEndsBothSides) {
   House house;
   house.LogIn();
   house.Server().Send(Answer("SELECT 1", 'I'));
+  EXPECT_TRUE(house.UntilEnded(house.Client()));
+  EXPECT_NE(house.Client().got().find("08P01"), std::string::npos);
+}
+
+TEST(Session, D11_AnAnswerThatCannotBeReadIsTold) {
+  House house;
+  house.LogIn();
+  house.Client().Send(Query("SELECT 1"));
+  ASSERT_TRUE(house.Until(house.Server(), Query("SELECT 1")));
+  house.Server().Send(support::Frame('~', "boo"));
   EXPECT_TRUE(house.UntilEnded(house.Client()));
   EXPECT_NE(house.Client().got().find("08P01"), std::string::npos);
 }

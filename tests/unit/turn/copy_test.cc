@@ -198,6 +198,14 @@ TEST(MachineCopyTest, H7_ServerMayEndCopyBothFirstAndNameTheNextTimeline) {
   EXPECT_EQ(talk.Server("T D C C ZI"), "1. 1. 1C 1C 1Z");
 }
 
+TEST(MachineCopyTest, H7_AKeepaliveMayFollowTheWalsendersCopyDone) {
+  Talk talk;
+  talk.Client("Q c");
+  EXPECT_EQ(talk.Server("W d c d C C ZI"), "1. 1. 1. 1. 1C 1C 1Z");
+  talk.Client("Q");
+  EXPECT_EQ(talk.Server("C d"), "3C -X");
+}
+
 TEST(MachineCopyTest, H7_WalsenderThatShutsDownSendsNoCopyDone) {
   Talk talk;
   talk.Client("Q");

@@ -1,0 +1,77 @@
+// Converse: a recorder between a scripted client and a scripted server.
+//
+// Test support. The client's frames go through a real turn machine, which gives them their ids;
+// the server's answers go through it too and become notes, as a backend::Connection makes them. A
+// Shelf takes what is offered, as text: one line per unit.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "io/epoll_engine.h"
+#include "io/loop.h"
+#include "mirror/recorder.h"
+#include "sql/classify_cache.h"
+#include "turn/machine.h"
+
+namespace mirror {
+
+// What was offered: "INSERT 1; INSERT 2", "dropped too_large", ...
+class Shelf final : public Target {
+ public:
+  void OnForward() override { ++forwarded; }
+  void Offer(const Unit& unit, Cause lost) override;
+  void End() override { ended = true; }
+
+  std::vector<std::string> units;
+  std::vector<Unit> raw;
+  int forwarded = 0;
+  bool ended = false;
+};
+
+class Converse {
+ public:
+  explicit Converse(base::Limits limits = {}, int64_t budget = 64 << 20);
+  ~Converse();
+
+  // -- the client -------------------------------------------------------------------------------
+  Converse& Send(std::string_view frame, size_t pieces = 1);
+  Converse& Query(std::string_view text);
+  Converse& Parse(std::string_view name, std::string_view text);
+  Converse& Bind(std::string_view portal, std::string_view name, std::string_view value = "");
+  Converse& Execute(std::string_view portal = "", uint32_t rows = 0);
+  Converse& CloseStatement(std::string_view name);
+  Converse& Sync();
+  Converse& CopyData(std::string_view bytes);
+  Converse& CopyDone();
+  Converse& OneShot(std::string_view text);  // Parse, Bind, Execute, all unnamed
+
+  // -- the server: frames by their letters -------------------------------------------------------
+  // "1 2 C:INSERT 0 1|Z:I": '|' parts frames; E:sqlstate, C:tag, Z:status, any other a bare frame.
+  Converse& Reply(std::string_view script);
+
+  // A simple Query and its whole answer: tags parted by ',', "!23505" for an error.
+  Converse& Ask(std::string_view text, std::string_view tags, char status = 'I');
+
+  void End() { recorder.reset(); }
+  const std::vector<std::string>& units() const { return shelf.units; }
+
+  base::Limits limits;
+  io::EpollEngine engine;
+  io::Loop loop;
+  sql::ClassifyCache cache{1 << 20};
+  base::CreditPool pool;
+  base::CreditPool names_pool;
+  base::Credit held;
+  base::Credit names;
+  Shelf shelf;
+  turn::Machine machine;
+  std::unique_ptr<Recorder> recorder;
+
+ private:
+  void Answer(std::string_view frame);
+};
+
+}  // namespace mirror
