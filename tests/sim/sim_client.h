@@ -2,15 +2,9 @@
 //
 // Holds a number of conversations, one after the other, each of random turns: simple and extended
 // queries, pipelines, COPY, errors, transactions, cancels, and goodbyes of all kinds. Each
-<<<<<<< HEAD
-// statement has a nonce of its own; every answer must carry the nonce that was asked for, in
-// order, complete, and what the server says of its own accord must be about this user (PR1: no
-// client ever receives a byte meant for another). The first wrong thing is kept in fault().
-=======
 // statement has a nonce of its own; every answer must carry the nonce that was asked for, in order,
 // complete, and what the server says of its own accord must be about this user (PR1: no client ever
 // receives a byte meant for another). The first wrong thing is kept in fault().
->>>>>>> main
 #pragma once
 
 #include <deque>

@@ -59,11 +59,7 @@ TEST(ResolverTest, AnAskerMayGiveUpAndItsLoopMayEnd) {
     Rig rig(Kind::kEpoll);
     std::vector<absl::StatusOr<io::Address>> answers(4);
     for (size_t j = 0; j < answers.size(); ++j) {
-<<<<<<< HEAD
-      const std::string name = "never" + std::to_string(j) + "." + std::to_string(i) + ".invalid";
-=======
       const std::string name = "never" + std::to_string(i * 4 + j) + ".invalid";
->>>>>>> main
       rig.scope().Spawn(AskFor(&resolver, rig.loop(), name, rig.loop()->now(), &answers[j]));
     }
     ASSERT_TRUE(rig.Join());
