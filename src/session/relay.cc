@@ -63,7 +63,9 @@ void Session::OnServerOver() {
     base::Log(
         base::LogLevel::kWarn, "session.server_fault",
         {{"session", id_}, {"server", around_->config->primary.name}, {"why", server_.fault()}});
-    Refuse("08P01", "the connection to the server was closed: " + server_.fault());
+    const bool broke = server_.stream().error() != 0;  // else it said what nobody understands
+    Refuse(broke ? "08006" : "08P01",
+           "the connection to the server was closed: " + server_.fault());
   }
 }
 

@@ -11,8 +11,7 @@ namespace {
 
 // What pgbraid may tell a client whose connection or server was lost.
 bool IsLoss(const pg::ErrorView& error) {
-  return error.sqlstate == "08006" || error.sqlstate == "57P01" ||
-         error.message.starts_with("the connection to the server was closed: the server's");
+  return error.sqlstate == "08006" || error.sqlstate == "57P01";
 }
 
 }  // namespace
@@ -136,8 +135,7 @@ std::string SimClient::Compose(Statement* statement) {
     statement->rows = static_cast<int>(prng_->OneIn(30) ? prng_->Below(800) : prng_->Below(8));
     const bool copy = kind == 5;
     statement->tag = (copy ? "COPY " : "SELECT ") + std::to_string(statement->rows);
-    return (copy ? "copyout " : "rows ") + std::to_string(statement->rows) + " " +
-           statement->nonce;
+    return (copy ? "copyout " : "rows ") + std::to_string(statement->rows) + " " + statement->nonce;
   }
   if (kind < 8) {
     statement->fails = true;
@@ -275,9 +273,9 @@ void SimClient::CheckStatement(const Frame& frame) {
     return;
   }
   ++turn.rows;
-  const std::string nonce =
-      frame.type == 'd' ? frame.body.substr(0, frame.body.size() - 1)
-                        : frame.body.substr(6, base::LoadBe32(frame.body.data() + 2));
+  const std::string nonce = frame.type == 'd'
+                                ? frame.body.substr(0, frame.body.size() - 1)
+                                : frame.body.substr(6, base::LoadBe32(frame.body.data() + 2));
   if (nonce != statement.nonce) {
     Wrong("expected nonce " + statement.nonce, frame);
   }
