@@ -159,10 +159,8 @@ absl::Status Process::Start() {
   listening_.wait();
   absl::Status status = FirstError();
   if (!status.ok()) {
-    for (Shard* shard : common_->shards) {
-      if (shard != nullptr) {
-        shard->PostDrain(absl::ZeroDuration());
-      }
+    if (!failed_) {  // else no shard runs: they end by themselves, and may be gone already
+      Drain(absl::ZeroDuration());
     }
     Join();
   }
