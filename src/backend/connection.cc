@@ -35,9 +35,8 @@ Connection::Connection(io::Loop* loop, BackendMetrics* metrics, bool protocol_lo
       reader_(pg::Side::kBackend, loop->limits().frame_held_max,
               loop->limits().statement_memory_first),
       machine_(loop->limits().ledger_entries_max, 0),
-      event_(loop),
-      protocol_log_(protocol_log) {
-  if (protocol_log_) {
+      event_(loop) {
+  if (protocol_log) {
     tracer_ = std::make_unique<Tracer>();
   }
 }

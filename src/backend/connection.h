@@ -113,7 +113,6 @@ class Connection {
   base::Slice held_slice_;         // what is left of the slice in which the judge holds a reply
   std::optional<pg::Piece> held_;  // that reply; true exactly until Release()
   std::string fault_;
-  const bool protocol_log_;
   bool paused_ = false;  // true exactly when the server is not read because of the sink
   bool over_ = false;
   struct Tracer;
