@@ -1,5 +1,6 @@
-// Runs a fuzz target once on every file of the folders given: how the corpus is a test in a build
-// without libFuzzer. Exit code 1 if there was no file at all.
+// Runs a fuzz target on every file of the folders given, whole and cut at every length: how a
+// corpus is a test in a build without libFuzzer. Fails if a folder has no file or one cannot be
+// read, and by the target's own checks.
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -10,16 +11,35 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 
-int main(int argc, char** argv) {
+namespace {
+
+// How many files there were; -1 if one cannot be read.
+int Replay(const std::filesystem::path& folder) {
   int count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    std::ifstream file(entry.path(), std::ios::binary);
+    if (!file) {
+      return -1;
+    }
+    const std::string bytes{std::istreambuf_iterator<char>(file), {}};
+    for (size_t length = 0; length <= bytes.size(); ++length) {
+      const std::string part = bytes.substr(0, length);
+      LLVMFuzzerTestOneInput(reinterpret_cast<const uint8_t*>(part.data()), part.size());
+    }
+    ++count;
+  }
+  return count;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
-    for (const auto& entry : std::filesystem::directory_iterator(argv[i])) {
-      std::ifstream file(entry.path(), std::ios::binary);
-      const std::string bytes{std::istreambuf_iterator<char>(file), {}};
-      LLVMFuzzerTestOneInput(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
-      ++count;
+    const int count = Replay(argv[i]);
+    std::printf("%s: %d inputs\n", argv[i], count);
+    if (count <= 0) {
+      return 1;
     }
   }
-  std::printf("%d inputs\n", count);
-  return count > 0 ? 0 : 1;
+  return argc > 1 ? 0 : 1;
 }
