@@ -1,4 +1,5 @@
-// Byte views and big-endian numbers, as the PostgreSQL protocol and our own formats use them.
+// Byte views and numbers in bytes: big-endian as in the PostgreSQL protocol, little-endian as in
+// our own files.
 //
 // A view of bytes is a std::string_view; who owns the bytes is said where one is handed over.
 #pragma once
@@ -49,6 +50,19 @@ inline void AppendBe32(std::string* to, uint32_t value) {
   StoreBe32(raw, value);
   to->append(raw, sizeof raw);
 }
+
+inline uint32_t LoadLe32(const char* from) {
+  uint32_t value;
+  std::memcpy(&value, from, sizeof value);
+  return value;
+}
+inline uint64_t LoadLe64(const char* from) {
+  uint64_t value;
+  std::memcpy(&value, from, sizeof value);
+  return value;
+}
+inline void StoreLe32(char* to, uint32_t value) { std::memcpy(to, &value, sizeof value); }
+inline void StoreLe64(char* to, uint64_t value) { std::memcpy(to, &value, sizeof value); }
 
 static_assert(std::endian::native == std::endian::little, "pgbraid needs a little-endian CPU");
 

@@ -160,7 +160,9 @@ absl::StatusOr<std::string> Base64Decode(std::string_view text) {
   return bytes;
 }
 
-uint64_t Checksum(std::string_view bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
+uint64_t Checksum(std::string_view bytes, uint64_t seed) {
+  return XXH3_64bits_withSeed(bytes.data(), bytes.size(), seed);
+}
 
 Seal::Seal(std::string_view key) : key_(key) { CHECK(key.size() == kKeyBytes); }
 

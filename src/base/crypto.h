@@ -31,8 +31,8 @@ std::string Base64Encode(std::string_view bytes);
 // Strict (RFC 4648 section 4): padding required, no other characters.
 absl::StatusOr<std::string> Base64Decode(std::string_view text);
 
-// XXH3-64: for corruption and hash tables, not against an attacker.
-uint64_t Checksum(std::string_view bytes);
+// XXH3-64: for corruption and hash tables, not against an attacker who knows the seed.
+uint64_t Checksum(std::string_view bytes, uint64_t seed = 0);
 
 // AES-256-GCM with a random nonce in front and the tag behind. One key must not seal more than
 // 2^32 messages.

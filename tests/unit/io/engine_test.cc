@@ -6,11 +6,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <filesystem>
 #include <thread>
 
 #include "base/random.h"
 #include "base/status.h"
+#include "unit/io/folder.h"
 #include "unit/io/rig.h"
 
 namespace io_test {
@@ -55,19 +55,6 @@ int ConnectTo(const io::Address& address) {
   static_cast<void>(connect(descriptor, address.get(), address.length()));
   return descriptor;
 }
-
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    char name[] = "/tmp/pgbraid_io_XXXXXX";
-    path_ = mkdtemp(name);
-  }
-  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
-  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-
- private:
-  std::string path_;
-};
 
 TEST_P(EngineTest, AcceptsAndDials) {
   Rig rig(GetParam());
@@ -152,7 +139,7 @@ TEST_P(EngineTest, UnansweredDialEndsAtItsDeadline) {
 
 TEST_P(EngineTest, DialsUnixSocketsAndNamesMissingOnes) {
   Rig rig(GetParam());
-  const TemporaryFolder folder;
+  const Folder folder;
   Collector acceptor;
   const absl::StatusOr<io::Address> path = io::Address::UnixPath(folder / "s");
   ASSERT_TRUE(path.ok());

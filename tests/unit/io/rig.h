@@ -54,7 +54,7 @@ class Rig {
       if (base::Instant::MonotonicNow() > guard) {
         return false;
       }
-      loop_.RunOnce(base::Instant::MonotonicNow() + absl::Milliseconds(20));
+      loop_.RunOnce(base::Instant::MonotonicNow() + absl::Milliseconds(1));
     }
     return true;
   }
