@@ -16,6 +16,7 @@ class Conversation {
         run_(RunServer(messages_)),
         machine_(1000, 1) {
     Receive('Z', "I");
+    ids_.reserve(messages_.size());
   }
 
   Told Run() {
@@ -42,14 +43,14 @@ class Conversation {
     const Message& message = messages_[sent_];
     RequestResult result;
     if (message.type == 'o') {
-      result = machine_.AddOwnReply(OwnText(sent_), sent_);
+      result = machine_.AddOwnReply(OwnText(sent_), Owner(sent_));
       ids_.push_back(0);
     } else {
       pg::Piece piece;
       piece.type = message.type;
       piece.first = piece.last = true;
       piece.body_length = message.bad ? 1 : 0;
-      result = machine_.OnRequest(piece, sent_);
+      result = machine_.OnRequest(piece, Owner(sent_));
       ids_.push_back(machine_.last_request());
     }
     if (result != RequestResult::kOk) told_.failure = "a request was refused";
@@ -60,7 +61,7 @@ class Conversation {
     const ModelReply& expected = run_.replies[delivered_++];
     if (expected.type == 'o') {
       const std::string text = OwnText(expected.message);
-      if (own_.substr(0, text.size()) == text) {
+      if (own_.starts_with(text)) {
         own_.erase(0, text.size());
       } else if (!machine_.ambiguous()) {
         told_.failure = "own reply is late: " + text;
@@ -75,7 +76,7 @@ class Conversation {
       const Reply async = Receive("NAS"[choices_->Below(3)], "");
       if (async.kind != ReplyKind::kAsync) told_.failure = "async frame was not async";
     }
-    const Reply reply = Receive(expected.type, expected.body);
+    const Reply reply = Receive(expected.type, Body(expected));
     if (reply.kind == ReplyKind::kMismatch) {
       told_.failure = "mismatch";
     } else if (!machine_.ambiguous()) {
@@ -89,11 +90,11 @@ class Conversation {
       if (run_.end != End::kDead) told_.failure = "an error that is not fatal was";
     } else if (reply.request == 0 || reply.request != ids_[expected.message]) {
       told_.failure = "answer of another request: " + std::to_string(reply.request);
-    } else if (reply.owner != expected.message) {
+    } else if (reply.owner != Owner(expected.message)) {
       told_.failure = "answer of another session";
     } else if (reply.kind != KindOf(expected.type)) {
       told_.failure = "kind of reply";
-    } else if (expected.type == 'Z' && machine_.status() != expected.body[0]) {
+    } else if (expected.type == 'Z' && machine_.status() != expected.status) {
       told_.failure = "status";
     }
   }
@@ -135,6 +136,13 @@ class Conversation {
       default: return ReplyKind::kPassing;
     }
   }
+  static std::string_view Body(const ModelReply& reply) {
+    if (reply.type == 'Z') return {&reply.status, 1};
+    if (reply.type != 'E') return {};
+    return reply.fatal ? std::string_view("VFATAL\0", 8) : std::string_view("VERROR\0", 8);
+  }
+  // Turns of several sessions follow each other, and one may have more than one request in a row.
+  static uint64_t Owner(size_t message) { return 1 + message / 3; }
   static std::string OwnText(size_t message) { return "<" + std::to_string(message) + ">"; }
 
   // What was sent and delivered so far, to be read by a person.
@@ -142,7 +150,7 @@ class Conversation {
     std::string text = "\n  sent " + std::to_string(sent_) + " of:";
     for (const Message& message : messages_) {
       text.append(" ") += message.type;
-      for (const Step& step : message.steps) {
+      for (const Step& step : message.statements()) {
         text += "TCIsGHW"[static_cast<size_t>(step.kind)];
         if (step.fails_at > 0) text += "!" + std::to_string(step.fails_at);
       }

@@ -7,7 +7,9 @@ enum class Result : uint8_t { kDone, kError, kFatal, kStopped };  // kStopped: n
 
 class Server {
  public:
-  explicit Server(const std::vector<Message>& messages) : messages_(messages) {}
+  explicit Server(const std::vector<Message>& messages) : messages_(messages) {
+    run_.replies.reserve(messages.size() * 4);
+  }
 
   ModelRun Run() {
     while (next_ < messages_.size()) {
@@ -29,23 +31,23 @@ class Server {
       }
       if (ignore_till_sync_) continue;
       const Result result = Execute(message);
-      if (result == Result::kStopped) return run_;
+      if (result == Result::kStopped) return std::move(run_);
       if (result == Result::kFatal) {
         run_.end = End::kDead;
-        return run_;
+        return std::move(run_);
       }
       bool ready = message.type == 'Q' || message.type == 'F' || message.type == 'S';
       if (result == Result::kError) {
-        Error("ERROR");
+        Error(false);
         if (extended_) ignore_till_sync_ = true;
         ready = !ignore_till_sync_;
       }
-      if (ready) Send('Z', std::string(1, message.status));
+      if (ready) Send('Z', message.status);
       if (!ignore_till_sync_) SendOwn();
       own_.clear();
     }
     run_.end = ignore_till_sync_ ? End::kSkipping : End::kIdle;
-    return run_;
+    return std::move(run_);
   }
 
  private:
@@ -66,7 +68,7 @@ class Server {
       case 'Q':
       case 'E':
         if (message.bad) return Result::kError;
-        for (const Step& step : message.steps) {
+        for (const Step& step : message.statements()) {
           const Result result = Statement(step, message.type == 'Q');
           if (result != Result::kDone) return result;
         }
@@ -104,7 +106,7 @@ class Server {
         run_.end = End::kCopyIn;
         return Result::kStopped;
       }
-      const size_t at = next_++;
+      const uint32_t at = next_++;
       switch (messages_[at].type) {
         case 'd':
         case 'H':
@@ -116,8 +118,8 @@ class Server {
           return Result::kDone;
         case 'f': return Result::kError;
         default:
-          Error("ERROR");
-          Error("FATAL");
+          Error(false);
+          Error(true);
           return Result::kFatal;
       }
     }
@@ -133,14 +135,14 @@ class Server {
         run_.end = End::kCopyBoth;
         return Result::kStopped;
       }
-      const size_t at = next_++;
+      const uint32_t at = next_++;
       if (messages_[at].type == 'd') continue;
       if (messages_[at].type == 'o') {
         own_.push_back(at);
         continue;
       }
       if (messages_[at].type != 'c') {
-        Error("FATAL");
+        Error(true);
         return Result::kFatal;
       }
       if (!server_first) Send('c');
@@ -149,24 +151,25 @@ class Server {
     }
   }
 
-  void Send(char type, std::string body = "") {
-    run_.replies.push_back(ModelReply{type, std::move(body), current_, next_});
-  }
-  void Error(std::string_view severity) {
-    std::string body = "V";
-    body.append(severity) += '\0';
-    Send('E', body += '\0');
-  }
+  void Send(char type, char status = 0) { Reply(type, current_).status = status; }
+  void Error(bool fatal) { Reply('E', current_).fatal = fatal; }
   void SendOwn() {
-    for (const size_t at : own_) run_.replies.push_back(ModelReply{'o', "", at, next_});
+    for (const uint32_t at : own_) Reply('o', at);
+  }
+  ModelReply& Reply(char type, uint32_t message) {
+    ModelReply reply;
+    reply.type = type;
+    reply.message = message;
+    reply.consumed = next_;
+    return run_.replies.emplace_back(reply);
   }
 
   const std::vector<Message>& messages_;
-  size_t next_ = 0;
-  size_t current_ = 0;
+  uint32_t next_ = 0;
+  uint32_t current_ = 0;
   bool extended_ = false;  // doing_extended_query_message
   bool ignore_till_sync_ = false;
-  std::vector<size_t> own_;  // own replies behind the message being executed
+  std::vector<uint32_t> own_;  // own replies behind the message being executed
   ModelRun run_;
 };
 
@@ -184,8 +187,8 @@ Step MakeStep(Choices* choices, bool query) {
   } else if (kind < 10 && !query) {
     step.kind = choices->OneIn(2) ? StepKind::kEmpty : StepKind::kSuspended;
   }
-  step.rows = choices->Below(4);
-  if (choices->OneIn(4)) step.fails_at = 1 + choices->Below(4);
+  step.rows = static_cast<uint8_t>(choices->Below(4));
+  if (choices->OneIn(4)) step.fails_at = static_cast<uint8_t>(1 + choices->Below(4));
   return step;
 }
 
@@ -197,13 +200,16 @@ void AddMessage(Choices* choices, char type, std::vector<Message>* messages) {
   message.status = "ITE"[choices->Below(3)];
   bool copies = false;
   if (type == 'Q' || type == 'E') {
-    const uint32_t steps = type == 'E' ? 1 : 1 + choices->Below(3);
-    for (uint32_t i = 0; i < steps; ++i) {
-      message.steps.push_back(MakeStep(choices, type == 'Q'));
-      const StepKind kind = message.steps.back().kind;
-      copies = copies || kind == StepKind::kCopyIn || kind == StepKind::kCopyBoth;
+    const uint32_t steps = type == 'E' ? 1 : 1 + choices->Below(Message::kStepsMax);
+    while (message.count < steps) {
+      const Step step = MakeStep(choices, type == 'Q');
+      message.steps[message.count++] = step;
+      copies = copies || step.kind == StepKind::kCopyIn || step.kind == StepKind::kCopyBoth;
     }
-    if (type == 'Q' && choices->OneIn(10)) message.steps = {Step{StepKind::kEmpty, 0, 0}};
+    if (type == 'Q' && choices->OneIn(10)) {
+      message.count = 1;
+      message.steps[0] = Step{StepKind::kEmpty, 0, 0};
+    }
   }
   messages->push_back(message);
   if (!copies || choices->OneIn(8)) return;
@@ -216,18 +222,13 @@ void AddMessage(Choices* choices, char type, std::vector<Message>* messages) {
 
 }  // namespace
 
-uint32_t Choices::Below(uint32_t bound) {
-  if (seeded_) return static_cast<uint32_t>(prng_.Below(bound));
-  if (bytes_.empty()) return 0;
-  const uint32_t byte = static_cast<unsigned char>(bytes_.front());
-  bytes_.remove_prefix(1);
-  return byte % bound;
-}
-
 std::vector<Message> MakeMessages(Choices* choices) {
   static constexpr std::string_view kTypes = "QQQPBDEEEECFSSSSHdcfoo";
+  constexpr uint32_t kMost = 24;
   std::vector<Message> messages;
-  for (uint32_t i = choices->Below(24); i > 0; --i) {
+  messages.reserve(kMost * 4);
+  // A fuzzer's short input is a short conversation, not one that goes on with the same message.
+  for (uint32_t i = choices->Below(kMost); i > 0 && !choices->used_up(); --i) {
     AddMessage(choices, kTypes[choices->Below(kTypes.size())], &messages);
   }
   return messages;

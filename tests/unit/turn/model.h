@@ -20,8 +20,10 @@
 //   Execute of a deferred violation, Sync                  C E Z
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,12 +32,19 @@
 
 namespace turn {
 
-// Where decisions come from: a seed, or a fuzzer's bytes (0 when they are used up).
+// Where decisions come from: a seed, which never ends, or a fuzzer's bytes, then 0.
 class Choices {
  public:
   explicit Choices(uint64_t seed) : prng_(seed), seeded_(true) {}
   explicit Choices(std::string_view bytes) : prng_(0), bytes_(bytes) {}
-  uint32_t Below(uint32_t bound);
+  bool used_up() const { return !seeded_ && bytes_.empty(); }
+  uint32_t Below(uint32_t bound) {
+    if (seeded_) return static_cast<uint32_t>(prng_.Below(bound));
+    if (bytes_.empty()) return 0;
+    const uint32_t byte = static_cast<unsigned char>(bytes_.front());
+    bytes_.remove_prefix(1);
+    return byte % bound;
+  }
   bool OneIn(uint32_t n) { return Below(n) == n - 1; }
 
  private:
@@ -49,24 +58,30 @@ enum class StepKind : uint8_t { kRows, kTag, kEmpty, kSuspended, kCopyIn, kCopyO
 // One statement.
 struct Step {
   StepKind kind = StepKind::kTag;
-  uint32_t rows = 0;
+  uint8_t rows = 0;
   // 0: it succeeds. Else it fails: COPY in: having read fails_at - 1 messages; others: at once
   // (1) or behind its rows (more).
-  uint32_t fails_at = 0;
+  uint8_t fails_at = 0;
 };
 
+// A fuzzer makes millions of these: no heap.
 struct Message {
-  char type = 0;            // a frontend type byte; 'o': a reply of our own, not sent to the server
-  bool bad = false;         // fails, whatever it is
-  std::vector<Step> steps;  // of a Query; of an Execute: one
-  char status = 'I';        // of the ReadyForQuery, should it be answered by one
+  static constexpr size_t kStepsMax = 3;
+  char type = 0;      // a frontend type byte; 'o': a reply of our own, not sent to the server
+  char status = 'I';  // of the ReadyForQuery, should it be answered by one
+  bool bad = false;   // fails, whatever it is
+  uint8_t count = 0;  // of `steps`: of a Query; of an Execute: one
+  std::array<Step, kStepsMax> steps;
+
+  std::span<const Step> statements() const { return std::span(steps).first(count); }
 };
 
 struct ModelReply {
-  char type = 0;        // a backend type byte; 'o': our own
-  std::string body;     // of Z and E
-  size_t message = 0;   // whose answer it is
-  size_t consumed = 0;  // how many messages the server had read
+  char type = 0;          // a backend type byte; 'o': our own
+  char status = 0;        // of Z
+  bool fatal = false;     // of E
+  uint32_t message = 0;   // whose answer it is
+  uint32_t consumed = 0;  // how many messages the server had read
 };
 
 enum class End : uint8_t { kIdle, kSkipping, kCopyIn, kCopyBoth, kDead };
