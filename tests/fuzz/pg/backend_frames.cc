@@ -1,5 +1,5 @@
 // Fuzz target: the frame reader of the backend's direction, with trace and views behind it.
-#include "fuzz/frames_property.h"
+#include "fuzz/pg/frames_property.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   fuzz::CheckFrames(pg::Side::kBackend, data, size);

@@ -1,4 +1,4 @@
-#include "fuzz/frames_property.h"
+#include "fuzz/pg/frames_property.h"
 
 #include <algorithm>
 #include <string>

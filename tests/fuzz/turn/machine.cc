@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "model.h"
+#include "unit/turn/model.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   turn::Choices choices(std::string_view(reinterpret_cast<const char*>(data), size));
