@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "backend/run.h"
 #include "base/check.h"
 #include "base/log.h"
 #include "pg/views.h"
@@ -136,51 +137,27 @@ void Connection::Drain() {
   }
 }
 
-// Forwards one received slice: runs of frames as they lie in it, held ones from the reader. `fed`:
-// the reader has it already; login, or what came before a reply that was held, was taken from it.
+// Forwards one received slice. `fed`: the reader has it already; login, or what came before a reply
+// that was held, was taken from it.
 void Connection::Relay(base::Slice slice, bool fed) {
   if (!fed) {
     reader_.Feed(slice.view());
   }
-  const char* const begin = slice.data();
-  const char* run = begin + reader_.consumed();  // what was read and not forwarded starts here
-  const char* end = run;
-  const auto forward = [&]() {
-    if (leg_.sink != nullptr && end > run) {
-      leg_.sink->Write(
-          slice.Sub(static_cast<uint32_t>(run - begin), static_cast<uint32_t>(end - run)));
-    }
-    run = end;
-  };
-  const auto pass = [&](const pg::Piece& piece) {
-    if (piece.held) {
-      forward();
-      if (leg_.sink != nullptr) {
-        leg_.sink->WriteCopy(piece.bytes);
-      }
-      run = end = begin + reader_.consumed();
-    } else {
-      if (end == run) {
-        run = piece.bytes.data();
-      }
-      end = piece.bytes.data() + piece.bytes.size();
-    }
-  };
+  Run run(slice, leg_.sink);
   if (held_.has_value()) {
-    const pg::Piece released = *std::exchange(held_, std::nullopt);
-    pass(released);
+    run.Add(*std::exchange(held_, std::nullopt));
   }
   pg::Piece piece;
   pg::ReadResult result;
   while ((result = reader_.Next(&piece)) == pg::ReadResult::kPiece && OnPiece(piece)) {
     if (held_.has_value()) {
-      forward();
+      run.Forward();
       held_slice_ = std::move(slice);
       return;
     }
-    pass(piece);
+    run.Add(piece);
   }
-  forward();
+  run.Forward();
   if (result == pg::ReadResult::kBad) {
     metrics_->mismatches.Add();
     End(std::string(reader_.error()));

@@ -1,5 +1,6 @@
 #include <utility>
 
+#include "backend/run.h"
 #include "base/log.h"
 #include "session/session.h"
 
@@ -111,58 +112,35 @@ void Session::WatchServer() {
   }
 }
 
-// Forwards one received slice in runs of frames as they lie in it. `fed`: the reader has it
-// already; login, or what came before a frame that waited, was taken from it.
+// Forwards one received slice. `fed`: the reader has it already; login, or what came before a frame
+// that waited, was taken from it.
 void Session::Forward(base::Slice slice, bool fed) {
   if (!fed) {
     reader_.Feed(slice.view());
   }
-  io::Stream& server = server_.stream();
-  const char* const begin = slice.data();
-  const char* run = begin + reader_.consumed();
-  const char* end = run;
-  const auto forward = [&]() {
-    if (end > run) {
-      server.Write(slice.Sub(static_cast<uint32_t>(run - begin), static_cast<uint32_t>(end - run)));
-    }
-    run = end;
-  };
-  const auto take = [&](const pg::Piece& piece) {
-    if (!OnRequest(piece)) {
-      return false;
-    }
-    if (piece.held) {
-      forward();
-      server.WriteCopy(piece.bytes);
-      run = end = begin + reader_.consumed();
-    } else {
-      if (end == run) {
-        run = piece.bytes.data();
-      }
-      end = piece.bytes.data() + piece.bytes.size();
-    }
-    return true;
-  };
+  backend::Run run(slice, &server_.stream());
   if (waiting_.has_value()) {
-    const pg::Piece first = *std::exchange(waiting_, std::nullopt);
-    if (!take(first)) {
+    const pg::Piece released = *std::exchange(waiting_, std::nullopt);
+    if (!OnRequest(released)) {
       return;
     }
+    run.Add(released);
   }
   pg::Piece piece;
   pg::ReadResult result;
   while ((result = reader_.Next(&piece)) == pg::ReadResult::kPiece) {
     if (Holds(piece)) {
-      forward();
+      run.Forward();
       waiting_ = piece;
       client_slice_ = std::move(slice);
       return;
     }
-    if (!take(piece)) {
+    if (!OnRequest(piece)) {
       break;
     }
+    run.Add(piece);
   }
-  forward();
+  run.Forward();
   if (result == pg::ReadResult::kBad) {
     Violation(reader_.error());
   }
