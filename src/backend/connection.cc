@@ -151,8 +151,7 @@ void Connection::Relay(base::Slice slice, bool fed) {
   pg::ReadResult result;
   while ((result = reader_.Next(&piece)) == pg::ReadResult::kPiece && OnPiece(piece)) {
     if (held_.has_value()) {
-      run.Forward();
-      held_slice_ = std::move(slice);
+      held_slice_ = run.StopBefore(&*held_, &reader_);
       return;
     }
     run.Add(piece);

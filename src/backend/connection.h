@@ -110,7 +110,7 @@ class Connection {
   Leg leg_;
   std::vector<Note> notes_;
   base::Slice login_slice_;        // what NextLoginPiece reads from; its rest is the pump's
-  base::Slice held_slice_;         // what is left of the slice in which the judge holds a reply
+  base::Slice held_slice_;         // a reply that the judge holds and what is behind it, copied
   std::optional<pg::Piece> held_;  // that reply; true exactly until Release()
   std::string fault_;
   bool paused_ = false;  // true exactly when the server is not read because of the sink

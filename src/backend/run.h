@@ -1,13 +1,15 @@
 // Run: frames that lie behind each other in one received slice, and leave as one slice of it.
 //
 // On the stack of a pump, while it reads that slice. Pieces are added in the order in which the
-// reader hands them out; one that lies in the reader's memory leaves as a copy, in its place.
+// reader hands them out; one that lies in the reader's memory leaves as a copy, in its place. Where
+// the judge holds a piece the run stops before it, and the rest of the slice waits.
 #pragma once
 
 #include "base/check.h"
 #include "base/slice.h"
 #include "io/stream.h"
 #include "pg/frame.h"
+#include "pg/frame_reader.h"
 
 namespace backend {
 
@@ -20,7 +22,10 @@ class Run {
 
   void Add(const pg::Piece& piece) {
     if (piece.held) {
-      AddHeld(piece);
+      Forward();
+      if (to_ != nullptr) {
+        to_->WriteCopy(piece.bytes);
+      }
       return;
     }
     if (begin_ == end_) {
@@ -39,13 +44,16 @@ class Run {
     begin_ = end_;
   }
 
- private:
-  void AddHeld(const pg::Piece& piece) {
+  // Ends before `*last`, the piece that `reader` has just handed out. Returns the slice for later,
+  // from `*last` on and in memory of its own if it lay in a pool's: a hold may last.
+  base::Slice StopBefore(pg::Piece* last, pg::FrameReader* reader) {
     Forward();
-    if (to_ != nullptr) {
-      to_->WriteCopy(piece.bytes);
-    }
+    return Kept(slice_, last, reader);
   }
+
+ private:
+  // Of the slice, not of this: the compiler keeps a run in registers.
+  static base::Slice Kept(const base::Slice& slice, pg::Piece* last, pg::FrameReader* reader);
 
   const base::Slice& slice_;
   io::Stream* const to_;

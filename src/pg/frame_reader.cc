@@ -36,6 +36,18 @@ void FrameReader::Feed(std::string_view chunk) {
   end_ = begin_ + chunk.size();
 }
 
+void FrameReader::MoveRest(std::string_view copy, Piece* last) {
+  CHECK(copy.size() == Rest(*last).size());
+  begin_ = at_ = copy.data();
+  end_ = begin_ + copy.size();
+  if (!last->held) {
+    const size_t header = last->bytes.size() - last->body.size();
+    at_ += last->bytes.size();
+    last->bytes = copy.substr(0, last->bytes.size());
+    last->body = last->bytes.substr(header);
+  }
+}
+
 ReadResult FrameReader::NextSlow(Piece* piece) {
   AssertInvariants();
   switch (state_) {

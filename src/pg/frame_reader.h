@@ -50,6 +50,14 @@ class FrameReader {
   // How much of the chunk last fed has been handed out in pieces that are not held, or taken into
   // the reader's memory.
   size_t consumed() const { return static_cast<size_t>(at_ - begin_); }
+  // What is left of the chunk from `last` on, the piece handed out last.
+  std::string_view Rest(const Piece& last) const {
+    return last.held ? std::string_view(at_, left())
+                     : std::string_view(last.bytes.data(), last.bytes.size() + left());
+  }
+  // From now on that lies in `copy`; `*last` follows.
+  void MoveRest(std::string_view copy, Piece* last);
+
   // True exactly when a frame has begun and not ended (some of its bytes may be kept here).
   bool mid_frame() const { return state_ != State::kBetween && state_ != State::kHandedOut; }
   // True exactly when a frame's first piece was handed out and its last one was not.

@@ -130,9 +130,8 @@ void Session::Forward(base::Slice slice, bool fed) {
   pg::ReadResult result;
   while ((result = reader_.Next(&piece)) == pg::ReadResult::kPiece) {
     if (Holds(piece)) {
-      run.Forward();
+      client_slice_ = run.StopBefore(&piece, &reader_);
       waiting_ = piece;
-      client_slice_ = std::move(slice);
       return;
     }
     if (!OnRequest(piece)) {

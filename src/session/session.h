@@ -113,7 +113,7 @@ class Session {
   io::Scope pumps_;
   pg::FrameReader reader_;
   base::Slice client_slice_;  // what login reads the client's frames from; its rest is the relay's
-  // A frame that the judge holds, and with it what is left of client_slice_.
+  // A frame that the judge holds; it and what is behind it are in client_slice_, copied.
   std::optional<pg::Piece> waiting_;
   io::Address server_address_;
   std::string cancel_secret_;

@@ -43,8 +43,9 @@ struct Seen {
 // Feeds a reader and checks of each piece what must hold for any stream.
 class Stream {
  public:
-  explicit Stream(Side side, uint32_t held_max = kHeldMax)
-      : side_(side), held_max_(held_max), reader_(side, held_max, kFirstHeld) {}
+  // `moves`: after every piece the rest of the chunk lies elsewhere.
+  explicit Stream(Side side, uint32_t held_max = kHeldMax, bool moves = false)
+      : side_(side), held_max_(held_max), moves_(moves), reader_(side, held_max, kFirstHeld) {}
 
   ReadResult Feed(std::string_view chunk) {
     reader_.Feed(chunk);
@@ -53,6 +54,9 @@ class Stream {
       const ReadResult result = reader_.Next(&piece);
       seen_.memory_max = std::max(seen_.memory_max, reader_.memory());
       if (result == ReadResult::kPiece) {
+        if (moves_) {
+          chunk = MoveRest(&piece);
+        }
         Take(piece, chunk);
         continue;
       }
@@ -68,6 +72,14 @@ class Stream {
   const FrameReader& reader() const { return reader_; }
 
  private:
+  std::string_view MoveRest(Piece* piece) {
+    std::vector<char> rest(reader_.Rest(*piece).begin(), reader_.Rest(*piece).end());
+    const std::string_view moved(rest.data(), rest.size());
+    reader_.MoveRest(moved, piece);
+    rest_ = std::move(rest);
+    return moved;
+  }
+
   void Take(const Piece& piece, std::string_view chunk) {
     const bool in_chunk = piece.bytes.data() >= chunk.data() &&
                           piece.bytes.data() + piece.bytes.size() <= chunk.data() + chunk.size();
@@ -93,13 +105,16 @@ class Stream {
 
   const Side side_;
   const uint32_t held_max_;
+  const bool moves_;
   FrameReader reader_;
+  std::vector<char> rest_;
   bool open_ = false;
   Seen seen_;
 };
 
-Seen ReadIn(Side side, std::string_view bytes, size_t chunk_bytes, uint32_t held_max = kHeldMax) {
-  Stream stream(side, held_max);
+Seen ReadIn(Side side, std::string_view bytes, size_t chunk_bytes, uint32_t held_max = kHeldMax,
+            bool moves = false) {
+  Stream stream(side, held_max, moves);
   while (!bytes.empty()) {
     // A copy of its own, so that a sanitizer sees a look behind the chunk.
     const std::string chunk(bytes.substr(0, chunk_bytes));
@@ -281,6 +296,8 @@ TEST(FrameReader, D6_RandomSplitsOfRandomStreamsGiveTheSame) {
     const uint32_t held_max = static_cast<uint32_t>(5 + prng.Below(300));
     const Seen whole = ReadIn(side, bytes, bytes.size(), held_max);
     EXPECT_EQ(ReadIn(side, bytes, 1 + prng.Below(64), held_max), whole) << "round " << round;
+    EXPECT_EQ(ReadIn(side, bytes, 1 + prng.Below(2000), held_max, true), whole)
+        << "moved, round " << round;
   }
 }
 

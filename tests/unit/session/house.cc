@@ -63,14 +63,11 @@ House::House(turn::Judge* judge) {
   surroundings_.metrics = &metrics_;
   surroundings_.backend_metrics = &backend_metrics_;
   surroundings_.judge = judge;
-  int ends[2];
-  EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
-  client_ = std::make_unique<Peer>(ends[0]);
-  serving_->Spawn(Serve(ends[1]));
+  AnotherClient();
 }
 
 House::~House() {
-  client_.reset();
+  clients_.clear();
   servers_.clear();
   for (int i = 0; i < kRoundsAtMost && !session_over(); ++i) {
     Turn();
@@ -79,11 +76,23 @@ House::~House() {
   close(listener_);
 }
 
-io::Task<void> House::Serve(int descriptor) {
-  Session session(&surroundings_, 1);
-  session_ = &session;
+Peer& House::AnotherClient() {
+  int ends[2];
+  EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+  clients_.push_back(std::make_unique<Peer>(ends[0]));
+  serving_->Spawn(Serve(ends[1], clients_.size()));
+  return *clients_.back();
+}
+
+io::Task<void> House::Serve(int descriptor, uint64_t id) {
+  Session session(&surroundings_, id);
+  if (id == 1) {
+    session_ = &session;
+  }
   co_await session.Run(descriptor);
-  session_ = nullptr;
+  if (id == 1) {
+    session_ = nullptr;
+  }
 }
 
 void House::Turn() {
@@ -92,8 +101,8 @@ void House::Turn() {
   if (accepted >= 0) {
     servers_.push_back(std::make_unique<Peer>(accepted));
   }
-  if (client_ != nullptr) {
-    client_->Receive();
+  for (const std::unique_ptr<Peer>& client : clients_) {
+    client->Receive();
   }
   for (const std::unique_ptr<Peer>& server : servers_) {
     server->Receive();
@@ -151,7 +160,7 @@ std::string StartupMessage(std::string_view user) {
 }
 
 void House::LogIn() {
-  client_->Send(StartupMessage("u"));
+  Client().Send(StartupMessage("u"));
   Peer& server = Server();
   ASSERT_TRUE(Until(server, StartupMessage("u")));
   std::string in;
@@ -164,8 +173,8 @@ void House::LogIn() {
   }
   ASSERT_EQ(metrics_.logins.value(), 1u);
   Settle();
-  ASSERT_EQ(client_->got().size(), in.size());
-  client_->Forget();
+  ASSERT_EQ(Client().got().size(), in.size());
+  Client().Forget();
   server.Forget();
 }
 

@@ -1,5 +1,6 @@
-// House: one shard's surroundings for session tests: a real epoll engine, a scripted server and a
-// client, all on loopback sockets and all turned by the test's own thread.
+// House: one shard's surroundings for session tests: a real epoll engine, a scripted server and
+// clients, all on loopback sockets and all turned by the test's own thread. Its receive pools are
+// the smallest there can be: a session that keeps a chunk leaves none for the others.
 #pragma once
 
 #include <sys/socket.h>
@@ -48,11 +49,13 @@ class House {
   ~House();
 
   // A client that is connected, and the session that serves it.
-  Peer& Client() { return *client_; }
+  Peer& Client() { return *clients_.front(); }
   Session& TheSession() { return *session_; }
+  // One more, with a session of its own.
+  Peer& AnotherClient();
   // The connection the session made to the server; waits for it.
   Peer& Server();
-  // Another connection to the server (a cancel), in order of arrival.
+  // Another connection to the server (a cancel, another client's), in order of arrival.
   Peer& NextServer();
   // Turns the loop until `peer` has received `bytes`, or for too long; true if it has.
   bool Until(Peer& peer, std::string_view bytes);
@@ -68,10 +71,12 @@ class House {
 
  private:
   void Turn();
-  io::Task<void> Serve(int descriptor);
+  io::Task<void> Serve(int descriptor, uint64_t id);
+
+  static constexpr io::ReceiveShape kOneChunk{4096, 1, 1};
 
   config::Config config_;
-  io::EpollEngine engine_{256 * 1024};
+  io::EpollEngine engine_{kOneChunk, kOneChunk};
   std::unique_ptr<io::Loop> loop_;
   io::Resolver resolver_;
   backend::CancelRegistry cancels_;
@@ -80,9 +85,9 @@ class House {
   backend::BackendMetrics backend_metrics_;
   Surroundings surroundings_;
   std::unique_ptr<io::Scope> serving_;
-  Session* session_ = nullptr;
+  Session* session_ = nullptr;  // of the first client
   int listener_ = -1;
-  std::unique_ptr<Peer> client_;
+  std::vector<std::unique_ptr<Peer>> clients_;
   std::vector<std::unique_ptr<Peer>> servers_;
 };
 

@@ -248,5 +248,55 @@ TEST(Session, AJudgeHoldsARepliesReleaseInOrder) {
   EXPECT_TRUE(house.Until(house.Client(), Answer("COMMIT", 'I')));
 }
 
+// More than may be left free in a chunk that is still received into: it is used up.
+std::string Padding() { return std::string(3000, ' '); }
+
+// Another client's way through both pools, up to its first ReadyForQuery.
+void ExpectAnotherClientGetsIn(House* house) {
+  Peer& other = house->AnotherClient();
+  other.Send(StartupMessage("other"));
+  Peer& server = house->NextServer();
+  ASSERT_TRUE(house->Until(server, StartupMessage("other")));
+  std::string in;
+  pg::AppendAuthenticationOk(&in);
+  pg::AppendReadyForQuery(&in, 'I');
+  server.Send(in);
+  EXPECT_TRUE(house->Until(other, in));
+}
+
+TEST(Session, ARequestThatIsHeldLeavesTheReceivePoolToOthers) {
+  Holder holder(true, false);
+  House house(&holder);
+  house.LogIn();
+  const std::string held = Query("COMMIT" + Padding()) + Query("SELECT 2");
+  house.Client().Send(held);
+  house.Settle();
+  ASSERT_EQ(holder.asked, 1);
+  ExpectAnotherClientGetsIn(&house);
+  house.TheSession().ReleaseRequest();
+  house.Settle();
+  house.TheSession().ReleaseRequest();
+  EXPECT_TRUE(house.Until(house.Server(), held));
+}
+
+TEST(Session, AReplyThatIsHeldLeavesTheReceivePoolToOthers) {
+  Holder holder(false, true);
+  House house(&holder);
+  house.LogIn();
+  house.Client().Send(Query("COMMIT"));
+  ASSERT_TRUE(house.Until(house.Server(), Query("COMMIT")));
+  const std::string notice = support::Frame('N', "SNOTICE" + Padding() + std::string(2, '\0'));
+  std::string held = support::CommandComplete("COMMIT") + notice;
+  pg::AppendReadyForQuery(&held, 'I');
+  house.Server().Send(held);
+  house.Settle();
+  ASSERT_EQ(holder.asked, 2);  // about the request too
+  ExpectAnotherClientGetsIn(&house);
+  house.TheSession().ReleaseReply();
+  house.Settle();
+  house.TheSession().ReleaseReply();
+  EXPECT_TRUE(house.Until(house.Client(), held));
+}
+
 }  // namespace
 }  // namespace session
