@@ -46,8 +46,31 @@ EpollEngine::EpollEngine(uint32_t buffer_bytes)
     : EpollEngine(ClientShape(buffer_bytes, true), ServerShape(buffer_bytes, true)) {}
 
 EpollEngine::EpollEngine(const ReceiveShape& client, const ReceiveShape& server)
-    : epoll_(epoll_create1(EPOLL_CLOEXEC)),
-      wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+    : EpollEngine(Open(), client, server) {}
+
+EpollEngine::Descriptors EpollEngine::Open() {
+  const int epoll = epoll_create1(EPOLL_CLOEXEC);
+  return {epoll, epoll < 0 ? -1 : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+}
+
+absl::StatusOr<std::unique_ptr<EpollEngine>> EpollEngine::Create(uint32_t buffer_bytes) {
+  const Descriptors own = Open();
+  if (own.wake < 0) {
+    const int error = errno;
+    if (own.epoll >= 0) {
+      close(own.epoll);
+    }
+    return base::ErrnoError("epoll: raise the limit of open files (ulimit -n, LimitNOFILE=)",
+                            error);
+  }
+  const ReceiveShape client = ClientShape(buffer_bytes, true);
+  const ReceiveShape server = ServerShape(buffer_bytes, true);
+  return std::unique_ptr<EpollEngine>(new EpollEngine(own, client, server));
+}
+
+EpollEngine::EpollEngine(Descriptors own, const ReceiveShape& client, const ReceiveShape& server)
+    : epoll_(own.epoll),
+      wake_(own.wake),
       client_receiver_(client),
       server_receiver_(server) {
   CHECK(epoll_ >= 0 && wake_ >= 0);

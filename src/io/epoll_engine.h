@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "io/engine.h"
@@ -16,7 +17,10 @@ namespace io {
 
 class EpollEngine final : public Engine {
  public:
-  // On the shard's own thread. `buffer_bytes`: --buffer-size.
+  // On the shard's own thread. `buffer_bytes`: --buffer-size. kUnavailable if there is no
+  // descriptor left for it.
+  static absl::StatusOr<std::unique_ptr<EpollEngine>> Create(uint32_t buffer_bytes);
+  // The same for tests, which have descriptors enough.
   explicit EpollEngine(uint32_t buffer_bytes);
   EpollEngine(const ReceiveShape& client, const ReceiveShape& server);
   ~EpollEngine() override;  // every socket was released
@@ -73,6 +77,13 @@ class EpollEngine final : public Engine {
     uint32_t used = 0;
   };
 
+  struct Descriptors {
+    int epoll;
+    int wake;
+  };
+
+  static Descriptors Open();  // -1, and errno, where there is none
+  EpollEngine(Descriptors own, const ReceiveShape& client, const ReceiveShape& server);
   void Watch(SocketId id, Socket& socket);
   void HandleSocket(SocketId id, uint32_t events);
   void HandleListener(uint32_t index);

@@ -47,12 +47,12 @@ UringEngine::UringEngine(UringRing ring, const UringOptions& options)
 absl::Status UringEngine::Start() {
   for (BufferRing* buffers : {&client_buffers_, &server_buffers_}) {
     if (const int error = buffers->Register(); error != 0) {
-      return base::ErrnoError("io_uring: register a provided-buffer ring", error);
+      return UringRefused(error);
     }
   }
   wake_ = eventfd(0, EFD_CLOEXEC);
   if (wake_ < 0) {
-    return base::ErrnoError("eventfd", errno);
+    return UringRefused(errno);
   }
   ArmWake();
   return absl::OkStatus();

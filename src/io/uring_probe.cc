@@ -4,10 +4,12 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <cstring>
 #include <memory>
 #include <vector>
 
+#include "base/check.h"
 #include "base/status.h"
 #include "io/buffer_ring.h"
 #include "io/uring_ring.h"
@@ -76,14 +78,18 @@ bool NopWorks(UringRing* ring) {
 }
 
 // Two messages through one multishot receive, then a cancel. With incremental buffers the second
-// must follow the first in the same chunk.
-bool ReceiveWorks(UringRing* ring, uint16_t group, bool incremental) {
+// must follow the first in the same chunk. 0, or an errno: EINVAL if this kernel cannot do it.
+int TryReceive(UringRing* ring, uint16_t group, bool incremental) {
   const ReceiveShape shape{kChunk, 4, 4};
   BufferRing buffers(ring->get(), group, shape, incremental);
-  SocketPair pair;
-  if (buffers.Register() != 0 || pair.ends[0] < 0 || !buffers.TopUp()) {
-    return false;
+  if (const int error = buffers.Register(); error != 0) {
+    return error;
   }
+  SocketPair pair;
+  if (pair.ends[0] < 0) {
+    return EMFILE;
+  }
+  CHECK(buffers.TopUp());
   io_uring_sqe* entry = ring->Entry();
   io_uring_prep_recv_multishot(entry, pair.ends[0], nullptr, 0, 0);
   entry->flags |= IOSQE_BUFFER_SELECT;
@@ -112,7 +118,7 @@ bool ReceiveWorks(UringRing* ring, uint16_t group, bool incremental) {
   io_uring_prep_cancel64(entry, kReceiveTag, 0);
   io_uring_sqe_set_data64(entry, kCancelTag);
   const size_t ended = Collect(ring, 2).size();
-  return good && ended == 2;
+  return good && ended == 2 ? 0 : EINVAL;
 }
 
 }  // namespace
@@ -128,12 +134,13 @@ UringSupport ProbeUring() {
     support.reason = "io_uring_setup works here but io_uring_enter does not (a seccomp profile?)";
     return support;
   }
-  if (!OperationsKnown(&*ring) || !ReceiveWorks(&*ring, 0, false)) {
-    support.reason = "this kernel's io_uring lacks what pgbraid needs: kernel 6.1 or newer";
+  const int error = OperationsKnown(&*ring) ? TryReceive(&*ring, 0, false) : EINVAL;
+  if (error != 0) {
+    support.reason = base::Message(UringRefused(error));
     return support;
   }
   support.usable = true;
-  support.incremental = ReceiveWorks(&*ring, 1, true);
+  support.incremental = TryReceive(&*ring, 1, true) == 0;
   support.no_iowait = (ring->get()->features & abi::kFeatureNoIowait) != 0;
   return support;
 }

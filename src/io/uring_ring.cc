@@ -31,6 +31,10 @@ std::string WhatToDo(int error) {
     case ENOMEM:
       return "not enough locked memory for a ring: raise the memlock limit "
              "(ulimit -l, LimitMEMLOCK=)";
+    case EMFILE:
+    case ENFILE:
+      return "no file descriptor is left for a ring: raise the limit of open files "
+             "(ulimit -n, LimitNOFILE=)";
     default:
       return "io_uring cannot be set up";
   }
@@ -45,6 +49,10 @@ int Refusal(int result) {
 }
 
 }  // namespace
+
+absl::Status UringRefused(int error) {
+  return base::Unavailable(WhatToDo(error) + " (" + strerror(error) + ")");
+}
 
 absl::StatusOr<UringRing> UringRing::Create(uint32_t entries, bool no_iowait,
                                             uint32_t completions) {
@@ -61,7 +69,7 @@ absl::StatusOr<UringRing> UringRing::Create(uint32_t entries, bool no_iowait,
     }
   }
   if (result < 0) {
-    return base::Unavailable(WhatToDo(-result) + " (" + strerror(-result) + ")");
+    return UringRefused(-result);
   }
   ring.live_ = true;
   ring.enter_flags_ = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;

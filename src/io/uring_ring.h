@@ -12,6 +12,9 @@
 
 namespace io {
 
+// Why the kernel refused what a ring needs, and what to do about it. `error`: an errno.
+absl::Status UringRefused(int error);
+
 class UringRing {
  public:
   static constexpr uint32_t kCompletionEntries = 4096;

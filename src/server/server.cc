@@ -60,7 +60,17 @@ void GiveBackLargeBlocks() {
   static_cast<void>(mallopt(M_MMAP_THRESHOLD, kLarge));
 }
 
-// Which twin runs; one WARN line with cause and fix if it is not the one that was hoped for.
+// The one line, with cause and fix, where io_uring was hoped for.
+void WarnOfEpoll(std::string_view why) {
+  base::Log(base::LogLevel::kWarn, "io.epoll_instead_of_io_uring",
+            {{"why", why}, {"cost", "5-20 % more CPU per small query"}});
+}
+
+absl::Status NoUring(std::string_view why) {
+  return base::Unavailable("--io io_uring: " + std::string(why));
+}
+
+// Which twin runs, as far as that can be told before the shards have tried.
 absl::Status ChooseEngine(const config::Config& config, Common* common) {
   if (config.io == config::IoBackend::kEpoll) {
     return absl::OkStatus();
@@ -71,25 +81,40 @@ absl::Status ChooseEngine(const config::Config& config, Common* common) {
     return absl::OkStatus();
   }
   if (config.io == config::IoBackend::kIoUring) {
-    return base::Unavailable("--io io_uring: " + common->uring.reason);
+    return NoUring(common->uring.reason);
   }
-  base::Log(base::LogLevel::kWarn, "io.epoll_instead_of_io_uring",
-            {{"why", common->uring.reason}, {"cost", "5-20 % more CPU per small query"}});
+  WarnOfEpoll(common->uring.reason);
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::unique_ptr<io::Engine>> MakeEngine(const Common& common) {
   if (!common.use_uring) {
-    return std::unique_ptr<io::Engine>(
-        std::make_unique<io::EpollEngine>(common.config->buffer_size));
+    ASSIGN_OR_RETURN(std::unique_ptr<io::EpollEngine> engine,
+                     io::EpollEngine::Create(common.config->buffer_size));
+    return std::unique_ptr<io::Engine>(std::move(engine));
   }
   io::UringOptions options;
   options.ring_entries = common.config->ring_size;
   options.buffer_bytes = common.config->buffer_size;
   options.support = common.uring;
-  ASSIGN_OR_RETURN(std::unique_ptr<io::UringEngine> engine, io::UringEngine::Create(options));
-  return std::unique_ptr<io::Engine>(std::move(engine));
+  absl::StatusOr<std::unique_ptr<io::UringEngine>> engine = io::UringEngine::Create(options);
+  if (!engine.ok()) {
+    const bool asked = common.config->io == config::IoBackend::kIoUring;
+    return asked ? NoUring(base::Message(engine.status())) : engine.status();
+  }
+  return std::unique_ptr<io::Engine>(*std::move(engine));
 }
+
+// Where all shards wait until each of them has come, and the main thread has done its part.
+struct Meeting {
+  explicit Meeting(uint32_t shards) : come(shards) {}
+  void Attend() {
+    come.count_down();
+    over.wait();
+  }
+  std::latch come;
+  std::latch over{1};
+};
 
 // The threads of the shards, from the first to the last line of their lives.
 class Process {
@@ -100,6 +125,7 @@ class Process {
         report_(common),
         holds_(count),
         slots_(count),
+        engines_(count),
         made_(count),
         listening_(count),
         ended_(count) {
@@ -121,6 +147,8 @@ class Process {
     absl::Status status;
   };
   void RunShard(uint32_t index);
+  absl::StatusOr<std::unique_ptr<io::Engine>> MakeEngineLikeOthers(Slot* slot);
+  void AgreeOnEngine();
   absl::Status ListenInTurn(Shard* shard);
   absl::Status ListenAdmin(Shard* shard);
   absl::Status FirstError() const;
@@ -131,12 +159,13 @@ class Process {
   ConfigEpochs epochs_;
   std::vector<ConfigEpochs::Hold> holds_;  // each is its shard's from the start
   std::vector<Slot> slots_;
-  std::latch made_;
-  std::latch go_{1};
+  Meeting engines_;
+  Meeting made_;
   std::latch listening_;
   std::latch ended_;
   std::mutex listen_mutex_;
   std::vector<io::Address> bound_;  // by the first shard that listened; the others follow it
+  bool again_ = false;  // true exactly when the engines are made a second time, by epoll
   std::atomic<bool> failed_{false};
 };
 
@@ -151,11 +180,14 @@ absl::Status Process::Start() {
   for (uint32_t i = 0; i < slots_.size(); ++i) {
     slots_[i].thread = std::thread([this, i] { RunShard(i); });
   }
-  made_.wait();
+  engines_.come.wait();
+  AgreeOnEngine();
+  engines_.over.count_down();
+  made_.come.wait();
   if (!FirstError().ok()) {
     failed_ = true;
   }
-  go_.count_down();
+  made_.over.count_down();
   listening_.wait();
   absl::Status status = FirstError();
   if (!status.ok()) {
@@ -165,6 +197,29 @@ absl::Status Process::Start() {
     Join();
   }
   return status;
+}
+
+// The probe's ring was small: a shard's may be one too many. All shards use the same twin, since a
+// socket that one of them accepted may be handed to another.
+void Process::AgreeOnEngine() {
+  const absl::Status status = FirstError();
+  if (status.ok() || !common_->use_uring || config_.io != config::IoBackend::kAuto) {
+    return;
+  }
+  WarnOfEpoll("not every shard could make its ring: " + std::string(base::Message(status)));
+  common_->use_uring = false;
+  again_ = true;
+}
+
+absl::StatusOr<std::unique_ptr<io::Engine>> Process::MakeEngineLikeOthers(Slot* slot) {
+  absl::StatusOr<std::unique_ptr<io::Engine>> engine = MakeEngine(*common_);
+  slot->status = engine.status();
+  engines_.Attend();
+  if (again_) {
+    engine = base::Unavailable("");  // gives back what the first one took
+    engine = MakeEngine(*common_);
+  }
+  return engine;
 }
 
 // One shard at a time, so that a port of 0 is chosen once.
@@ -196,14 +251,13 @@ void Process::RunShard(uint32_t index) {
   Slot& slot = slots_[index];
   pthread_setname_np(pthread_self(), ("shard " + std::to_string(index)).c_str());
   std::unique_ptr<Shard> shard;
-  absl::StatusOr<std::unique_ptr<io::Engine>> engine = MakeEngine(*common_);
+  absl::StatusOr<std::unique_ptr<io::Engine>> engine = MakeEngineLikeOthers(&slot);
   slot.status = engine.status();
   if (engine.ok()) {
     shard = std::make_unique<Shard>(common_, index, *std::move(engine), std::move(holds_[index]));
     common_->shards[index] = shard.get();
   }
-  made_.count_down();
-  go_.wait();
+  made_.Attend();
   if (shard != nullptr && !failed_) {
     slot.status = ListenInTurn(shard.get());
   }
