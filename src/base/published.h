@@ -1,4 +1,4 @@
-// Published: a value one shard writes and others read, on a cache line of its own.
+// Published: a value one thread writes and others read, on a cache line of its own.
 //
 // One of the three shapes that may cross shards (DESIGN 4: published value, chunk of credit,
 // message to an inbox). One writer; readers may be a little behind.

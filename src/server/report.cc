@@ -11,7 +11,7 @@ void Report::Describe(base::MetricSink* sink) const {
 }
 
 admin::Readiness Report::readiness() const {
-  return common_->readiness.load(std::memory_order_relaxed);
+  return common_->readiness.Load();
 }
 
 admin::About Report::about() const {

@@ -300,7 +300,7 @@ absl::Status Run(const config::Config& config) {
   const uint32_t count = config::ShardCount(config.shards, config::UsableCpus());
   Process process(config, &common, count);
   RETURN_IF_ERROR(process.Start());
-  common.readiness = admin::Readiness::kServing;
+  common.readiness.Store(admin::Readiness::kServing);
   base::Log(base::LogLevel::kInfo, "server.started",
             {{"version", PGBRAID_VERSION},
              {"listen", process.bound().front().ToString()},
@@ -312,7 +312,7 @@ absl::Status Run(const config::Config& config) {
   while (!draining && sigwait(&signals, &signal) == 0) {
     draining = signal == SIGTERM || signal == SIGINT;
   }
-  common.readiness = admin::Readiness::kDraining;
+  common.readiness.Store(admin::Readiness::kDraining);
   base::Log(base::LogLevel::kInfo, "server.draining", {{"signal", signal}});
   process.Drain(config.limits.drain_timeout);
   process.Join();

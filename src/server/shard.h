@@ -15,6 +15,7 @@
 #include "backend/backend_metrics.h"
 #include "backend/cancel.h"
 #include "base/epoch.h"
+#include "base/published.h"
 #include "config/config.h"
 #include "io/engine.h"
 #include "io/event.h"
@@ -40,7 +41,7 @@ struct Common {
   mirror::Shared* mirrors = nullptr;
   std::atomic<uint64_t> next_session{1};
   std::atomic<int64_t> clients{0};  // of all shards, against Limits::clients_max
-  std::atomic<admin::Readiness> readiness{admin::Readiness::kStarting};
+  base::Published<admin::Readiness> readiness{admin::Readiness::kStarting};  // by the main thread
   std::atomic<uint32_t> drained{0};  // shards that serve no client any more
   std::vector<Shard*> shards;        // complete before the first accept; not changed until the end
 };
@@ -109,7 +110,8 @@ class Shard final : private io::Acceptor {
   io::Scope serving_;
   std::unique_ptr<admin::Endpoint> admin_;  // on shard 0, if configured
   std::unordered_map<uint64_t, session::Session*> sessions_;
-  // Sockets given to this shard and not closed yet. Written by whoever accepts, which is rare.
+  // Sockets given to this shard and not closed yet. Not base::Published: whoever accepts writes it
+  // too, at once, since a burst that saw the load of before would go to one shard as a whole.
   alignas(64) std::atomic<uint32_t> load_{0};
   bool draining_ = false;
 };
