@@ -185,16 +185,14 @@ void UringEngine::Release(SocketId id) {
   Socket& socket = sockets_.At(id);
   CHECK(!socket.releasing);
   socket.releasing = true;
-  if (socket.owed > 0) {
-    // Ends what is in flight: a receive completes with 0, a blocked send with an error. A connect
-    // under way needs to be cancelled.
-    shutdown(socket.descriptor, SHUT_RDWR);
-    if (socket.connecting) {
-      io_uring_sqe* entry = ring_.Entry();
-      io_uring_prep_cancel64(entry, Tag(Operation::kConnect, id), 0);
-      io_uring_sqe_set_data64(entry, Tag(Operation::kCancel, id));
-      ++socket.owed;
-    }
+  if (socket.owed > 0 && socket.descriptor >= 0) {
+    // Ends all that is in flight. Shutting it down would too, but the receive would read on until
+    // the end: a close with nothing unread is an orderly one, and a peer that found the window shut
+    // would never hear of it.
+    io_uring_sqe* entry = ring_.Entry();
+    io_uring_prep_cancel_fd(entry, socket.descriptor, IORING_ASYNC_CANCEL_ALL);
+    io_uring_sqe_set_data64(entry, Tag(Operation::kCancel, id));
+    ++socket.owed;
   }
   FinishIfQuiet(id, socket);
 }
@@ -423,6 +421,9 @@ void UringEngine::Handle(const io_uring_cqe& completion) {
     if (!socket.releasing) {
       socket.endpoint->OnConnected(socket.descriptor < 0 ? -socket.descriptor : -completion.res);
     }
+  }
+  if (operation == Operation::kCancel && socket.releasing && socket.owed > 0) {
+    shutdown(socket.descriptor, SHUT_RDWR);  // what cannot be cancelled ends all the same
   }
   FinishIfQuiet(id, socket);
 }

@@ -274,6 +274,39 @@ TEST_P(StreamTest, T5CloseWithAStalledPeerEndsAtTheDeadline) {
   }
 }
 
+// A peer that still writes finds out at once. Read in passing while the socket ends, its bytes would
+// leave an orderly end behind, and a window that stays shut: it would wait for a minute.
+TEST_P(StreamTest, ClosingAbruptlyResetsAPeerThatStillWrites) {
+  for (const bool again : {false, true}) {
+    Rig rig(GetParam());
+    const Ends ends = TcpPair();
+    io::Stream stream(rig.loop());
+    stream.Adopt(ends.ours, io::Traffic::kServer);
+    stream.PauseReceive();
+    stream.FinishSend();
+    rig.loop()->RunOnce(rig.loop()->now());
+    const std::string bytes = Pattern(8, 0, 65'536);
+    while (send(ends.theirs, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT) > 0) {
+    }
+    ASSERT_EQ(errno, EAGAIN);
+    stream.ResumeReceive();
+    if (again) {
+      rig.loop()->RunOnce(rig.loop()->now());
+      stream.PauseReceive();
+    }
+    rig.scope().Spawn(CloseOne(&stream, rig.loop()->now()));
+    ASSERT_TRUE(rig.Join());
+    int error = 0;
+    const base::Instant until = base::Instant::MonotonicNow() + absl::Seconds(5);
+    EXPECT_TRUE(rig.Until([&] {
+      error = send(ends.theirs, "x", 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? errno : 0;
+      return (error != 0 && error != EAGAIN) || base::Instant::MonotonicNow() > until;
+    }));
+    EXPECT_TRUE(error == ECONNRESET || error == EPIPE) << error;
+    close(ends.theirs);
+  }
+}
+
 TEST_P(StreamTest, ResetIsAnErrorAndTheQueueIsDropped) {
   Rig rig(GetParam());
   const Ends ends = TcpPair();
