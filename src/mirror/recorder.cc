@@ -33,20 +33,8 @@ void Count(Map* names, const std::string& name) {
 Recorder::Recorder(const RecorderTools& tools, std::vector<Target*> targets)
     : tools_(tools), targets_(std::move(targets)), transaction_(kItemsMax) {}
 
-// What the primary was still to answer may have been committed: nobody will know.
 Recorder::~Recorder() {
-  bool unknown = !transaction_.in_block() && !items_.empty();
-  for (const Request& request : requests_) {
-    for (const Part& part : request.parts) {
-      unknown |= MayCommit(part.facts);
-    }
-    if (request.act == Act::kExecute) {
-      const auto portal = portals_.find(request.name);
-      unknown |= portal != portals_.end() ? MayCommit(portal->second.facts)
-                                          : !transaction_.in_block();
-    }
-  }
-  if (unknown) {
+  if (MayHaveCommitted()) {
     OfferLost(Cause::kOutcomeUnknown);
   }
   for (Target* target : targets_) {
@@ -54,9 +42,40 @@ Recorder::~Recorder() {
   }
 }
 
-bool Recorder::MayCommit(const sql::Statement& facts) const {
-  return facts.effect == sql::Effect::kControl ? facts.control == sql::Control::kCommit
-                                               : !transaction_.in_block();
+// True if what the primary was still to answer may have committed something: nobody will know. It
+// is taken as if all of it had succeeded; a BEGIN among it protects nothing, since the server may
+// have swallowed it behind an error, and what follows not.
+bool Recorder::MayHaveCommitted() {
+  bool block = transaction_.in_block();
+  bool writes = !items_.empty();
+  bool may = !block && writes;
+  const auto run = [&](const sql::Statement& facts) {
+    if (facts.control == sql::Control::kCommit || facts.control == sql::Control::kPrepare) {
+      may |= writes;
+      block = false;
+    } else if (facts.control == sql::Control::kRollback) {
+      block = false;
+    } else if (Mirrored(facts, "", Cause::kNone)) {
+      writes = true;
+      may |= !block;
+    }
+  };
+  for (Request& request : requests_) {
+    for (const Part& part : request.parts) {
+      run(part.facts);
+    }
+    if (request.act == Act::kFunctionCall) {
+      run(sql::Statement());  // anything
+    } else if (request.act == Act::kExecute) {
+      const auto portal = portals_.find(request.name);
+      if (portal != portals_.end()) {  // else it reads
+        run(portal->second.facts);
+      }
+    } else {
+      Apply(&request);
+    }
+  }
+  return may;
 }
 
 // Transaction control is followed too: its text names savepoints and tells AND CHAIN.

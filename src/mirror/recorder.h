@@ -152,7 +152,7 @@ class Recorder {
   void Keep(Kept* kept, std::string_view bytes, base::Credit* credit);
   bool AddCopyBlock(Request* request);
   void AppendCopy(Request* request, std::string_view bytes);
-  bool MayCommit(const sql::Statement& facts) const;
+  bool MayHaveCommitted();
   static bool Follow(const sql::Statement& facts);
   bool MayNameStatement(std::string_view name) const;
   bool MayNamePortal(std::string_view name) const;

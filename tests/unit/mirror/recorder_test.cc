@@ -392,6 +392,36 @@ TEST(Recorder, PrimaryLostDuringACommitIsUnknown) {
   EXPECT_THAT(c.units(), ElementsAre("dropped outcome_unknown"));
 }
 
+TEST(Recorder, PrimaryLostDuringAPreparedCommitIsUnknown) {
+  Converse c;
+  c.OneShot("BEGIN").OneShot("DELETE FROM t").Sync().Reply("1|2|C:BEGIN|1|2|C:DELETE 1|Z:T");
+  c.OneShot("COMMIT").Sync();
+  c.End();
+  EXPECT_THAT(c.units(), ElementsAre("dropped outcome_unknown"));
+}
+
+TEST(Recorder, PrimaryLostBehindARollbackIsUnknown) {
+  Converse c;
+  c.Ask("BEGIN", "BEGIN", 'T').Query("ROLLBACK").Query("DELETE FROM t");
+  c.End();
+  EXPECT_THAT(c.units(), ElementsAre("dropped outcome_unknown"));
+}
+
+TEST(Recorder, PrimaryLostDuringAFunctionCallIsUnknown) {
+  Converse c;
+  c.Send(std::string("F\0\0\0\x0e\0\0\0\x01\0\0\0\0\0\0", 15));
+  c.End();
+  EXPECT_THAT(c.units(), ElementsAre("dropped outcome_unknown"));
+}
+
+TEST(Recorder, PrimaryLostWhileItReadLosesNothing) {
+  Converse c;
+  c.Parse("s", "DELETE FROM t").Bind("", "s").Sync().Reply("1|2|Z:I");
+  c.OneShot("SELECT 1").Sync().Query("BEGIN").Query("COMMIT");
+  c.End();
+  EXPECT_THAT(c.units(), IsEmpty());
+}
+
 TEST(Recorder, DeepPipelinesKeepTheirOrder) {
   Converse c;
   c.Parse("w", "INSERT INTO t VALUES ($1)").Parse("r", "SELECT $1").Sync().Reply("1|1|Z:I");
