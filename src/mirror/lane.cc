@@ -17,6 +17,8 @@ namespace {
 constexpr uint32_t kTriesMax = 5;  // of a unit that met a serialization failure or a deadlock
 absl::Duration FirstPause() { return absl::Milliseconds(50); }
 absl::Duration LongestPause() { return absl::Seconds(5); }
+// How long state keeps a connection that is scarce from those its lane waits for.
+absl::Duration StatePatience() { return absl::Seconds(2); }
 // A dial is not ended by a stop, so it is short: a mirror that needs longer is tried again.
 absl::Duration DialTime() { return absl::Seconds(5); }
 
@@ -96,7 +98,7 @@ io::Task<void> Lane::Run() {
   for (;;) {
     while (!queue_.empty() && !stopped_) {
       if (!MayStart()) {
-        co_await event_.Wait();
+        co_await AwaitTurn();
       } else if (link_ != nullptr && !link_->alive()) {
         co_await DropLink();
       } else if (link_ == nullptr) {
@@ -125,6 +127,21 @@ io::Task<void> Lane::Run() {
   Rest();
 }
 
+// Whoever it waits for may be waiting for this connection, so it is not kept where they are scarce.
+// State that cannot be rebuilt is lost with it only if nothing has moved for long.
+io::Task<void> Lane::AwaitTurn() {
+  if (shadow_->gate()->contended()) {
+    Rest();
+  }
+  const bool keeps = link_ != nullptr && held_;
+  const uint32_t bits = co_await event_.Wait(keeps ? loop_->In(StatePatience())
+                                                   : base::Deadline::Never());
+  const bool long_since = (bits & io::Event::kTimeout) != 0;
+  if (long_since && ordered_ && shadow_->gate()->contended()) {
+    co_await DropLink();
+  }
+}
+
 // With nothing to do: the connection goes back, unless it holds what is this session's alone.
 void Lane::Rest() {
   if (link_ == nullptr || held_ || !journal_.empty()) {
@@ -149,7 +166,8 @@ std::unique_ptr<Link> Lane::TakeLink() {
 }
 
 std::unique_ptr<Link> Lane::Yield() {
-  return running_ || held_ || link_ == nullptr ? nullptr : TakeLink();
+  const bool works = running_ && !ordered_;
+  return works || held_ || link_ == nullptr ? nullptr : TakeLink();
 }
 
 void Lane::Stop() {

@@ -79,6 +79,7 @@ class Lane final : public Target {
 
   void Rest();
   bool MayStart();
+  io::Task<void> AwaitTurn();
   bool LeaveRow();
   io::Task<void> Obtain();
   io::Task<void> Connect();

@@ -349,6 +349,33 @@ TEST_F(LaneTest, ConnectionsAreBoundedAndEveryoneIsServed) {
   EXPECT_TRUE(UntilCounts("16 16 0 0 0"));
 }
 
+// The second unit waits for the only connection, and the third, whose lane has it, for the second.
+TEST_F(LaneTest, ConnectionIsNotKeptFromWhoeverIsWaitedFor) {
+  config_.limits.mirror_connections_max = 1;
+  for (const bool state : {false, true}) {
+    sessions_.clear();
+    Start();
+    if (state) {
+      Commit("SET search_path = a", {"SET"}, 0);
+    }
+    Commit("INSERT INTO t VALUES (1)", {"INSERT 0 1"}, 0);
+    Commit("INSERT INTO t VALUES (2)", {"INSERT 0 1"}, 1);
+    Commit("INSERT INTO t VALUES (3)", {"INSERT 0 1"}, 0);
+    ASSERT_TRUE(UntilCounts(state ? "4 4 0 0 0" : "3 3 0 0 0"));
+    EXPECT_EQ(mirror_.heard.back(), "INSERT INTO t VALUES (3)");
+    Drain(absl::ZeroDuration());
+  }
+}
+
+TEST_F(LaneTest, TemporaryObjectIsLostRatherThanAllHeldUp) {
+  config_.limits.mirror_connections_max = 1;
+  Start();
+  Commit("CREATE TEMP TABLE mine(a int)", {"CREATE TABLE"}, 0);
+  Commit("INSERT INTO t VALUES (2)", {"INSERT 0 1"}, 1);
+  Commit("INSERT INTO t VALUES (3)", {"INSERT 0 1"}, 0);
+  EXPECT_TRUE(UntilCounts("3 3 0 0 0"));
+}
+
 TEST_F(LaneTest, UnitStartsWhenWhatItsSessionCouldHaveSeenIsSettled) {
   mirror_.silent = true;
   Start();
