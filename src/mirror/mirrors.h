@@ -53,6 +53,8 @@ class Mirrors {
   Mirrors& operator=(const Mirrors&) = delete;
 
   bool any() const { return !shadows_.empty(); }
+  // Of the mirror at `index` in the configuration. Any thread.
+  const MirrorMetrics& metrics(size_t index) const { return shadows_[index]->metrics(); }
   // Null if no mirror wants the session's database.
   std::unique_ptr<Recorder> Open(const SessionFacts& facts);
   // After the sessions have ended: waits until all is delivered, or `deadline`; then what is left

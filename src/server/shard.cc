@@ -15,7 +15,10 @@ namespace {
 // must not pile up on one shard, but a move costs a wake-up.
 constexpr uint32_t kClearlyLess = 2;
 
-uint64_t Seed() {
+uint64_t Seed(const Common& common, uint32_t shard) {
+  if (common.seed != 0) {
+    return common.seed + shard;
+  }
   const std::string random = base::SecureRandom(sizeof(uint64_t));
   uint64_t seed;
   __builtin_memcpy(&seed, random.data(), sizeof seed);
@@ -65,7 +68,7 @@ Shard::Shard(Common* common, uint32_t index, std::unique_ptr<io::Engine> engine,
       index_(index),
       config_(std::move(config)),
       engine_(std::move(engine)),
-      loop_(engine_.get(), &config_->limits, Seed()),
+      loop_(engine_.get(), &config_->limits, Seed(*common, index)),
       mirrors_(ToolsFor(*common, &*config_, &loop_)),
       serving_(&loop_) {
   surroundings_.loop = &loop_;

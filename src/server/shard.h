@@ -39,6 +39,7 @@ struct Common {
   io::Resolver* resolver = nullptr;
   backend::CancelRegistry* cancels = nullptr;
   mirror::Shared* mirrors = nullptr;
+  uint64_t seed = 0;  // of the shards' random sources, for tests; 0: each has one of its own
   std::atomic<uint64_t> next_session{1};
   std::atomic<int64_t> clients{0};  // of all shards, against Limits::clients_max
   base::Published<admin::Readiness> readiness{admin::Readiness::kStarting};  // by the main thread
@@ -80,6 +81,7 @@ class Shard final : private io::Acceptor {
   const session::SessionMetrics& session_metrics() const { return session_metrics_; }
   const backend::BackendMetrics& backend_metrics() const { return backend_metrics_; }
   const ShardMetrics& shard_metrics() const { return shard_metrics_; }
+  const mirror::Mirrors& mirrors() const { return mirrors_; }
   const io::EngineMetrics& engine_metrics() const { return engine_->metrics(); }
   io::Loop* loop() { return &loop_; }
 

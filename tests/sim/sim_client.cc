@@ -1,6 +1,8 @@
 #include "sim/sim_client.h"
 
 #include <algorithm>
+#include <iterator>
+#include <optional>
 
 #include "pg/builders.h"
 #include "pg/views.h"
@@ -23,7 +25,8 @@ io::Task<void> SimClient::Live(int conversations) {
     co_await pause.Wait(loop_->In(rest));
     turns_.clear();
     key_.clear();
-    gone_ = transaction_ = false;
+    gone_ = in_block_ = prepared_ = false;
+    status_ = 'I';
     co_await Converse();
   }
 }
@@ -62,6 +65,11 @@ io::Task<void> SimClient::Converse() {
   if (good) {
     good = co_await LogIn(&wire);
   }
+  if (good && prng_->OneIn(2)) {
+    std::string out;
+    AskPrepared(&out);
+    wire.stream.WriteCopy(out);
+  }
   const uint64_t rounds = prng_->Below(12);
   for (uint64_t i = 0; good && i < rounds; ++i) {
     std::string out;
@@ -71,7 +79,12 @@ io::Task<void> SimClient::Converse() {
     }
     wire.stream.WriteCopy(out);
     if (prng_->OneIn(6) && !key_.empty()) {
+      wire.stream.PauseReceive();  // what comes is not the other clients' pool's
       co_await Cancel();
+      wire.stream.ResumeReceive();
+      for (Turn& turn : turns_) {
+        turn.asked = base::Instant();  // meanwhile nobody listened
+      }
     }
     if (prng_->OneIn(12)) {
       break;  // in the middle of it
@@ -128,27 +141,51 @@ io::Task<void> SimClient::Cancel() {
   co_await wire.stream.Close(loop_->now());
 }
 
-std::string SimClient::Compose(Statement* statement) {
-  statement->nonce = user_ + "." + std::to_string(next_nonce_++);
-  const uint64_t kind = prng_->Below(10);
-  if (kind < 6) {
-    statement->rows = static_cast<int>(prng_->OneIn(30) ? prng_->Below(800) : prng_->Below(8));
-    const bool copy = kind == 5;
-    statement->tag = (copy ? "COPY " : "SELECT ") + std::to_string(statement->rows);
-    return (copy ? "copyout " : "rows ") + std::to_string(statement->rows) + " " + statement->nonce;
+Verb SimClient::Choose() {
+  constexpr Verb kOutside[] = {Verb::kSelect, Verb::kSelect, Verb::kSelect,   Verb::kCopyOut,
+                               Verb::kInsert, Verb::kInsert, Verb::kInsert,   Verb::kDelete,
+                               Verb::kBegin,  Verb::kBegin,  Verb::kSavepoint, Verb::kRollback};
+  constexpr Verb kInside[] = {Verb::kSelect, Verb::kInsert,    Verb::kInsert,     Verb::kInsert,
+                              Verb::kInsert, Verb::kSavepoint, Verb::kRollbackTo, Verb::kRelease,
+                              Verb::kDelete, Verb::kRollback,  Verb::kCommit,     Verb::kCommit};
+  const uint64_t place = prng_->Below(std::size(kInside));
+  return in_block_ ? kInside[place] : kOutside[place];
+}
+
+SimClient::Statement SimClient::Compose(Verb verb) {
+  Statement statement;
+  statement.sql.verb = verb;
+  statement.sql.nonce = user_ + "." + std::to_string(next_nonce_++);
+  statement.fails = verb == Verb::kDelete;
+  switch (verb) {
+    case Verb::kSelect:
+    case Verb::kCopyOut:
+      statement.sql.count = prng_->OneIn(30) ? prng_->Below(800) : prng_->Below(8);
+      break;
+    case Verb::kBegin:
+      in_block_ = true;
+      break;
+    case Verb::kCommit:
+    case Verb::kRollback:
+      in_block_ = false;
+      [[fallthrough]];
+    case Verb::kInsert:
+    case Verb::kCopyIn:
+      statement.may_fail = refusals_;
+      break;
+    default:  // savepoints, perhaps where there is none
+      statement.may_fail = true;
   }
-  if (kind < 8) {
-    statement->fails = true;
-    return "fail " + statement->nonce;
-  }
-  transaction_ = !transaction_;
-  statement->tag = transaction_ ? "BEGIN" : "COMMIT";
-  return transaction_ ? "begin " : "commit ";
+  timeline_->Sent(statement.sql.nonce);
+  return statement;
 }
 
 void SimClient::Ask(std::string* out) {
   Turn turn;
-  if (prng_->OneIn(2)) {
+  turn.asked = loop_->now();
+  if (prng_->OneIn(8)) {
+    AskCopy(out, &turn);
+  } else if (prng_->OneIn(2)) {
     AskSimple(out, &turn);
   } else {
     AskExtended(out, &turn);
@@ -156,37 +193,61 @@ void SimClient::Ask(std::string* out) {
   turns_.push_back(std::move(turn));
 }
 
+// Often a single statement, else several: a transaction, in part or whole.
 void SimClient::AskSimple(std::string* out, Turn* turn) {
-  Statement statement;
-  if (!prng_->OneIn(6)) {
-    static_cast<void>(pg::AppendQuery(out, Compose(&statement)));
+  const uint64_t count = prng_->OneIn(3) ? 1 + prng_->Below(5) : 1;
+  std::string text;
+  for (uint64_t i = 0; i < count; ++i) {
+    const Statement statement = Compose(Choose());
+    text += (i == 0 ? "" : "; ") + Text(statement.sql);
+    turn->statements.push_back(statement);
+  }
+  static_cast<void>(pg::AppendQuery(out, text));
+}
+
+void SimClient::AskCopy(std::string* out, Turn* turn) {
+  Statement statement = Compose(Verb::kCopyIn);
+  statement.fails = prng_->OneIn(3);
+  static_cast<void>(pg::AppendQuery(out, Text(statement.sql)));
+  const uint64_t lines = prng_->Below(40);
+  for (uint64_t i = 0; i < lines; ++i) {
+    static_cast<void>(pg::AppendCopyData(out, std::string(prng_->Below(2000), 'i')));
+  }
+  if (statement.fails) {
+    static_cast<void>(pg::AppendCopyFail(out, "no"));
   } else {
-    statement.nonce = user_ + "." + std::to_string(next_nonce_++);
-    statement.fails = prng_->OneIn(3);
-    statement.tag = "COPY 1";
-    static_cast<void>(pg::AppendQuery(out, "copyin " + statement.nonce));
-    const uint64_t lines = prng_->Below(40);
-    for (uint64_t i = 0; i < lines; ++i) {
-      static_cast<void>(pg::AppendCopyData(out, std::string(prng_->Below(2000), 'i')));
-    }
-    if (statement.fails) {
-      static_cast<void>(pg::AppendCopyFail(out, "no"));
-    } else {
-      pg::AppendCopyDone(out);
-    }
+    pg::AppendCopyDone(out);
   }
   turn->statements.push_back(std::move(statement));
 }
 
+// A turn without statements, before any other.
+void SimClient::AskPrepared(std::string* out) {
+  Sql sql{.verb = Verb::kInsert, .count = 0, .nonce = std::string(kFromParameter)};
+  static_cast<void>(pg::AppendParse(out, "w", Text(sql), {}));
+  pg::AppendSync(out);
+  turns_.emplace_back().asked = loop_->now();
+  prepared_ = true;
+}
+
+// Behind a failure nothing runs, so a BEGIN or COMMIT there changes nothing.
 void SimClient::AskExtended(std::string* out, Turn* turn) {
   const uint64_t count = 1 + prng_->Below(4);
   for (uint64_t i = 0; i < count; ++i) {
-    Statement statement;
-    const std::string text = Compose(&statement);
-    // Behind a failure nothing runs, so a BEGIN or COMMIT there changes nothing.
-    static_cast<void>(pg::AppendParse(out, "s", text, {}));
+    const Statement statement = Compose(Choose());
     pg::BindMessage bind;
     bind.statement = "s";
+    std::optional<std::string_view> parameter;
+    std::string data;
+    if (statement.sql.verb == Verb::kInsert) {
+      data = statement.sql.nonce + " " + std::string(prng_->Below(200), 'p');
+      parameter = data;
+      bind.parameters = {&parameter, 1};
+      bind.statement = prepared_ && prng_->OneIn(2) ? "w" : prng_->OneIn(2) ? "" : "s";
+    }
+    if (bind.statement != "w") {
+      static_cast<void>(pg::AppendParse(out, bind.statement, Text(statement.sql), {}));
+    }
     static_cast<void>(pg::AppendBind(out, bind));
     if (prng_->OneIn(2)) {
       static_cast<void>(pg::AppendDescribe(out, 'P', ""));
@@ -195,7 +256,7 @@ void SimClient::AskExtended(std::string* out, Turn* turn) {
     if (prng_->OneIn(3)) {
       pg::AppendFlush(out);
     }
-    turn->statements.push_back(std::move(statement));
+    turn->statements.push_back(statement);
   }
   pg::AppendSync(out);
 }
@@ -231,6 +292,13 @@ void SimClient::Check(const Frame& frame) {
     if (!turn.failed && turn.at != turn.statements.size()) {
       Wrong("ReadyForQuery before the end of the turn", frame);
     }
+    for (const Statement& statement : turn.statements) {
+      timeline_->Over(statement.sql.nonce);
+    }
+    if (turn.asked != base::Instant()) {
+      slowest_ = std::max(slowest_, loop_->now() - turn.asked);
+    }
+    status_ = frame.body[0];
     turns_.pop_front();
     ++answered_;
   } else if (frame.type == 'E') {
@@ -247,12 +315,40 @@ void SimClient::CheckError(const Frame& frame) {
     return;
   }
   Turn& turn = turns_.front();
-  if (turn.failed || turn.at >= turn.statements.size() || !turn.statements[turn.at].fails ||
-      error.message != turn.statements[turn.at].nonce) {
+  const bool at_sync = turn.at == turn.statements.size();  // a deferred constraint
+  bool belongs = !turn.failed;
+  if (at_sync) {
+    belongs = belongs && refusals_ && error.message == user_;
+  } else {
+    const Statement& statement = turn.statements[turn.at];
+    belongs = belongs && error.message == statement.sql.nonce &&
+              (statement.fails || statement.may_fail || status_ == 'E');
+  }
+  if (!belongs) {
     Wrong("an error that does not belong here", frame);
-    return;
   }
   turn.failed = true;
+}
+
+void SimClient::CheckDone(Turn* turn, const Statement& statement, const Frame& frame) {
+  Sql done = statement.sql;
+  const bool ends = done.verb == Verb::kCommit || done.verb == Verb::kRollback ||
+                    done.verb == Verb::kRollbackTo;
+  const bool aborted = status_ == 'E';
+  if (aborted && done.verb == Verb::kCommit) {
+    done.verb = Verb::kRollback;
+  }
+  size_t at = 0;
+  const bool good = !statement.fails && (ends || !aborted) && turn->rows == done.count &&
+                    TakeText(frame.body, &at) == Tag(done);
+  if (!good) {
+    Wrong("expected tag " + Tag(done), frame);
+  }
+  if (ends && aborted) {
+    status_ = done.verb == Verb::kRollbackTo ? 'T' : 'I';
+  }
+  ++turn->at;
+  turn->rows = 0;
 }
 
 void SimClient::CheckStatement(const Frame& frame) {
@@ -263,21 +359,15 @@ void SimClient::CheckStatement(const Frame& frame) {
   }
   const Statement& statement = turn.statements[turn.at];
   if (frame.type == 'C') {
-    size_t at = 0;
-    const std::string tag = TakeText(frame.body, &at);
-    if (turn.rows != statement.rows || tag != statement.tag || statement.fails) {
-      Wrong("expected tag " + statement.tag, frame);
-    }
-    ++turn.at;
-    turn.rows = 0;
+    CheckDone(&turn, statement, frame);
     return;
   }
   ++turn.rows;
   const std::string nonce = frame.type == 'd'
                                 ? frame.body.substr(0, frame.body.size() - 1)
                                 : frame.body.substr(6, base::LoadBe32(frame.body.data() + 2));
-  if (nonce != statement.nonce) {
-    Wrong("expected nonce " + statement.nonce, frame);
+  if (nonce != statement.sql.nonce) {
+    Wrong("expected nonce " + statement.sql.nonce, frame);
   }
 }
 

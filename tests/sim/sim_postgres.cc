@@ -1,9 +1,11 @@
 #include "sim/sim_postgres.h"
 
-#include <sstream>
+#include <optional>
 
 #include "base/crypto.h"
 #include "pg/builders.h"
+#include "pg/views.h"
+#include "sim/sim_transaction.h"
 #include "support/pg_messages.h"
 
 namespace sim {
@@ -11,19 +13,32 @@ namespace {
 
 constexpr uint32_t kCancelCode = 80877102;
 
+// What a write leaves behind: its nonce and all its data, in short.
+std::string Written(const std::string& nonce, const std::string& data) {
+  return nonce + ":" + std::to_string(data.size()) + ":" +
+         std::to_string(std::hash<std::string>()(data));
+}
+
 }  // namespace
 
 struct SimPostgres::Conversation {
   explicit Conversation(io::Loop* loop) : wire(loop) {}
   Wire wire;
   std::string user;
+  uint32_t pid = 0;
+  SimTransaction transaction;
   std::map<std::string, std::string> statements;
   std::string portal;          // the text bound last
-  std::string copying;         // the nonce of a COPY IN that runs
-  bool copy_simple = false;
+  std::string parameter;       // and its value
+  std::vector<Sql> queue;      // of a Query: what is still to be executed, the last one first
+  std::optional<Sql> copying;  // a COPY IN that runs
+  std::string copied;          // its data
+  std::string last;            // nonce executed last
+  std::optional<size_t> commit;  // the last one, if nothing was heard since
+  bool simple = false;
+  bool failed = false;         // the Query has
   bool skipping = false;       // after an error, until Sync
   bool dead = false;
-  char status = 'I';
 };
 
 void SimPostgres::OnAccepted(int descriptor) { serving_.Spawn(Serve(descriptor)); }
@@ -36,11 +51,22 @@ io::Task<void> SimPostgres::Serve(int descriptor) {
   bool go_on = in;
   while (go_on && !with.dead) {
     const bool more = co_await with.wire.NextFrame(&frame, base::Deadline::Never());
+    if (more && faults_.stall != 0 && prng_->OneIn(faults_.stall)) {
+      with.wire.stream.PauseReceive();
+      co_await Stall();
+      with.wire.stream.ResumeReceive();
+    }
     go_on = more && Handle(&with, frame);
   }
   // Dying, it takes back what it had not sent yet.
   const base::Deadline until = with.dead ? loop_->now() : loop_->In(absl::Seconds(60));
   co_await with.wire.stream.Close(until);
+}
+
+io::Task<void> SimPostgres::Stall() {
+  io::Event pause(loop_);
+  const auto milliseconds = static_cast<int64_t>(prng_->Below(60'000));
+  co_await pause.Wait(loop_->In(absl::Seconds(5) + absl::Milliseconds(milliseconds)));
 }
 
 io::Task<bool> SimPostgres::LogIn(Conversation* with) {
@@ -56,6 +82,13 @@ io::Task<bool> SimPostgres::LogIn(Conversation* with) {
     }
     co_return false;
   }
+  bool heard = faults_.deaf;
+  while (heard) {
+    heard = co_await with->wire.More(base::Deadline::Never());
+  }
+  if (faults_.deaf || TurnsAway(with)) {
+    co_return false;
+  }
   size_t at = 4;
   while (at < packet.size()) {
     const std::string name = TakeText(packet, &at);
@@ -65,15 +98,29 @@ io::Task<bool> SimPostgres::LogIn(Conversation* with) {
     }
   }
   const std::string secret = base::SecureRandom(4);
-  const uint32_t pid = next_pid_++;
-  keys_[support::Be32(pid) + secret] = with->user;
+  with->pid = next_pid_++;
+  keys_[support::Be32(with->pid) + secret] = with->user;
   std::string hello;
   pg::AppendAuthenticationOk(&hello);
   static_cast<void>(pg::AppendParameterStatus(&hello, "server_version", "15.0"));
-  static_cast<void>(pg::AppendBackendKeyData(&hello, pid, secret));
+  static_cast<void>(pg::AppendBackendKeyData(&hello, with->pid, secret));
   pg::AppendReadyForQuery(&hello, 'I');
   Say(with, hello);
   co_return true;
+}
+
+bool SimPostgres::TurnsAway(Conversation* with) {
+  if (faults_.turn_away == 0 || !prng_->OneIn(faults_.turn_away)) {
+    return false;
+  }
+  const bool missing = prng_->OneIn(4);  // which pgbraid takes for a verdict
+  std::string error;
+  const pg::ErrorText text{.severity = "FATAL",
+                           .sqlstate = missing ? "3D000" : "57P03",
+                           .message = missing ? "no such database" : "starting up"};
+  pg::AppendErrorResponse(&error, text);
+  with->wire.stream.WriteCopy(error);
+  return true;
 }
 
 // One message, with whatever a server may say before it of its own accord.
@@ -81,8 +128,8 @@ void SimPostgres::Say(Conversation* with, std::string_view message) {
   if (with->dead) {
     return;
   }
-  if (death_ != 0 && prng_->OneIn(death_)) {
-    ++deaths_;
+  if (faults_.death != 0 && prng_->OneIn(faults_.death)) {
+      ++deaths_;
     with->dead = true;
     return;
   }
@@ -102,100 +149,227 @@ void SimPostgres::Say(Conversation* with, std::string_view message) {
   with->wire.stream.WriteCopy(out);
 }
 
-void SimPostgres::Execute(Conversation* with, const std::string& text, bool simple) {
-  std::istringstream words(text);
-  std::string verb;
-  words >> verb;
-  int count = 0;
-  if (verb == "rows" || verb == "copyout") {
-    words >> count;
+void SimPostgres::SayReady(Conversation* with) {
+  std::string ready;
+  pg::AppendReadyForQuery(&ready, with->transaction.status());
+  Say(with, ready);
+}
+
+void SimPostgres::Fail(Conversation* with, std::string_view sqlstate, std::string_view message) {
+  with->transaction.Fail();
+  with->queue.clear();
+  with->failed = true;
+  with->skipping = !with->simple;
+  std::string error;
+  const pg::ErrorText said{.severity = "ERROR", .sqlstate = sqlstate, .message = message};
+  pg::AppendErrorResponse(&error, said);
+  Say(with, error);
+}
+
+// -- statements -----------------------------------------------------------------------------------
+
+void SimPostgres::EndTransaction(Conversation* with) {
+  std::vector<std::string> writes = with->transaction.Commit();
+  if (!writes.empty() && !with->dead) {
+    with->commit = commits_.size();
+    commits_.push_back(Commit{with->pid, std::move(writes), with->last, false});
   }
-  std::string nonce;
-  words >> nonce;
-  if (verb == "rows") {
-    if (simple) {
-      Say(with, support::RowDescription({"n"}));
-    }
-    for (int i = 0; i < count; ++i) {
-      Say(with, support::DataRow({nonce, std::string(prng_->Below(300), 'r')}));
-    }
-    Say(with, support::CommandComplete("SELECT " + std::to_string(count)));
-  } else if (verb == "copyout") {
-    Say(with, support::CopyResponse('H', 1));
-    for (int i = 0; i < count; ++i) {
-      Say(with, support::Frame('d', nonce + "\n"));
-    }
-    Say(with, support::Frame('c', ""));
-    Say(with, support::CommandComplete("COPY " + std::to_string(count)));
-  } else if (verb == "copyin") {
-    with->copying = nonce;
-    with->copy_simple = simple;
+}
+
+// As the server does it, the last statement of a Query is committed before it is said to be done.
+void SimPostgres::Succeed(Conversation* with, const Sql& sql) {
+  if (with->simple && with->queue.empty() && with->transaction.status() == 'I') {
+    EndTransaction(with);
+  }
+  Say(with, support::CommandComplete(Tag(sql)));
+}
+
+bool SimPostgres::Refuses(Conversation* with, const Sql& sql) {
+  if (faults_.refusal == 0 || !prng_->OneIn(faults_.refusal)) {
+    return false;
+  }
+  Fail(with, prng_->OneIn(2) ? "40001" : "23505", sql.nonce);
+  return true;
+}
+
+void SimPostgres::Execute(Conversation* with, const Sql& sql) {
+  with->last = sql.nonce;
+  const bool ends = sql.verb == Verb::kCommit || sql.verb == Verb::kRollback ||
+                    sql.verb == Verb::kRollbackTo;
+  if (with->transaction.status() == 'E' && !ends) {
+    Fail(with, "25P02", sql.nonce);
+    return;
+  }
+  switch (sql.verb) {
+    case Verb::kSelect:
+      if (with->simple) {
+        Say(with, support::RowDescription({"n"}));
+      }
+      for (uint64_t i = 0; i < sql.count; ++i) {
+        Say(with, support::DataRow({sql.nonce, std::string(prng_->Below(300), 'r')}));
+      }
+      Succeed(with, sql);
+      break;
+    case Verb::kCopyOut:
+      Say(with, support::CopyResponse('H', 1));
+      for (uint64_t i = 0; i < sql.count; ++i) {
+        Say(with, support::Frame('d', sql.nonce + "\n"));
+      }
+      Say(with, support::Frame('c', ""));
+      Succeed(with, sql);
+      break;
+    case Verb::kCopyIn:
+    case Verb::kInsert:
+    case Verb::kDelete:
+      ExecuteWrite(with, sql);
+      break;
+    default:
+      ExecuteControl(with, sql);
+  }
+}
+
+void SimPostgres::ExecuteWrite(Conversation* with, const Sql& sql) {
+  if (sql.verb == Verb::kDelete) {
+    Fail(with, "22012", sql.nonce);
+  } else if (Refuses(with, sql)) {
+    return;
+  } else if (sql.verb == Verb::kCopyIn) {
+    with->copying = sql;
+    with->copied.clear();
     Say(with, support::CopyResponse('G', 1));
-  } else if (verb == "fail") {
-    std::string error;
-    const pg::ErrorText said{.severity = "ERROR", .sqlstate = "22012", .message = nonce};
-    pg::AppendErrorResponse(&error, said);
-    Say(with, error);
-    with->skipping = !simple;
-    with->status = with->status == 'T' ? 'E' : with->status;
   } else {
-    const bool copied = verb == "copied";
-    if (!copied) {
-      with->status = verb == "begin" ? 'T' : 'I';
-    }
-    Say(with, support::CommandComplete(copied ? "COPY 1" : verb == "begin" ? "BEGIN" : "COMMIT"));
+    with->transaction.Write(Written(sql.nonce, with->simple ? "" : with->parameter));
+    Succeed(with, sql);
   }
+}
+
+void SimPostgres::ExecuteControl(Conversation* with, const Sql& sql) {
+  SimTransaction& transaction = with->transaction;
+  Sql done = sql;
+  bool good = true;
+  if (sql.verb == Verb::kBegin) {
+    transaction.Begin();
+  } else if (sql.verb == Verb::kCommit) {
+    if (transaction.status() == 'E') {
+      done.verb = Verb::kRollback;  // its tag
+    } else if (Refuses(with, sql)) {
+      transaction.Rollback();  // a deferred constraint
+      return;
+    }
+    EndTransaction(with);
+  } else if (sql.verb == Verb::kRollback) {
+    transaction.Rollback();
+  } else if (sql.verb == Verb::kSavepoint) {
+    good = transaction.Savepoint();
+  } else if (sql.verb == Verb::kRollbackTo) {
+    good = transaction.RollbackTo();
+  } else {
+    good = transaction.Release();
+  }
+  if (good) {
+    Succeed(with, done);
+  } else {
+    Fail(with, "3B001", sql.nonce);
+  }
+}
+
+// -- messages -------------------------------------------------------------------------------------
+
+// Until the Query is over, or waits for COPY data.
+void SimPostgres::HandleQuery(Conversation* with, const std::string& text) {
+  if (!text.empty()) {
+    with->simple = true;
+    with->failed = false;
+    for (const std::string& statement : SplitSql(text)) {
+      with->queue.insert(with->queue.begin(), ReadSql(statement));
+    }
+  }
+  while (!with->queue.empty()) {
+    const Sql sql = with->queue.back();
+    with->queue.pop_back();
+    Execute(with, sql);
+    if (with->copying.has_value()) {
+      return;
+    }
+  }
+  with->simple = false;
+  SayReady(with);
+}
+
+void SimPostgres::HandleCopy(Conversation* with, const Frame& frame) {
+  if (frame.type == 'd') {
+    with->copied += frame.body;
+  }
+  if (frame.type != 'c' && frame.type != 'f') {
+    return;
+  }
+  const Sql sql = *std::exchange(with->copying, std::nullopt);
+  if (frame.type == 'c') {
+    with->transaction.Write(Written(sql.nonce, with->copied));
+    Succeed(with, sql);
+  } else {
+    Fail(with, "57014", sql.nonce);
+  }
+  if (with->simple) {
+    HandleQuery(with, "");
+  }
+}
+
+// What was executed since the last one is committed now, or fails now: a deferred constraint.
+void SimPostgres::HandleSync(Conversation* with) {
+  if (with->transaction.status() == 'I' && with->transaction.pending() && faults_.refusal != 0 &&
+      prng_->OneIn(faults_.refusal)) {
+    Fail(with, "23505", with->user);
+  }
+  with->skipping = false;
+  if (with->transaction.status() == 'I') {
+    EndTransaction(with);
+  }
+  SayReady(with);
+}
+
+void SimPostgres::HandleBind(Conversation* with, const Frame& frame) {
+  const std::optional<pg::BindView> bind = pg::ReadBind(frame.body);
+  with->portal = with->statements[std::string(bind->statement)];
+  with->parameter.clear();
+  std::string_view rest = bind->parameters;
+  if (bind->parameter_count > 0) {
+    with->parameter = pg::NextValue(&rest)->bytes;
+  }
+  Say(with, support::Frame('2', ""));
 }
 
 // False when the client has said goodbye.
 bool SimPostgres::Handle(Conversation* with, const Frame& frame) {
-  std::string ready;
-  pg::AppendReadyForQuery(&ready, with->status);
-  if (!with->copying.empty()) {
-    if (frame.type == 'c' || frame.type == 'f') {
-      const std::string nonce = std::exchange(with->copying, "");
-      Execute(with, frame.type == 'c' ? "copied" : "fail " + nonce, with->copy_simple);
-      if (with->copy_simple) {
-        ready.clear();
-        pg::AppendReadyForQuery(&ready, with->status);
-        Say(with, ready);
-      }
-    }
-    return frame.type != 'X';
+  if (with->commit.has_value()) {
+    commits_[*std::exchange(with->commit, std::nullopt)].heard = true;
   }
   if (frame.type == 'X') {
     return false;
   }
   size_t at = 0;
-  if (frame.type == 'Q') {
-    Execute(with, TakeText(frame.body, &at), true);
-    if (with->copying.empty()) {
-      ready.clear();
-      pg::AppendReadyForQuery(&ready, with->status);
-      Say(with, ready);
-    }
+  if (with->copying.has_value()) {
+    HandleCopy(with, frame);
+  } else if (frame.type == 'Q') {
+    HandleQuery(with, TakeText(frame.body, &at));
+  } else if (frame.type == 'S') {
+    HandleSync(with);
+  } else if (with->skipping) {
     return true;
-  }
-  if (frame.type == 'S') {
-    with->skipping = false;
-    Say(with, ready);
-    return true;
-  }
-  if (with->skipping) {
-    return true;
-  }
-  if (frame.type == 'P') {
+  } else if (frame.type == 'P') {
     const std::string name = TakeText(frame.body, &at);
     with->statements[name] = TakeText(frame.body, &at);
     Say(with, support::Frame('1', ""));
   } else if (frame.type == 'B') {
-    static_cast<void>(TakeText(frame.body, &at));
-    with->portal = with->statements[TakeText(frame.body, &at)];
-    Say(with, support::Frame('2', ""));
+    HandleBind(with, frame);
   } else if (frame.type == 'D') {
     Say(with, support::RowDescription({"n"}));
   } else if (frame.type == 'E') {
-    Execute(with, with->portal, false);
+    Sql sql = ReadSql(with->portal);
+    if (sql.nonce == kFromParameter) {
+      sql.nonce = with->parameter.substr(0, with->parameter.find(' '));
+    }
+    Execute(with, sql);
   } else if (frame.type == 'C') {
     Say(with, support::Frame('3', ""));
   }

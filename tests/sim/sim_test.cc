@@ -1,18 +1,23 @@
 // Whole shards on the simulated network, with faults drawn from a seed.
 //
-// In each run 1 to 3 shards stand between up to 8 clients (SimClient) and a server (SimPostgres);
-// bytes come in pieces of any length, late or never, and connections break, on every side. In the
-// end: every answer carried the nonce that was asked for, nobody is stuck, every session and every
-// socket is gone, every ledger was kept (no mismatch), and all receive memory is back (checked by
-// the engines as they die).
+// In each run 1 to 3 shards stand between up to 8 clients (SimClient), a server (SimPostgres) and
+// up to 2 mirrors, which also stall, refuse, die, turn away or never answer; bytes come in pieces
+// of any length, late or never, and connections break, on every side. In the end: every answer
+// carried the nonce that was asked for, nobody is stuck or has waited for a mirror, every session
+// and every socket is gone, every ledger was kept (no mismatch), all receive memory is back
+// (checked by the engines as they die), and each mirror has what it may have (mirror_check.h).
 //
 //   sim_test                 200 seeds; 2,000 with PGBRAID_FULL=1
 //   sim_test --seeds N       seeds 1 to N
 //   sim_test --seed N        one seed, with its story
+#include <unistd.h>
+
 #include <cinttypes>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <vector>
@@ -20,13 +25,38 @@
 #include "io/sim_engine.h"
 #include "mirror/shared.h"
 #include "server/shard.h"
+#include "sim/mirror_check.h"
 #include "sim/sim_client.h"
 #include "sim/sim_postgres.h"
+
+// Of a sanitizer's runtime, if there is one.
+extern "C" void __sanitizer_set_death_callback(void (*callback)()) __attribute__((weak));
 
 namespace sim {
 namespace {
 
+// How to repeat the seed that runs: said by whatever fails, also by what fails in pgbraid itself.
+char repeat_line[256];
+
+void TellSeed() {
+  static_cast<void>(!write(STDERR_FILENO, repeat_line, std::strlen(repeat_line)));
+}
+
+void TellSeedOfCrash() {
+  struct sigaction once{};
+  once.sa_handler = [](int) { TellSeed(); };
+  once.sa_flags = static_cast<int>(SA_RESETHAND);  // then it dies of it
+  sigaction(SIGABRT, &once, nullptr);
+  if (__sanitizer_set_death_callback != nullptr) {
+    __sanitizer_set_death_callback(&TellSeed);
+  } else {
+    sigaction(SIGSEGV, &once, nullptr);
+  }
+}
+
 constexpr uint64_t kStepsMax = 3'000'000;
+// A turn takes less where only mirrors stall, which they do for longer.
+constexpr absl::Duration kSlowest = absl::Seconds(4);
 constexpr const char* kFaultNames[io::kSimFaults] = {
     "short sends", "stalls", "resets", "refused dials", "unanswered dials", "failed accepts"};
 
@@ -38,7 +68,21 @@ struct Totals {
   uint64_t handed_off = 0;
   uint64_t copied_out = 0;
   uint64_t faults[io::kSimFaults] = {};
+  uint64_t mirrors = 0;
+  uint64_t complete = 0;  // mirrors that have all
+  MirrorCounts mirrored;
 };
+
+void Add(const MirrorCounts& counts, MirrorCounts* to) {
+  to->offered += counts.offered;
+  to->delivered += counts.delivered;
+  to->refused += counts.refused;
+  to->retries += counts.retries;
+  to->reconnects += counts.reconnects;
+  for (size_t i = 0; i < mirror::kCauses; ++i) {
+    to->dropped[i] += counts.dropped[i];
+  }
+}
 
 // A loop of the peers' own.
 struct Actor {
@@ -59,12 +103,19 @@ class Simulation {
 
  private:
   static io::SimFaultRates Rates(base::Prng* prng);
+  void MakeMirrors();
+  ServerFaults MirrorFaults();
   void MakeShards();
   void MakePeers();
   std::string RunToTheEnd();
+  std::string Drain();
   std::string Inspect() const;
+  std::string InspectMirrors() const;
+  MirrorCounts CountsOf(size_t mirror) const;
+  bool CountersAgree() const;
 
   base::Prng prng_;
+  const bool calm_;  // neither network nor servers have faults
   io::SimNetwork network_;
   const base::Limits peer_limits_;
   config::Config config_;
@@ -76,12 +127,16 @@ class Simulation {
   std::unique_ptr<Actor> server_actor_;
   std::unique_ptr<Actor> client_actor_;
   std::unique_ptr<SimPostgres> postgres_;
+  std::vector<std::unique_ptr<SimPostgres>> mirror_servers_;
+  Timeline timeline_;
   std::vector<std::unique_ptr<SimClient>> clients_;
   std::unique_ptr<io::Scope> lives_;
 };
 
 Simulation::Simulation(uint64_t seed, io::Resolver* resolver)
-    : prng_(seed), network_(prng_.Next(), Rates(&prng_)) {
+    : prng_(seed),
+      calm_(prng_.OneIn(6)),
+      network_(prng_.Next(), calm_ ? io::SimFaultRates() : Rates(&prng_)) {
   config_.primary.name = "primary";
   config_.primary.host = "10.0.0.1";
   config_.primary.connect_timeout = absl::Seconds(15);
@@ -90,7 +145,9 @@ Simulation::Simulation(uint64_t seed, io::Resolver* resolver)
     config_.limits.queue_low = 1024;
     config_.limits.frame_held_max = 1024;
   }
+  MakeMirrors();
   common_.config = &config_;
+  common_.seed = prng_.Next();
   common_.resolver = resolver;
   common_.cancels = &cancels_;
   mirrors_ = std::make_unique<mirror::Shared>(config_);
@@ -113,6 +170,41 @@ io::SimFaultRates Simulation::Rates(base::Prng* prng) {
   return rates;
 }
 
+// Limits are small: a run is a few minutes and a few hundred transactions long.
+void Simulation::MakeMirrors() {
+  const uint64_t count = prng_.Below(3);
+  for (uint64_t i = 0; i < count; ++i) {
+    config::Server& mirror = config_.mirrors.emplace_back();
+    mirror.name = "mirror" + std::to_string(i + 1);
+    mirror.host = "10.0.0." + std::to_string(3 + i);
+    mirror.user = "m" + std::to_string(i);
+  }
+  base::Limits& limits = config_.limits;
+
+  limits.mirror_timeout = absl::Seconds(2 + static_cast<int64_t>(prng_.Below(120)));
+  limits.mirror_connections_max = 1 + static_cast<uint32_t>(prng_.Below(8));
+  if (prng_.OneIn(4)) {
+    limits.mirror_bytes_max = 2000 + static_cast<int64_t>(prng_.Below(100'000));
+    limits.mirror_transaction_max = limits.mirror_bytes_max / 2;
+  }
+}
+
+ServerFaults Simulation::MirrorFaults() {
+  const auto rate = [this](uint64_t rarest) {
+    return prng_.OneIn(2) ? 0 : rarest / (1 + prng_.Below(20));
+  };
+  ServerFaults faults;
+  if (calm_) {
+    return faults;
+  }
+  faults.death = rate(400);
+  faults.stall = rate(200);
+  faults.refusal = rate(100);
+  faults.turn_away = rate(20);
+  faults.deaf = prng_.OneIn(12);
+  return faults;
+}
+
 void Simulation::MakeShards() {
   const io::Address address = *io::Address::Numeric("10.0.0.2", 5432);
   const int count = 1 + static_cast<int>(prng_.Below(3));
@@ -133,25 +225,48 @@ void Simulation::MakeShards() {
 void Simulation::MakePeers() {
   server_actor_ = std::make_unique<Actor>(&network_, &peer_limits_);
   client_actor_ = std::make_unique<Actor>(&network_, &peer_limits_);
-  postgres_ = std::make_unique<SimPostgres>(&server_actor_->loop, &prng_,
-                                            prng_.OneIn(3) ? 0 : 100 + prng_.Below(2000));
+  ServerFaults faults;
+  faults.death = calm_ || prng_.OneIn(3) ? 0 : 100 + prng_.Below(2000);
+  faults.refusal = prng_.OneIn(2) ? 0 : 4 + prng_.Below(40);
+  postgres_ = std::make_unique<SimPostgres>(&server_actor_->loop, &prng_, faults);
   static_cast<void>(server_actor_->engine.Listen(*io::Address::Numeric("10.0.0.1", 5432),
                                                  postgres_.get()));
+  for (const config::Server& mirror : config_.mirrors) {
+    mirror_servers_.push_back(
+        std::make_unique<SimPostgres>(&server_actor_->loop, &prng_, MirrorFaults()));
+    static_cast<void>(server_actor_->engine.Listen(*io::Address::Numeric(mirror.host, mirror.port),
+                                                   mirror_servers_.back().get()));
+  }
   lives_ = std::make_unique<io::Scope>(&client_actor_->loop);
   const uint64_t count = 1 + prng_.Below(8);
   for (uint32_t i = 0; i < count; ++i) {
-    clients_.push_back(std::make_unique<SimClient>(&client_actor_->loop, &prng_, i,
-                                                   *io::Address::Numeric("10.0.0.2", 5432)));
+    clients_.push_back(std::make_unique<SimClient>(&client_actor_->loop, &prng_, &timeline_, i,
+                                                   *io::Address::Numeric("10.0.0.2", 5432),
+                                                   faults.refusal != 0));
     lives_->Spawn(clients_.back()->Live(1 + static_cast<int>(prng_.Below(6))));
   }
 }
 
 std::string Simulation::RunToTheEnd() {
-  if (!network_.Run([this] { return lives_->running() == 0; }, kStepsMax)) {
+  bool agree = true;
+  uint64_t turn = 0;
+  const auto gone = [&] {
+    agree = agree && (++turn % 256 != 0 || CountersAgree());
+    return lives_->running() == 0 || !agree;
+  };
+  if (!network_.Run(gone, kStepsMax)) {
     return "the clients are stuck";
   }
+  return agree ? Drain() : "a mirror's counters do not agree";
+}
+
+// With no time for the mirrors, some, or all they need.
+std::string Simulation::Drain() {
+  constexpr int64_t kSeconds[] = {0, 5, 100'000, 100'000};
+  const size_t choice = calm_ ? std::size(kSeconds) - 1 : prng_.Below(std::size(kSeconds));
+  const absl::Duration within = absl::Seconds(kSeconds[choice]);
   for (const auto& shard : shards_) {
-    shard->PostDrain(absl::Seconds(5));
+    shard->PostDrain(within);
   }
   const auto stopped = [this] {
     for (const auto& shard : shards_) {
@@ -164,8 +279,52 @@ std::string Simulation::RunToTheEnd() {
   if (!network_.Run(stopped, kStepsMax)) {
     return "the drain is stuck";
   }
-  if (!network_.Run([this] { return postgres_->serving() == 0; }, kStepsMax)) {
+  const auto closed = [this] {
+    bool serving = postgres_->serving() != 0;
+    for (const auto& mirror : mirror_servers_) {
+      serving = serving || mirror->serving() != 0;
+    }
+    return !serving;
+  };
+  if (!network_.Run(closed, kStepsMax)) {
     return "a server connection was never closed";
+  }
+  return "";
+}
+
+MirrorCounts Simulation::CountsOf(size_t mirror) const {
+  MirrorCounts counts;
+  for (const auto& shard : shards_) {
+    const mirror::MirrorMetrics& metrics = shard->mirrors().metrics(mirror);
+    counts.offered += metrics.offered.value();
+    counts.delivered += metrics.delivered.value();
+    counts.refused += metrics.refused.value();
+    counts.retries += metrics.retries.value();
+    counts.reconnects += metrics.reconnects.value();
+    counts.queued += metrics.queued_units.value();
+    for (size_t i = 0; i < mirror::kCauses; ++i) {
+      counts.dropped[i] += metrics.dropped[i].value();
+    }
+  }
+  return counts;
+}
+
+bool Simulation::CountersAgree() const {
+  for (size_t i = 0; i < mirror_servers_.size(); ++i) {
+    if (!CountsOf(i).Agree()) {
+      return false;
+    }
+  }
+  return true;
+}
+
+std::string Simulation::InspectMirrors() const {
+  for (size_t i = 0; i < mirror_servers_.size(); ++i) {
+    const std::string wrong =
+        CheckMirror(*postgres_, *mirror_servers_[i], timeline_, CountsOf(i), calm_);
+    if (!wrong.empty()) {
+      return config_.mirrors[i].name + ": " + wrong;
+    }
   }
   return "";
 }
@@ -174,6 +333,9 @@ std::string Simulation::Inspect() const {
   for (const auto& client : clients_) {
     if (!client->fault().empty()) {
       return client->fault();
+    }
+    if (network_.fired(io::SimFault::kStall) == 0 && client->slowest() > kSlowest) {
+      return "a client waited " + absl::FormatDuration(client->slowest());
     }
   }
   if (postgres_->wrong_cancels() > 0) {
@@ -196,7 +358,7 @@ std::string Simulation::Inspect() const {
       return "streams are left: " + std::to_string(shard->loop()->metrics().streams.value());
     }
   }
-  return "";
+  return InspectMirrors();
 }
 
 std::string Simulation::Run() {
@@ -204,7 +366,7 @@ std::string Simulation::Run() {
   const std::string stuck = RunToTheEnd();
   const std::string fault = Inspect();
   if (!stuck.empty()) {
-    std::printf("\nFAILED: %s; %s\nat %.6f s, %zu ends live\n", stuck.c_str(), fault.c_str(),
+    std::printf("FAILED: %s; %s\nat %.6f s, %zu ends live\n", stuck.c_str(), fault.c_str(),
                 static_cast<double>(network_.now().nanoseconds()) / 1e9, network_.live_ends());
     for (const auto& shard : shards_) {
       std::printf("shard %u: load %u, streams %" PRId64 ", rounds %" PRIu64 ", server lost %" PRIu64
@@ -215,6 +377,7 @@ std::string Simulation::Run() {
                   static_cast<double>(shard->loop()->timers().Next().nanoseconds()) / 1e9);
     }
     std::fflush(stdout);
+    TellSeed();
     std::_Exit(1);
   }
   return fault;
@@ -234,6 +397,11 @@ void Simulation::AddTo(Totals* totals) const {
   for (size_t i = 0; i < io::kSimFaults; ++i) {
     totals->faults[i] += network_.fired(static_cast<io::SimFault>(i));
   }
+  for (size_t i = 0; i < mirror_servers_.size(); ++i) {
+    Add(CountsOf(i), &totals->mirrored);
+    ++totals->mirrors;
+    totals->complete += mirror_servers_[i]->commits().size() == postgres_->commits().size();
+  }
 }
 
 void Print(const Totals& totals) {
@@ -245,6 +413,17 @@ void Print(const Totals& totals) {
   for (size_t i = 0; i < io::kSimFaults; ++i) {
     std::printf(" %s %" PRIu64 "%s", kFaultNames[i], totals.faults[i],
                 i + 1 < io::kSimFaults ? "," : "\n");
+  }
+  const MirrorCounts& mirrored = totals.mirrored;
+  std::printf("mirrors %" PRIu64 ", complete %" PRIu64 "; transactions offered %" PRIu64
+              ", delivered %" PRIu64 ", refused %" PRIu64 ", retries %" PRIu64
+              ", reconnects %" PRIu64 ", dropped:",
+              totals.mirrors, totals.complete, mirrored.offered, mirrored.delivered,
+              mirrored.refused, mirrored.retries, mirrored.reconnects);
+  for (size_t i = 1; i < mirror::kCauses; ++i) {
+    const std::string name(mirror::Name(static_cast<mirror::Cause>(i)));
+    std::printf(" %s %" PRIu64 "%s", name.c_str(), mirrored.dropped[i],
+                i + 1 < mirror::kCauses ? "," : "\n");
   }
 }
 
@@ -259,26 +438,36 @@ int Main(int argc, char** argv) {
     std::fprintf(stderr, "usage: %s [--seed N | --seeds N]\n", argv[0]);
     return 2;
   }
+  TellSeedOfCrash();
   io::Resolver resolver;
   Totals totals;
   for (uint64_t seed = first; seed <= last; ++seed) {
-    std::printf("repeat with: %s --seed %" PRIu64 "\r", argv[0], seed);
-    std::fflush(stdout);
+    std::snprintf(repeat_line, sizeof repeat_line, "repeat with: %s --seed %" PRIu64 "\n", argv[0],
+                  seed);
     Simulation simulation(seed, &resolver);
     const std::string fault = simulation.Run();
     simulation.AddTo(&totals);
     if (!fault.empty()) {
-      std::printf("\nFAILED: %s\nrepeat with: %s --seed %" PRIu64 "\n", fault.c_str(), argv[0],
-                  seed);
+      std::printf("FAILED: %s\n", fault.c_str());
+      TellSeed();
       return 1;
     }
   }
-  std::printf("\n%" PRIu64 " seeds\n", last - first + 1);
+  std::printf("%" PRIu64 " seeds\n", last - first + 1);
   Print(totals);
   // A simulation in which nothing happens proves nothing.
   bool happened = totals.answered > 0 && totals.cancels > 0 && totals.deaths > 0;
   for (const uint64_t fired : totals.faults) {
     happened = happened && fired > 0;
+  }
+  const MirrorCounts& mirrored = totals.mirrored;
+  happened = happened && totals.complete > 0 && totals.complete < totals.mirrors &&
+             mirrored.delivered > 0 && mirrored.refused > 0 && mirrored.retries > 0 &&
+             mirrored.reconnects > 0;
+  for (const mirror::Cause cause :
+       {mirror::Cause::kOverBudget, mirror::Cause::kTooLarge, mirror::Cause::kOutcomeUnknown,
+        mirror::Cause::kTimeout, mirror::Cause::kShutdown}) {
+    happened = happened && mirrored.dropped[static_cast<size_t>(cause)] > 0;
   }
   if (last - first >= 100 && !happened) {
     std::printf("FAILED: some kind of fault never happened\n");

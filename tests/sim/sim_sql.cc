@@ -1,0 +1,84 @@
+#include "sim/sim_sql.h"
+
+#include <algorithm>
+#include <sstream>
+
+#include "base/check.h"
+
+namespace sim {
+namespace {
+
+struct Form {
+  Verb verb;
+  std::string_view before;  // the comment
+  std::string_view after;
+  std::string_view tag;
+};
+// One that begins as another stands before it.
+constexpr Form kForms[] = {
+    {Verb::kSelect, "select ", " rows", "SELECT "},
+    {Verb::kCopyOut, "copy t to stdout ", "", "COPY "},
+    {Verb::kCopyIn, "copy t from stdin ", "", "COPY 1"},
+    {Verb::kInsert, "insert ", " into t values ($1)", "INSERT 0 1"},
+    {Verb::kDelete, "delete ", " from t", ""},
+    {Verb::kBegin, "begin ", "", "BEGIN"},
+    {Verb::kCommit, "commit ", "", "COMMIT"},
+    {Verb::kRollbackTo, "rollback ", " to s", "ROLLBACK"},
+    {Verb::kRollback, "rollback ", "", "ROLLBACK"},
+    {Verb::kSavepoint, "savepoint ", " s", "SAVEPOINT"},
+    {Verb::kRelease, "release ", " s", "RELEASE"},
+};
+
+const Form& FormOf(Verb verb) {
+  for (const Form& form : kForms) {
+    if (form.verb == verb) {
+      return form;
+    }
+  }
+  CHECK(false);
+}
+
+}  // namespace
+
+std::string Text(const Sql& sql) {
+  const Form& form = FormOf(sql.verb);
+  std::string text(form.before);
+  text += "/* " + std::to_string(sql.count) + " " + sql.nonce + " */";
+  return text += form.after;
+}
+
+Sql ReadSql(std::string_view text) {
+  Sql sql;
+  const size_t open = text.find("/*");
+  if (open == std::string_view::npos) {  // pgbraid's, around a transaction
+    CHECK(text == "BEGIN" || text == "COMMIT");
+    sql.verb = text == "BEGIN" ? Verb::kBegin : Verb::kCommit;
+    return sql;
+  }
+  const size_t close = text.find("*/");
+  std::istringstream words(std::string(text.substr(open + 2, close - open - 2)));
+  words >> sql.count >> sql.nonce;
+  for (const Form& form : kForms) {
+    if (text.starts_with(form.before) && text.substr(close + 2).starts_with(form.after)) {
+      sql.verb = form.verb;
+      return sql;
+    }
+  }
+  CHECK(false);
+}
+
+std::string Tag(const Sql& sql) {
+  const bool counts = sql.verb == Verb::kSelect || sql.verb == Verb::kCopyOut;
+  return std::string(FormOf(sql.verb).tag) + (counts ? std::to_string(sql.count) : "");
+}
+
+std::vector<std::string> SplitSql(const std::string& text) {
+  std::vector<std::string> statements;
+  std::istringstream parts(text);
+  for (std::string part; std::getline(parts, part, ';');) {
+    statements.push_back(part.substr(std::min(part.find_first_not_of(' '), part.size())));
+  }
+  return statements;
+}
+
+}  // namespace sim
