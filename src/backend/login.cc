@@ -101,7 +101,7 @@ io::Task<absl::Status> Talk(Connection* connection, LoginDialogue* dialogue, io:
     if (*over) {
       co_return absl::OkStatus();
     }
-    if (connection->stream().ended()) {
+    if (connection->stream().ended() || connection->stream().broken()) {
       co_return base::Unavailable("the server closed the connection during login");
     }
     const uint32_t bits = co_await event->Wait(deadline);

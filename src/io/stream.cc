@@ -38,6 +38,9 @@ void Stream::Adopt(int descriptor, Traffic traffic) {
 
 Task<absl::Status> Stream::Dial(Address address, Traffic traffic, base::Deadline deadline) {
   CHECK(state_ == State::kNew);
+  if (broken_) {
+    co_return base::ErrnoError("connect to " + address.ToString(), error_);
+  }
   Event connected(loop_);
   life_ = &connected;
   state_ = State::kDialling;
@@ -45,9 +48,9 @@ Task<absl::Status> Stream::Dial(Address address, Traffic traffic, base::Deadline
   loop_->metrics().streams.Add(1);
   const uint32_t bits = co_await connected.Wait(deadline);
   life_ = nullptr;
-  if (state_ != State::kOpen) {
+  if (state_ != State::kOpen || broken_) {
     const bool timed_out = (bits & kLifeBit) == 0;
-    const int error = error_;
+    const int error = broken_ ? ECANCELED : error_;
     co_await Close(loop_->now());
     if (timed_out) {
       co_return base::DeadlineExceeded("connect to " + address.ToString() + ": timed out");
@@ -60,6 +63,13 @@ Task<absl::Status> Stream::Dial(Address address, Traffic traffic, base::Deadline
     MarkDirty();  // written while it was being dialled
   }
   co_return absl::OkStatus();
+}
+
+void Stream::Abort() {
+  Break(ECANCELED);
+  if (state_ == State::kDialling && life_ != nullptr) {
+    life_->Raise(kLifeBit);
+  }
 }
 
 void Stream::OnConnected(int error) {

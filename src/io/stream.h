@@ -43,6 +43,8 @@ class Stream final : private Endpoint {
   // the kernel owes nothing. Close. Returns when the stream may be destroyed.
   Task<void> Close(base::Deadline deadline);
   bool open() const { return state_ == State::kOpen; }
+  // Whoever dials, reads or writes finds the stream broken; it is to be closed as ever.
+  void Abort();
 
   // -- who is told ------------------------------------------------------------------------------
   // `bit` of `event` is raised when input or the end of it has come.

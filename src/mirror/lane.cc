@@ -19,7 +19,7 @@ absl::Duration FirstPause() { return absl::Milliseconds(50); }
 absl::Duration LongestPause() { return absl::Seconds(5); }
 // How long state keeps a connection that is scarce from those its lane waits for.
 absl::Duration StatePatience() { return absl::Seconds(2); }
-// A dial is not ended by a stop, so it is short: a mirror that needs longer is tried again.
+// A drain waits for the first dial to fail: a mirror that needs longer is tried again.
 absl::Duration DialTime() { return absl::Seconds(5); }
 
 // Anything between zero and a bound that doubles: lanes that failed together do not come back
@@ -172,6 +172,9 @@ std::unique_ptr<Link> Lane::Yield() {
 
 void Lane::Stop() {
   stopped_ = true;
+  if (dialling_ != nullptr) {
+    dialling_->Abort();
+  }
   event_.Raise(kWoken);
 }
 
@@ -244,15 +247,20 @@ io::Task<void> Lane::Connect() {
   const base::Deadline deadline = loop_->In(std::min(configured, DialTime()));
   std::unique_ptr<Link> link = shadow_->NewLink(key_);
   io::Resolver* const resolver = shadow_->mirrors()->tools().resolver;
+  dialling_ = link.get();
   const absl::Status status = co_await link->Open(server, resolver, &facts_, deadline);
+  dialling_ = nullptr;
   placed_ = false;
   if (!status.ok()) {
     co_await link->Close();
     link.reset();
     shadow_->gate()->Leave();
-    OnConnectFailed(status);
+    if (!stopped_) {
+      OnConnectFailed(status);
+    }
     co_return;
   }
+  shadow_->SetReachable(true);
   shadow_->metrics().connections.Add(1);
   if (troubled_) {
     shadow_->metrics().reconnects.Add();
@@ -275,6 +283,7 @@ void Lane::OnConnectFailed(const absl::Status& status) {
     return;
   }
   Later();
+  shadow_->SetReachable(false);
 }
 
 void Lane::Later() {
@@ -422,7 +431,9 @@ void Lane::Settle(std::string_view sqlstate, Cause dropped) {
   const Queued& front = queue_.front();
   if (dropped != Cause::kNone) {
     metrics.Drop(dropped);
-    LogDrop(dropped);
+    if (dropped != Cause::kShutdown) {  // of those, Drain says how many
+      LogDrop(dropped);
+    }
   } else if (!sqlstate.empty()) {
     metrics.refused.Add();
     base::Log(base::LogLevel::kWarn, "mirror.refused",

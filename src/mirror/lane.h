@@ -46,8 +46,9 @@ class Lane final : public Target {
 
   // -- the shard's ------------------------------------------------------------------------------
   io::Task<void> Run();
-  // Ends at once; what is queued is dropped.
+  // Ends at once, a dial under way too; what is queued is dropped.
   void Stop();
+  bool connected() const { return link_ != nullptr && link_->alive(); }
   // Another stamp was resolved, or a connection's place is now this lane's.
   void Wake(bool placed);
   // A connection given back by another lane of the key.
@@ -109,6 +110,7 @@ class Lane final : public Target {
   io::Event event_;
   std::deque<Queued> queue_;
   std::unique_ptr<Link> link_;
+  Link* dialling_ = nullptr;  // while Connect waits for it
   std::vector<Entry> journal_;
   base::Instant retry_at_;
   uint64_t after_ = 0;

@@ -26,6 +26,8 @@ class Link {
   // Dials and logs in. After an error it must be closed all the same.
   io::Task<absl::Status> Open(const config::Server* server, io::Resolver* resolver,
                               const backend::LoginFacts* facts, base::Deadline deadline);
+  // Ends an Open that is under way: it fails soon.
+  void Abort() { connection_.stream().Abort(); }
   io::Task<void> Close();
 
   backend::Connection& connection() { return connection_; }

@@ -46,6 +46,14 @@ bool StandardStrings(const SessionFacts& facts) {
 // What became of everything: an operator's last look.
 void LogTotals(const Shadow& shadow) {
   const MirrorMetrics& metrics = shadow.metrics();
+  const uint64_t left = metrics.dropped[static_cast<size_t>(Cause::kShutdown)].value();
+  if (left > 0) {
+    base::Log(base::LogLevel::kWarn, "mirror.dropped",
+              {{"mirror", shadow.server()->name},
+               {"cause", Name(Cause::kShutdown)},
+               {"transactions", left},
+               {"why", shadow.reachable() ? "the drain is over" : "the mirror cannot be reached"}});
+  }
   uint64_t dropped = 0;
   for (const base::Counter& counter : metrics.dropped) {
     dropped += counter.value();
@@ -195,7 +203,24 @@ void Mirrors::Shed(const Gate* gate) {
 
 // -- the end --------------------------------------------------------------------------------------
 
+void Mirrors::OnUnreachable(const Shadow* shadow) {
+  if (!draining_) {
+    return;
+  }
+  for (const auto& [id, lane] : lanes_) {
+    if (lane->shadow() == shadow && !lane->connected()) {
+      lane->Stop();
+    }
+  }
+}
+
 io::Task<void> Mirrors::Drain(base::Deadline deadline) {
+  draining_ = true;
+  for (const std::unique_ptr<Shadow>& shadow : shadows_) {
+    if (!shadow->reachable()) {
+      OnUnreachable(shadow.get());
+    }
+  }
   while (!lanes_.empty() && tools_.loop->now() < deadline) {
     co_await idle_.Wait(deadline);
   }

@@ -57,8 +57,11 @@ class Mirrors {
   const MirrorMetrics& metrics(size_t index) const { return shadows_[index]->metrics(); }
   // Null if no mirror wants the session's database.
   std::unique_ptr<Recorder> Open(const SessionFacts& facts);
+  // False exactly if the last attempt of this shard to connect to it has failed.
+  bool reachable(size_t index) const { return shadows_[index]->reachable(); }
   // After the sessions have ended: waits until all is delivered, or `deadline`; then what is left
-  // is dropped and every connection closed.
+  // is dropped and every connection closed. For a mirror that cannot be reached nobody waits: the
+  // lanes that have no connection to it are dropped at once.
   io::Task<void> Drain(base::Deadline deadline);
   // Any thread. `labels`: the shard's.
   void Describe(base::MetricSink* sink, std::string_view labels) const;
@@ -74,6 +77,8 @@ class Mirrors {
   void Retire(Lane* lane);
   // Gives up a connection of `shadow` that an idle lane holds and could have again.
   std::unique_ptr<Link> YieldOne(const Shadow* shadow);
+  // The last attempt to connect to it has failed.
+  void OnUnreachable(const Shadow* shadow);
   io::Scope& tasks() { return tasks_; }
   const MirrorsTools& tools() const { return tools_; }
   backend::BackendMetrics* connection_metrics() { return &connection_metrics_; }
@@ -95,6 +100,7 @@ class Mirrors {
   std::unique_ptr<base::Credit> names_;
   std::unordered_map<uint64_t, std::unique_ptr<Lane>> lanes_;
   uint64_t last_lane_ = 0;
+  bool draining_ = false;
   io::Event idle_;
   io::Scope tasks_;
 };

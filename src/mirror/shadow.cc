@@ -89,6 +89,13 @@ void Shadow::DiscardIdle() {
   }
 }
 
+void Shadow::SetReachable(bool reachable) {
+  reachable_ = reachable;
+  if (!reachable) {
+    mirrors_->OnUnreachable(this);
+  }
+}
+
 bool Shadow::MayLogFailure(base::Instant now) {
   if (now < next_log_) {
     return false;

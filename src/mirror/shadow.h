@@ -51,6 +51,10 @@ class Shadow {
   void AddWaiting(Lane* lane) { waiting_.push_back(lane); }
   void RemoveWaiting(const Lane* lane) { std::erase(waiting_, lane); }
 
+  // How the last attempt to connect, by any lane of this shard, ended.
+  void SetReachable(bool reachable);
+  bool reachable() const { return reachable_; }
+
   // True at most once in ten seconds: a mirror that is down is no reason to fill the log.
   bool MayLogFailure(base::Instant now);
 
@@ -65,6 +69,7 @@ class Shadow {
   std::vector<std::unique_ptr<Link>> idle_;
   std::deque<Lane*> waiting_;
   base::Instant next_log_;
+  bool reachable_ = true;
 };
 
 }  // namespace mirror

@@ -3,6 +3,8 @@
 Rows K of the reliability catalogue are named in the tests.
 """
 
+import re
+import signal
 import subprocess
 
 import pytest
@@ -108,6 +110,51 @@ def test_mirror_that_is_down_at_start_is_joined_later(own_mirror, new_target):
     pair.check_equal_or_counted("t")
 
 
+@pytest.mark.parametrize("how", ["kill", "pause"])
+def test_sigterm_does_not_wait_for_a_mirror_that_cannot_be_reached(how, own_mirror):
+    """Killed, it refuses connections; paused, it takes them and never answers the login."""
+    pair = own_mirror(flags=["--drain-timeout", "120s"])
+    getattr(pair.mirror, how)()
+    raw = pair.session()
+    for number in range(20):
+        assert pair.ask(raw, f"INSERT INTO t VALUES ({number}, '')") == [""]
+    pair.target.log_contains("mirror.connect_failed")
+    assert pair.target.metric("pgbraid_mirror_queued_units") == 20
+    process = pair.target.process
+    process.send_signal(signal.SIGTERM)
+    assert raw.expect_closed().get("C", "57P01") == "57P01"
+    raw.shut()
+    assert process.wait(timeout=10) == 0
+    assert re.search(r"mirror\.dropped .*cause=shutdown transactions=20 ", pair.target.log_text())
+    assert re.search(r"mirror\.drained .*offered=20 delivered=0 refused=0 dropped=20",
+                     pair.target.log_text())
+    pair.target.start()
+    if how == "pause":
+        pair.mirror.resume()
+
+
+def test_sigterm_gives_a_slow_mirror_its_time(own_mirror):
+    pair = own_mirror(flags=["--drain-timeout", "120s"])
+    raw = pair.session()
+    pair.ask(raw, "INSERT INTO t VALUES (0, '')")
+    pair.finish(raw)
+    pair.mirror.pause()
+    for number in range(1, 20):
+        assert pair.ask(raw, f"INSERT INTO t VALUES ({number}, '')") == [""]
+    process = pair.target.process
+    process.send_signal(signal.SIGTERM)
+    raw.expect_closed()
+    raw.shut()
+    pair.target.log_contains("server.draining")
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=2)
+    pair.mirror.resume()
+    assert process.wait(timeout=processes.DEADLINE) == 0
+    assert pair.on_mirror("SELECT count(*) FROM t") == [(20,)]
+    assert "mirror.dropped" not in pair.target.log_text()
+    pair.target.start()
+
+
 # -- logins, filters, refusals -------------------------------------------------------------------
 
 
@@ -125,8 +172,7 @@ def test_login_to_the_mirror(method, own_mirror):
 
 def test_wrong_password_for_the_mirror_hurts_nobody(own_mirror):
     pair = own_mirror({"shadow": "scram-sha-256"}, "shadow", "wrong-secret",
-                      "CREATE ROLE shadow SUPERUSER LOGIN PASSWORD 'right'",
-                      flags=["--drain-timeout", "1s"])  # its lane never empties
+                      "CREATE ROLE shadow SUPERUSER LOGIN PASSWORD 'right'")
     raw = pair.session()
     for number in range(50):
         assert pair.ask(raw, f"INSERT INTO t VALUES ({number}, '')") == [""]

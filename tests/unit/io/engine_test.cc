@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
 #include <thread>
 
 #include "base/random.h"
@@ -111,30 +112,60 @@ TEST_P(EngineTest, RefusedDialSaysSo) {
   EXPECT_NE(base::Message(status).find(nobody.ToString()), std::string_view::npos);
 }
 
+// A listener whose queue is full answers nobody.
+class FullListener {
+ public:
+  FullListener() {
+    const io::Address any = Loopback();
+    EXPECT_EQ(bind(listener_, any.get(), any.length()), 0);
+    EXPECT_EQ(listen(listener_, 0), 0);
+    sockaddr_in name{};
+    socklen_t length = sizeof name;
+    EXPECT_EQ(getsockname(listener_, reinterpret_cast<sockaddr*>(&name), &length), 0);
+    address = io::Address::From(reinterpret_cast<sockaddr*>(&name), length);
+    for (int& filler : fillers_) {
+      filler = ConnectTo(address);
+    }
+  }
+  ~FullListener() {
+    for (const int filler : fillers_) {
+      close(filler);
+    }
+    close(listener_);
+  }
+  io::Address address;
+
+ private:
+  const int listener_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  std::array<int, 4> fillers_{};
+};
+
 TEST_P(EngineTest, UnansweredDialEndsAtItsDeadline) {
   Rig rig(GetParam());
-  // A listener whose queue is full answers nobody.
-  const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  const io::Address any = Loopback();
-  ASSERT_EQ(bind(listener, any.get(), any.length()), 0);
-  ASSERT_EQ(listen(listener, 0), 0);
-  sockaddr_in name{};
-  socklen_t length = sizeof name;
-  ASSERT_EQ(getsockname(listener, reinterpret_cast<sockaddr*>(&name), &length), 0);
-  const io::Address full = io::Address::From(reinterpret_cast<sockaddr*>(&name), length);
-  std::vector<int> fillers;
-  for (int i = 0; i < 4; ++i) {
-    fillers.push_back(ConnectTo(full));
-  }
+  FullListener full;
   io::Stream stream(rig.loop());
   absl::Status status;
-  rig.scope().Spawn(DialOne(&stream, full, rig.loop()->In(absl::Milliseconds(50)), &status));
+  const base::Deadline soon = rig.loop()->In(absl::Milliseconds(50));
+  rig.scope().Spawn(DialOne(&stream, full.address, soon, &status));
   ASSERT_TRUE(rig.Join());
   EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded);
-  for (const int filler : fillers) {
-    close(filler);
-  }
-  close(listener);
+}
+
+TEST_P(EngineTest, DialEndsWhenItsStreamIsAborted) {
+  Rig rig(GetParam());
+  FullListener full;
+  io::Stream under_way(rig.loop());
+  io::Stream not_begun(rig.loop());
+  absl::Status first;
+  absl::Status second;
+  rig.scope().Spawn(DialOne(&under_way, full.address, base::Deadline::Never(), &first));
+  rig.loop()->RunOnce(rig.loop()->In(absl::Milliseconds(1)));
+  under_way.Abort();
+  not_begun.Abort();
+  rig.scope().Spawn(DialOne(&not_begun, full.address, base::Deadline::Never(), &second));
+  ASSERT_TRUE(rig.Join());
+  EXPECT_EQ(first.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(second.code(), absl::StatusCode::kUnavailable);
 }
 
 TEST_P(EngineTest, DialsUnixSocketsAndNamesMissingOnes) {

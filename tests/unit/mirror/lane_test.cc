@@ -27,18 +27,31 @@ constexpr int kRoundsAtMost = 4000;  // of at most 5 ms: a hung test fails, it d
 class FakeMirror {
  public:
   FakeMirror() {
-    listener_ = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    const io::Address any = *io::Address::Numeric("127.0.0.1", 0);
-    EXPECT_EQ(bind(listener_, any.get(), any.length()), 0);
-    EXPECT_EQ(listen(listener_, 64), 0);
+    Open();
     sockaddr_in bound{};
     socklen_t length = sizeof bound;
     getsockname(listener_, reinterpret_cast<sockaddr*>(&bound), &length);
     port = ntohs(bound.sin_port);
   }
-  ~FakeMirror() {
+  void Open() {
+    listener_ = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    const int yes = 1;
+    EXPECT_EQ(setsockopt(listener_, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes), 0);
+    const io::Address any = *io::Address::Numeric("127.0.0.1", port);
+    EXPECT_EQ(bind(listener_, any.get(), any.length()), 0);
+    EXPECT_EQ(listen(listener_, 64), 0);
+  }
+  // From now on dials are refused.
+  void Leave() {
     Hang();
     close(listener_);
+    listener_ = -1;
+  }
+  ~FakeMirror() {
+    Hang();
+    if (listener_ >= 0) {
+      close(listener_);
+    }
   }
   void Turn() {
     for (int accepted; (accepted = accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK)) >= 0;) {
@@ -455,6 +468,31 @@ TEST_F(LaneTest, DrainCountsWhatItsDeadlineLeaves) {
   Commit("INSERT INTO t VALUES (3)");
   Drain(absl::Milliseconds(20));
   EXPECT_EQ(last_, "3 1 0 2 0 cause=\"shutdown\"=2");
+}
+
+TEST_F(LaneTest, DrainDoesNotWaitForAMirrorThatIsGone) {
+  Start();
+  Commit("INSERT INTO t VALUES (1)");
+  ASSERT_TRUE(UntilCounts("1 1 0 0 0"));
+  mirror_.Leave();
+  Commit("INSERT INTO t VALUES (2)", {"INSERT 0 1"}, 0);
+  Commit("INSERT INTO t VALUES (3)", {"INSERT 0 1"}, 1);
+  Drain(absl::Hours(1));
+  EXPECT_THAT(last_, testing::AnyOf("3 1 0 2 0 cause=\"shutdown\"=2",
+                                    "3 1 0 2 0 cause=\"outcome_unknown\"=1 cause=\"shutdown\"=1"));
+}
+
+// Its lane dials, in vain so far, and would for five seconds: longer than Until waits.
+TEST_F(LaneTest, DrainEndsTheDialsOfAMirrorThatHasBeenFailing) {
+  mirror_.Leave();
+  Start();
+  Commit("INSERT INTO t VALUES (1)");
+  ASSERT_TRUE(Until([&] { return !mirrors_->reachable(0); }));
+  mirror_.silent = true;
+  mirror_.Open();
+  ASSERT_TRUE(Until([&] { return mirror_.logins == 1; }));
+  Drain(absl::Hours(1));
+  EXPECT_EQ(last_, "1 0 0 1 0 cause=\"shutdown\"=1");
 }
 
 TEST_F(LaneTest, MirrorOfOneDatabaseGetsItsSessionsOnly) {
