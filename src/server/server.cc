@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <csignal>
 #include <latch>
 #include <memory>
@@ -87,6 +88,9 @@ absl::Status ChooseEngine(const config::Config& config, Common* common) {
   return absl::OkStatus();
 }
 
+// A submission may complete many times over: receives and accepts go on.
+constexpr uint32_t kCompletionsPerEntry = 16;
+
 absl::StatusOr<std::unique_ptr<io::Engine>> MakeEngine(const Common& common) {
   if (!common.use_uring) {
     ASSIGN_OR_RETURN(std::unique_ptr<io::EpollEngine> engine,
@@ -95,6 +99,8 @@ absl::StatusOr<std::unique_ptr<io::Engine>> MakeEngine(const Common& common) {
   }
   io::UringOptions options;
   options.ring_entries = common.config->ring_size;
+  options.completion_entries =
+      std::min(io::UringRing::kCompletionEntries, kCompletionsPerEntry * common.config->ring_size);
   options.buffer_bytes = common.config->buffer_size;
   options.support = common.uring;
   absl::StatusOr<std::unique_ptr<io::UringEngine>> engine = io::UringEngine::Create(options);

@@ -116,14 +116,30 @@ def test_t4_pieces_of_every_size_arrive_whole(gate, new_target, server, database
         assert wire.kinds(raw.read_turn()) == "12TDCZ"
 
 
-def test_t6_more_sockets_ready_than_queue_entries(new_target, server, database):
+@pytest.mark.proxy_only
+def test_t6_completion_queue_that_overflows_loses_nothing(new_target, server, database, io):
+    """The queue has 16 places for each submission entry; while the process is stopped, more than
+    that becomes ready: clients that have asked, and strangers that have left."""
     target = new_target(server, flags=["--ring-size", "16"], shards=1)
-    clients = [target.login(database) for _ in range(100)]
-    for round_number in range(20):
+    clients = [target.login(database) for _ in range(50)]
+    idle = target.metric("pgbraid_io_streams")
+    for round_number in range(5):
+        strangers = [target.wire() for _ in range(400)]
+        target.wait_for("pgbraid_io_streams", idle + len(strangers))
+        target.process.send_signal(signal.SIGSTOP)
         for raw in clients:
             raw.send(wire.query(f"SELECT {round_number}") * 3)
+        for stranger in strangers:
+            stranger.shut()
+        target.process.send_signal(signal.SIGCONT)
         for raw in clients:
-            assert wire.kinds(raw.read_turn() + raw.read_turn() + raw.read_turn()) == "TDCZ" * 3
+            for _ in range(3):
+                turn = raw.read_turn()
+                assert wire.kinds(turn) == "TDCZ"
+                assert wire.columns_of(turn[1][1]) == [str(round_number).encode()]
+        wait_until(lambda: target.metric("pgbraid_io_streams") == idle, "the strangers to be gone")
+    if io == "io_uring":
+        assert target.metric("pgbraid_io_queue_overflows_total") > 0
     for raw in clients:
         raw.shut()
 

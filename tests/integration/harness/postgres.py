@@ -1,5 +1,6 @@
 """A throwaway PostgreSQL cluster, as user postgres when the tests run as root."""
 
+import contextlib
 import glob
 import os
 import shutil
@@ -113,12 +114,15 @@ class Postgres:
 
     def pause(self):
         """SIGSTOP for the postmaster and every child: a server that hangs."""
-        for pid in self._pids():
-            os.kill(pid, signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
 
     def resume(self):
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number):
         for pid in self._pids():
-            os.kill(pid, signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):  # a child that has ended by now
+                os.kill(pid, number)
 
     def _pids(self):
         if self.process is None or self.process.poll() is not None:
