@@ -35,25 +35,26 @@ def test_t7_asking_for_io_uring_where_it_is_blocked_is_an_error(server, tmp_path
     assert refused.process.returncode not in (0, None)
 
 
-needs_charged_rings = pytest.mark.skipif(
-    not memlock.CHARGED, reason="this kernel does not charge rings to RLIMIT_MEMLOCK")
-
-
 @pytest.mark.proxy_only
-@needs_charged_rings
 def test_t7_where_one_shard_gets_no_ring_epoll_serves_on_all(server, new_target):
     target = new_target(server, before_exec=memlock.too_little_for_two_shards, io="auto")
     assert target.value("SELECT 1") == 1
+    if not memlock.CHARGED:  # a kernel whose rings take no locked memory has them for all
+        assert "io=io_uring" in target.log_text()
+        return
     assert "io=epoll" in target.log_text()
     said = [line for line in target.log_text().splitlines() if "level=warn" in line]
     assert len(said) == 1 and "not every shard" in said[0] and "memlock" in said[0], said
 
 
 @pytest.mark.proxy_only
-@needs_charged_rings
 def test_t7_asking_for_io_uring_where_one_shard_gets_no_ring_is_an_error(server, tmp_path):
     refused = proxy.Proxy(tmp_path / "refused", server.url(), "io_uring")
     refused.before_exec = memlock.too_little_for_two_shards
+    if not memlock.CHARGED:
+        refused.start()
+        refused.stop()
+        return
     with pytest.raises(AssertionError, match="--io io_uring: .*memlock"):
         refused.start()
     assert refused.process.returncode == 1
