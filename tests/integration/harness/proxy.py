@@ -152,7 +152,8 @@ class Proxy(Target):
     def _ready(self):
         if self.process.poll() is not None:
             raise AssertionError(f"pgbraid ended at start:\n{self.log_text()[-4000:]}")
-        return processes.accepts(self.admin_port) and processes.accepts(self.port)
+        listening = processes.accepts(self.admin_port) and processes.accepts(self.port)
+        return listening and self.http("/readyz")[0] == 200
 
     def log_text(self):
         with open(self.log, errors="replace") as log:
