@@ -60,9 +60,6 @@ enum class Traffic : uint8_t { kClient, kServer };
 
 enum class SendMode : uint8_t {
   kNow,  // whatever fits at once (MSG_DONTWAIT): for memory lent by the receive pool
-  // The same, by somebody who has nothing to do once all of it is sent: that may be told as late as
-  // the next Poll() that has something else to tell. It saves a round.
-  kNowPatient,
   kAll,  // everything, however long it takes (MSG_WAITALL): for memory the sender owns
 };
 

@@ -191,7 +191,7 @@ void EpollEngine::Send(SocketId id, const iovec* pieces, uint32_t count, SendMod
     total += static_cast<int64_t>(pieces[i].iov_len);
   }
   const bool waits = sent == -EAGAIN || (sent >= 0 && sent < total);
-  if (mode != SendMode::kAll || !waits) {
+  if (mode == SendMode::kNow || !waits) {
     pending_.push_back(Pending{id, News::kSent, sent});
     return;
   }

@@ -177,7 +177,7 @@ bool SimEngine::CanSend(const Socket& socket) {
   }
   const SimNetwork::End* end = network_->Find(socket.end);
   const SimNetwork::End* other = end == nullptr ? nullptr : network_->Find(end->peer);
-  return socket.mode != SendMode::kAll || end == nullptr || end->reset || other == nullptr ||
+  return socket.mode == SendMode::kNow || end == nullptr || end->reset || other == nullptr ||
          other->unread < other->window;
 }
 
@@ -303,7 +303,7 @@ void SimEngine::SendOn(Socket& socket) {
     EndSend(socket, end->reset ? -ECONNRESET : -EPIPE);
     return;
   }
-  const bool now = socket.mode != SendMode::kAll;
+  const bool now = socket.mode == SendMode::kNow;
   const bool cut = now && network_->Fires(network_->rates_.short_send, SimFault::kShortSend);
   size_t first = 0;
   for (; first < socket.pieces.size(); ++first) {

@@ -297,14 +297,7 @@ void Stream::Flush() {
     lent = lent || slice.block()->lent;
   }
   sending_ = true;
-  loop_->engine().Send(socket_, pieces, count, lent ? ModeOfLent() : SendMode::kAll);
-}
-
-// Whether anything waits for the end of the send that takes all there is to send.
-SendMode Stream::ModeOfLent() const {
-  const bool awaited = queued_ > in_flight_ || queued_ > loop_->limits().queue_low || finishing_ ||
-                       life_ != nullptr;
-  return awaited ? SendMode::kNow : SendMode::kNowPatient;
+  loop_->engine().Send(socket_, pieces, count, lent ? SendMode::kNow : SendMode::kAll);
 }
 
 void Stream::OnSent(int64_t result) {

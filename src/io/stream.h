@@ -97,7 +97,6 @@ class Stream final : private Endpoint {
   void OnReleased() override;
 
   void Flush();  // called by the loop at the end of a round
-  SendMode ModeOfLent() const;
   void MarkDirty();
   void Consume(uint64_t sent);
   void CopyOut();

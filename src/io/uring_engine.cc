@@ -20,14 +20,6 @@ namespace {
 constexpr uint16_t kClientGroup = 0;
 constexpr uint16_t kServerGroup = 1;
 
-uint64_t BytesOf(const iovec* pieces, uint32_t count) {
-  uint64_t bytes = 0;
-  for (uint32_t i = 0; i < count; ++i) {
-    bytes += pieces[i].iov_len;
-  }
-  return bytes;
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<UringEngine>> UringEngine::Create(const UringOptions& options) {
@@ -50,8 +42,7 @@ UringEngine::UringEngine(UringRing ring, const UringOptions& options)
                       options.server_shape.count > 0
                           ? options.server_shape
                           : ServerShape(options.buffer_bytes, options.support.incremental),
-                      options.support.incremental),
-      quiet_send_(options.support.quiet_send) {}
+                      options.support.incremental) {}
 
 absl::Status UringEngine::Start() {
   for (BufferRing* buffers : {&client_buffers_, &server_buffers_}) {
@@ -165,14 +156,13 @@ void UringEngine::StopReceive(SocketId id) {
 
 void UringEngine::Send(SocketId id, const iovec* pieces, uint32_t count, SendMode mode) {
   Socket& socket = sockets_.At(id);
-  const bool shorten = mode != SendMode::kAll && FAULT_POINT("io.send.short");
-  const bool quiet = quiet_send_ && mode == SendMode::kNowPatient && !shorten;
-  // MSG_WAITALL makes a short send a failure, which is told even if success is not.
-  const int flags = MSG_NOSIGNAL | (mode != SendMode::kAll ? MSG_DONTWAIT : 0) |
-                    (quiet || mode == SendMode::kAll ? MSG_WAITALL : 0);
+  const int flags = MSG_NOSIGNAL | (mode == SendMode::kNow ? MSG_DONTWAIT : MSG_WAITALL);
   io_uring_sqe* entry = ring_.Entry();
   if (count == 1) {
-    const size_t length = shorten ? (pieces[0].iov_len + 1) / 2 : pieces[0].iov_len;
+    size_t length = pieces[0].iov_len;
+    if (FAULT_POINT("io.send.short") && mode == SendMode::kNow) {
+      length = (length + 1) / 2;
+    }
     io_uring_prep_send(entry, socket.descriptor, pieces[0].iov_base, length, flags);
   } else {
     if (socket.message == nullptr) {
@@ -187,37 +177,6 @@ void UringEngine::Send(SocketId id, const iovec* pieces, uint32_t count, SendMod
   io_uring_sqe_set_data64(entry, Tag(Operation::kSend, id));
   ++socket.owed;
   metrics_.sends.Add();
-  if (quiet) {
-    entry->flags |= IOSQE_CQE_SKIP_SUCCESS;
-    socket.quiet = true;
-    socket.quiet_bytes = BytesOf(pieces, count);
-    quiet_sends_.push_back(id);
-  }
-}
-
-// A send that does not wait has ended when it was submitted: if nothing was told of it, all of it
-// went out.
-void UringEngine::SettleQuiet() {
-  if (quiet_sends_.empty() || !ring_.all_told()) {
-    return;
-  }
-  for (const SocketId id : quiet_sends_) {
-    Socket* socket = sockets_.Find(id);
-    if (socket != nullptr && socket->quiet) {
-      EndSend(id, *socket, static_cast<int64_t>(socket->quiet_bytes));
-    }
-  }
-  quiet_sends_.clear();
-}
-
-void UringEngine::EndSend(SocketId id, Socket& socket, int64_t result) {
-  --socket.owed;
-  socket.quiet = false;
-  if (!socket.releasing) {
-    metrics_.sent_bytes.Add(result > 0 ? static_cast<uint64_t>(result) : 0);
-    socket.endpoint->OnSent(result);
-  }
-  FinishIfUnowed(id, socket);
 }
 
 void UringEngine::ShutdownSend(SocketId id) { shutdown(sockets_.At(id).descriptor, SHUT_WR); }
@@ -235,21 +194,21 @@ void UringEngine::Release(SocketId id) {
     io_uring_sqe_set_data64(entry, Tag(Operation::kCancel, id));
     ++socket.owed;
   }
-  FinishIfUnowed(id, socket);
+  FinishIfQuiet(id, socket);
 }
 
-void UringEngine::FinishIfUnowed(SocketId id, Socket& socket) {
+void UringEngine::FinishIfQuiet(SocketId id, Socket& socket) {
   if (socket.releasing && socket.owed == 0) {
-    unowed_.push_back(id);
+    quiet_.push_back(id);
     socket.owed = UINT16_MAX;  // listed once
   }
 }
 
 bool UringEngine::TellReleased() {
-  if (unowed_.empty()) {
+  if (quiet_.empty()) {
     return false;
   }
-  for (const SocketId id : unowed_) {
+  for (const SocketId id : quiet_) {
     Socket& socket = sockets_.At(id);
     if (socket.descriptor >= 0) {
       close(socket.descriptor);
@@ -258,7 +217,7 @@ bool UringEngine::TellReleased() {
     released_.push_back(socket.endpoint);
     sockets_.Remove(id);
   }
-  unowed_.clear();
+  quiet_.clear();
   for (Endpoint* endpoint : released_) {
     endpoint->OnReleased();
   }
@@ -423,7 +382,6 @@ void UringEngine::Poll(base::Instant until) {
     metrics_.queue_overflows.Add();
   }
   ring_.Reap([this](const io_uring_cqe& completion) { Handle(completion); });
-  SettleQuiet();
   TellReleased();
 }
 
@@ -450,12 +408,11 @@ void UringEngine::Handle(const io_uring_cqe& completion) {
     HandleReceive(id, socket, completion);
     return;
   }
-  if (operation == Operation::kSend) {
-    EndSend(id, socket, completion.res);
-    return;
-  }
   --socket.owed;
-  if (operation == Operation::kConnect) {
+  if (operation == Operation::kSend && !socket.releasing) {
+    metrics_.sent_bytes.Add(completion.res > 0 ? static_cast<uint64_t>(completion.res) : 0);
+    socket.endpoint->OnSent(completion.res);
+  } else if (operation == Operation::kConnect) {
     socket.connecting = false;
     socket.dialled.reset();
     if (completion.res == 0) {
@@ -468,7 +425,7 @@ void UringEngine::Handle(const io_uring_cqe& completion) {
   if (operation == Operation::kCancel && socket.releasing && socket.owed > 0) {
     shutdown(socket.descriptor, SHUT_RDWR);  // what cannot be cancelled ends all the same
   }
-  FinishIfUnowed(id, socket);
+  FinishIfQuiet(id, socket);
 }
 
 void UringEngine::HandleReceive(SocketId id, Socket& socket, const io_uring_cqe& completion) {
@@ -487,7 +444,7 @@ void UringEngine::HandleReceive(SocketId id, Socket& socket, const io_uring_cqe&
   }
   --socket.owed;
   EndReceive(id, socket, completion.res);
-  FinishIfUnowed(id, socket);
+  FinishIfQuiet(id, socket);
 }
 
 // The kernel no longer receives for this socket: because it was asked to, because the stream

@@ -61,8 +61,6 @@ class UringEngine final : public Engine {
     bool stopping = false;   // StopReceive was called and its end not yet told
     bool releasing = false;
     bool connecting = false;
-    bool quiet = false;       // true exactly when a send is in flight that only tells of a failure
-    uint64_t quiet_bytes = 0; // of that send
     std::unique_ptr<Address> dialled;  // lives while connecting
     std::unique_ptr<msghdr> message;   // of a send of several pieces in flight
   };
@@ -84,13 +82,11 @@ class UringEngine final : public Engine {
   void ResumeListeners();
   void ArmWake();
   bool RestartStarved();  // true if it told anything
-  void SettleQuiet();
-  void EndSend(SocketId id, Socket& socket, int64_t result);
   void Handle(const io_uring_cqe& completion);
   void HandleReceive(SocketId id, Socket& socket, const io_uring_cqe& completion);
   bool EndReceive(SocketId id, Socket& socket, int result);  // true if it told
   void HandleAccept(uint32_t index, const io_uring_cqe& completion);
-  void FinishIfUnowed(SocketId id, Socket& socket);
+  void FinishIfQuiet(SocketId id, Socket& socket);
   bool TellReleased();  // true if it told anything
   BufferRing& BuffersOf(const Socket& socket) {
     return socket.traffic == Traffic::kClient ? client_buffers_ : server_buffers_;
@@ -99,12 +95,10 @@ class UringEngine final : public Engine {
   UringRing ring_;
   BufferRing client_buffers_;
   BufferRing server_buffers_;
-  const bool quiet_send_;
   SocketTable<Socket> sockets_;
   std::vector<Listener> listeners_;
   std::vector<SocketId> starved_;
-  std::vector<SocketId> quiet_sends_;
-  std::vector<SocketId> unowed_;  // released, nothing owed: closed in the next Poll
+  std::vector<SocketId> quiet_;  // released, nothing owed: closed in the next Poll
   std::vector<Endpoint*> released_;
   uint64_t wake_count_ = 0;
   int wake_ = -1;

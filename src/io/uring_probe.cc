@@ -22,7 +22,6 @@ constexpr uint64_t kReceiveTag = 1;
 constexpr uint64_t kCancelTag = 2;
 constexpr uint64_t kNopTag = 3;
 constexpr int kRoundsAtMost = 64;
-constexpr size_t kQuietBytes = 8 << 20;  // more than a socket takes
 
 const std::array<int, 7> kOperations = {
     IORING_OP_ACCEPT,       IORING_OP_RECV,    IORING_OP_SEND, IORING_OP_SENDMSG,
@@ -122,25 +121,6 @@ int TryReceive(UringRing* ring, uint16_t group, bool incremental) {
   return good && ended == 2 ? 0 : EINVAL;
 }
 
-// Three sends that only tell of failures, into a socket that takes the first, part of the second
-// and nothing of the third: what is told is the second's part and the third's EAGAIN.
-bool QuietSendWorks(UringRing* ring) {
-  SocketPair pair;
-  const std::vector<char> bytes(kQuietBytes);
-  const size_t lengths[] = {kChunk, kQuietBytes, kChunk};
-  for (uint64_t i = 0; i < 3; ++i) {
-    io_uring_sqe* entry = ring->Entry();
-    io_uring_prep_send(entry, pair.ends[0], bytes.data(), lengths[i],
-                       MSG_NOSIGNAL | MSG_DONTWAIT | MSG_WAITALL);
-    entry->flags |= IOSQE_CQE_SKIP_SUCCESS;
-    io_uring_sqe_set_data64(entry, i);
-  }
-  const std::vector<io_uring_cqe> seen = Collect(ring, 2);
-  return seen.size() == 2 && seen[0].user_data == 1 && seen[0].res > 0 &&
-         static_cast<size_t>(seen[0].res) < kQuietBytes && seen[1].user_data == 2 &&
-         seen[1].res == -EAGAIN;
-}
-
 }  // namespace
 
 UringSupport ProbeUring() {
@@ -161,7 +141,6 @@ UringSupport ProbeUring() {
   }
   support.usable = true;
   support.incremental = TryReceive(&*ring, 1, true) == 0;
-  support.quiet_send = QuietSendWorks(&*ring);
   support.no_iowait = (ring->get()->features & abi::kFeatureNoIowait) != 0;
   return support;
 }

@@ -12,7 +12,6 @@ struct UringSupport {
   bool usable = false;
   bool incremental = false;  // provided buffers can be used up piece by piece (6.12)
   bool no_iowait = false;    // waiting need not count as iowait (6.15)
-  bool quiet_send = false;   // a send may tell of its failure only, a short one's included
   std::string reason;        // why it is not usable, and what to do about it; for one WARN line
 };
 

@@ -53,10 +53,6 @@ class UringRing {
   bool overflowed() const {
     return (__atomic_load_n(ring_.sq.kflags, __ATOMIC_RELAXED) & IORING_SQ_CQ_OVERFLOW) != 0;
   }
-  // True if everything queued was submitted and, after a Reap(), all that has ended was told.
-  bool all_told() const {
-    return ring_.sq.sqe_tail == __atomic_load_n(ring_.sq.khead, __ATOMIC_ACQUIRE) && !overflowed();
-  }
   io_uring* get() { return &ring_; }
 
  private:

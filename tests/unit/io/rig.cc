@@ -54,9 +54,7 @@ std::unique_ptr<io::Engine> MakeEngine(Kind kind, const Sizes& sizes) {
   options.completion_entries = sizes.completions;
   options.client_shape = options.server_shape = sizes.shape;
   options.support = io::ProbeUring();
-  if (kind == Kind::kUringClassic) {  // as a kernel that can do the least
-    options.support.incremental = options.support.quiet_send = false;
-  }
+  options.support.incremental = kind == Kind::kUring;
   absl::StatusOr<std::unique_ptr<io::UringEngine>> engine = io::UringEngine::Create(options);
   CHECK(engine.ok());
   return *std::move(engine);

@@ -7,7 +7,6 @@
 #include <csignal>
 
 #include "base/random.h"
-#include "io/uring_probe.h"
 #include "unit/io/rig.h"
 
 namespace io_test {
@@ -275,38 +274,8 @@ TEST_P(StreamTest, T5CloseWithAStalledPeerEndsAtTheDeadline) {
   }
 }
 
-// What was sent at once wakes nobody, if nobody waits for it: its memory comes back with whatever
-// happens next.
-TEST_P(StreamTest, ASendThatNobodyWaitsForTakesNoRoundOfItsOwn) {
-  Rig rig(GetParam());
-  const Ends ends = TcpPair();
-  io::Stream stream(rig.loop());
-  stream.Adopt(ends.ours, io::Traffic::kClient);
-  rig.scope().Spawn(EchoBack(&stream));
-  const uint64_t before = rig.engine().metrics().receives.value();
-  SendAll(ends.theirs, "ping");
-  ASSERT_TRUE(rig.Until([&] { return rig.engine().metrics().receives.value() > before; }));
-  const base::Instant until = base::Instant::MonotonicNow() + absl::Milliseconds(300);
-  rig.loop()->RunOnce(until);
-  const bool waited = base::Instant::MonotonicNow() >= until;
-  EXPECT_EQ(waited, GetParam() == Kind::kUring && io::ProbeUring().quiet_send);
-  EXPECT_EQ(ReadNow(ends.theirs, 100), "ping");
-  SendAll(ends.theirs, "again");
-  std::string got;
-  ASSERT_TRUE(rig.Until([&] {
-    got += ReadNow(ends.theirs, 100);
-    return got == "again";
-  }));
-  shutdown(ends.theirs, SHUT_WR);
-  ASSERT_TRUE(rig.Join());
-  EXPECT_EQ(stream.queued(), 0u);
-  EXPECT_TRUE(AtEnd(ends.theirs));
-  close(ends.theirs);
-  EXPECT_TRUE(rig.CloseAll({&stream}));
-}
-
-// A peer that still writes finds out at once. Were its bytes read in passing while the socket ends,
-// an orderly end would stay behind, with a window that is shut: it would wait for a minute.
+// A peer that still writes finds out at once. Read in passing while the socket ends, its bytes would
+// leave an orderly end behind, and a window that stays shut: it would wait for a minute.
 TEST_P(StreamTest, ClosingAbruptlyResetsAPeerThatStillWrites) {
   for (const bool again : {false, true}) {
     Rig rig(GetParam());
