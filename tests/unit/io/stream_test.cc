@@ -274,8 +274,8 @@ TEST_P(StreamTest, T5CloseWithAStalledPeerEndsAtTheDeadline) {
   }
 }
 
-// A peer that still writes finds out at once. Read in passing while the socket ends, its bytes would
-// leave an orderly end behind, and a window that stays shut: it would wait for a minute.
+// A peer that still writes finds out at once. Were its bytes read in passing while the socket ends,
+// an orderly end would stay behind, with a window that is shut: it would wait for a minute.
 TEST_P(StreamTest, ClosingAbruptlyResetsAPeerThatStillWrites) {
   for (const bool again : {false, true}) {
     Rig rig(GetParam());
