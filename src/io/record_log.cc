@@ -271,7 +271,7 @@ Task<void> RecordLog::WriteGroups() {
 }
 
 void RecordLog::Settle(const GroupJob& job, const std::vector<Waiter*>& group) {
-  if (job.began()) {
+  if (job.began() && job.status().ok()) {  // else it holds nothing, and an older one must stay
     segments_.push_back(job.first());
   }
   if (job.status().ok()) {

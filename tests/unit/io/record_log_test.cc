@@ -524,8 +524,12 @@ class FailingDisk {
     base::FaultPoints::Arm("io.file.write", 12, &prng_);
     base::FaultPoints::Arm("io.file.sync", 15, &prng_);
     base::FaultPoints::Arm("io.file.allocate", 4, &prng_);
-    for (int step = 0; step < 12; ++step) {
+    for (uint64_t steps = prng_.Below(16); steps > 0; --steps) {
       AppendSome(&run);
+      if (prng_.OneIn(4)) {
+        released_ = run.log().next_sequence() - 1;
+        EXPECT_TRUE(run.Release(released_).ok());
+      }
     }
     stops_ += run.log().failure().ok() ? 0 : 1;
     base::FaultPoints::DisarmAll();
@@ -534,8 +538,9 @@ class FailingDisk {
     const Contents contents = ReadLog(folder_.path());
     ASSERT_TRUE(contents.status.ok()) << base::Message(contents.status);
     for (const auto& [sequence, payload] : acknowledged_) {
-      ASSERT_TRUE(contents.records.contains(sequence));
-      EXPECT_EQ(contents.records.at(sequence), payload);
+      const auto found = contents.records.find(sequence);
+      ASSERT_TRUE(found != contents.records.end() || sequence <= released_) << sequence;
+      EXPECT_TRUE(found == contents.records.end() || found->second == payload) << sequence;
     }
   }
   uint64_t stops() const { return stops_; }
@@ -552,7 +557,7 @@ class FailingDisk {
       full_ += absl::IsResourceExhausted(results[i].status()) ? 1 : 0;
       if (results[i].ok()) {
         EXPECT_FALSE(stopped);
-        EXPECT_TRUE(acknowledged_.emplace(*results[i], payloads[i]).second);
+        EXPECT_TRUE(acknowledged_.emplace(*results[i], payloads[i]).second) << "a number again";
       }
     }
   }
@@ -562,6 +567,7 @@ class FailingDisk {
   io::RecordLogOptions options_;
   std::map<uint64_t, std::string> acknowledged_;
   int number_ = 0;
+  uint64_t released_ = 0;
   uint64_t stops_ = 0;
   uint64_t full_ = 0;
 };
@@ -571,18 +577,18 @@ class FailingDisk {
 TEST(RecordLog, WhatWasAcknowledgedSurvivesEveryFailure) {
   uint64_t stops = 0;
   uint64_t full = 0;
-  for (uint64_t seed = 1; seed <= 1000; ++seed) {
+  for (uint64_t seed = 1; seed <= 500; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     FailingDisk disk(seed);
-    for (int life = 0; life < 4; ++life) {
+    for (int life = 0; life < 6; ++life) {
       disk.Live();
     }
     disk.ExpectAllThere();
     stops += disk.stops();
     full += disk.full();
   }
-  EXPECT_GT(stops, 1000u);
-  EXPECT_GT(full, 1000u);
+  EXPECT_GT(stops, 500u);
+  EXPECT_GT(full, 500u);
 }
 #endif
 
