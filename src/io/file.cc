@@ -108,6 +108,9 @@ absl::StatusOr<std::string> File::ReadAll() const {
 }
 
 absl::Status File::WriteAt(uint64_t offset, std::string_view bytes) {
+  if (FAULT_POINT("io.file.write.broken")) {
+    return Failed("writing", EIO);
+  }
   if (FAULT_POINT("io.file.write")) {
     // As a full disk does: the first part of it is written.
     static_cast<void>(pwrite(descriptor_, bytes.data(), bytes.size() / 2,

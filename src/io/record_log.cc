@@ -194,8 +194,8 @@ class RecordLog::GroupJob final : public Job {
   bool began_ = false;
 };
 
-// Ends the segment that is full and makes the next one. `*final`: whether a sync failed, so that
-// what is on the disk is no longer known; else nothing has changed and it may be tried again.
+// Ends the segment that is full and makes the next one. `*final`: whether a write or a sync failed
+// for another reason than a full disk; else nothing has changed and it may be tried again.
 absl::Status RecordLog::BeginSegment(uint64_t first_sequence, uint64_t group_bytes, bool* final) {
   EndSegment();
   const std::string path = SegmentPath(found_.path, first_sequence);
@@ -212,6 +212,7 @@ absl::Status RecordLog::BeginSegment(uint64_t first_sequence, uint64_t group_byt
     made = file.WriteAt(0, bytes);
   }
   if (!made.ok()) {
+    *final = !absl::IsResourceExhausted(made);
     static_cast<void>(RemoveFile(path));  // gives its blocks back; empty, it would do no harm
     return made;
   }

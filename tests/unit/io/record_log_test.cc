@@ -1,156 +1,16 @@
-// The record log on real files: order, groups, segments, claims, full disks, failed syncs, crashes.
-#include "io/record_log.h"
-
+// The record log on real files: order, groups, segments, claims, damage, crashes.
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <csignal>
-#include <filesystem>
-#include <map>
 
 #include "base/bytes.h"
 #include "base/crypto.h"
-#include "base/fault_point.h"
-#include "base/status.h"
-#include "unit/io/folder.h"
-#include "unit/io/rig.h"
+#include "unit/io/record_log_rig.h"
 
 namespace io_test {
 namespace {
-
-using Appended = absl::StatusOr<uint64_t>;
-
-io::Task<void> AppendOne(io::RecordLog* log, std::string payload, Appended* result) {
-  Appended appended = co_await log->Append(payload);
-  *result = appended;
-}
-
-io::Task<void> CloseIt(io::RecordLog* log) { co_await log->Close(); }
-
-io::Task<void> ReleaseIt(io::RecordLog* log, uint64_t through, absl::Status* result) {
-  absl::Status released = co_await log->Release(through);
-  *result = released;
-}
-
-// A loop and a log in it.
-class LogRig {
- public:
-  explicit LogRig(const std::string& folder, const io::RecordLogOptions& options = {})
-      : rig_(Kind::kEpoll, NoSockets()) {
-    absl::StatusOr<std::unique_ptr<io::RecordLog>> opened =
-        io::RecordLog::Open(rig_.loop(), folder, options);
-    status_ = opened.status();
-    if (opened.ok()) {
-      log_ = *std::move(opened);
-    }
-  }
-  ~LogRig() { Close(); }
-  void Close() {
-    if (log_ != nullptr) {
-      rig_.scope().Spawn(CloseIt(log_.get()));
-      EXPECT_TRUE(rig_.Join());
-      log_.reset();
-    }
-  }
-
-  const absl::Status& status() const { return status_; }
-  io::RecordLog& log() { return *log_; }
-  Rig& rig() { return rig_; }
-
-  // All at once; results in the order of the payloads.
-  std::vector<Appended> Append(const std::vector<std::string>& payloads) {
-    std::vector<Appended> results(payloads.size());
-    for (size_t i = 0; i < payloads.size(); ++i) {
-      rig_.scope().Spawn(AppendOne(log_.get(), payloads[i], &results[i]));
-    }
-    EXPECT_TRUE(rig_.Join());
-    return results;
-  }
-  Appended Append(const std::string& payload) { return Append(std::vector{payload}).front(); }
-  absl::Status Release(uint64_t through) {
-    absl::Status result;
-    rig_.scope().Spawn(ReleaseIt(log_.get(), through, &result));
-    EXPECT_TRUE(rig_.Join());
-    return result;
-  }
-
- private:
-  static Sizes NoSockets() {
-    Sizes sizes;
-    sizes.shape = io::ReceiveShape{4, 4096};
-    return sizes;
-  }
-
-  Rig rig_;
-  absl::Status status_;
-  std::unique_ptr<io::RecordLog> log_;
-};
-
-struct Contents {
-  std::map<uint64_t, std::string> records;
-  absl::Status status;
-};
-
-Contents ReadLog(const std::string& folder) {
-  Contents contents;
-  absl::StatusOr<io::LogFolder> found = io::LookInto(folder);
-  if (!found.ok()) {
-    contents.status = found.status();
-    return contents;
-  }
-  io::RecordReader reader(*std::move(found));
-  io::Record record;
-  for (;;) {
-    const absl::StatusOr<bool> more = reader.Next(&record);
-    contents.status = more.status();
-    if (!more.ok() || !*more) {
-      return contents;
-    }
-    EXPECT_TRUE(contents.records.emplace(record.sequence, record.payload).second);
-  }
-}
-
-std::vector<std::string> SegmentsOf(const std::string& folder) {
-  std::vector<std::string> paths;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    if (entry.path().extension() == ".segment") {
-      paths.push_back(entry.path());
-    }
-  }
-  std::sort(paths.begin(), paths.end());
-  return paths;
-}
-
-std::vector<std::string> Numbered(int from, int count, size_t bytes = 0) {
-  std::vector<std::string> payloads;
-  for (int i = from; i < from + count; ++i) {
-    payloads.push_back("record " + std::to_string(i) + " " + std::string(bytes, '.'));
-  }
-  return payloads;
-}
-
-io::RecordLogOptions SmallSegments() {
-  io::RecordLogOptions options;
-  options.segment_bytes = 4096;
-  options.group_bytes = 1024;
-  return options;
-}
-
-// A log of several segments, closed.
-void Fill(const std::string& folder) {
-  LogRig run(folder, SmallSegments());
-  for (const Appended& appended : run.Append(Numbered(1, 40, 300))) {
-    ASSERT_TRUE(appended.ok()) << base::Message(appended.status());
-  }
-  ASSERT_GE(run.log().segments(), 3u);
-}
-
-bool Mentions(const absl::Status& status, std::string_view text) {
-  return base::Message(status).find(text) != std::string_view::npos;
-}
 
 TEST(RecordLog, IsReadAsItWasAppended) {
   const Folder folder;
@@ -168,6 +28,10 @@ TEST(RecordLog, IsReadAsItWasAppended) {
   LogRig again(folder.path());
   ASSERT_TRUE(again.status().ok());
   EXPECT_EQ(again.log().next_sequence(), 51u);
+  io::RecordReader found(again.log().found());
+  io::Record record;
+  ASSERT_TRUE(found.Next(&record).value());
+  EXPECT_EQ(record.payload, first[0]);
   EXPECT_EQ(*again.Append(second).back(), 55u);
   const Contents contents = ReadLog(folder.path());
   ASSERT_TRUE(contents.status.ok()) << base::Message(contents.status);
@@ -442,155 +306,6 @@ TEST(RecordLog, ASegmentThatWasNeverBegunIsRemoved) {
     EXPECT_EQ(ReadLog(folder.path()).records.size(), 41u);
   }
 }
-
-// -- disks that fail ------------------------------------------------------------------------------
-
-// No file of this process grows beyond `bytes`, as on a full disk.
-class FileLimit {
- public:
-  explicit FileLimit(uint64_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
-    getrlimit(RLIMIT_FSIZE, &before_);
-    const rlimit limit{bytes, before_.rlim_max};
-    CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
-  }
-  ~FileLimit() {
-    setrlimit(RLIMIT_FSIZE, &before_);
-    std::signal(SIGXFSZ, handler_);
-  }
-
- private:
-  void (*const handler_)(int);
-  rlimit before_{};
-};
-
-// Q12: nothing was written, so nothing has ended.
-TEST(RecordLog, GoesOnWhenThereIsSpaceForASegmentAgain) {
-  const Folder folder;
-  LogRig run(folder.path(), SmallSegments());
-  ASSERT_TRUE(run.Append("before").ok());
-  {
-    const FileLimit limit(4096);
-    const Appended refused = run.Append(std::string(5000, 'x'));
-    EXPECT_TRUE(absl::IsResourceExhausted(refused.status())) << base::Message(refused.status());
-    EXPECT_TRUE(Mentions(refused.status(), folder.path()));
-    EXPECT_TRUE(run.log().failure().ok());
-  }
-  EXPECT_EQ(*run.Append(std::string(5000, 'x')), 2u);
-  EXPECT_EQ(*run.Append("after"), 3u);
-  const Contents contents = ReadLog(folder.path());
-  ASSERT_TRUE(contents.status.ok()) << base::Message(contents.status);
-  EXPECT_EQ(contents.records.size(), 3u);
-}
-
-// PR15: the first write that fails ends the log, for those behind it as well; opened again it has
-// all that was acknowledged.
-TEST(RecordLog, AFailedWriteIsFinal) {
-  const Folder folder;
-  {
-    LogRig run(folder.path(), SmallSegments());
-    ASSERT_TRUE(run.Append("before").ok());
-    std::vector<Appended> refused;
-    {
-      const FileLimit limit(300);
-      refused = run.Append(Numbered(2, 5, 600));
-    }
-    for (const Appended& each : refused) {
-      ASSERT_FALSE(each.ok());
-      EXPECT_TRUE(Mentions(each.status(), "has stopped"));
-    }
-    EXPECT_FALSE(run.Append("there is space again").ok());
-    EXPECT_FALSE(run.log().failure().ok());
-  }
-  LogRig again(folder.path(), SmallSegments());
-  ASSERT_TRUE(again.status().ok()) << base::Message(again.status());
-  EXPECT_TRUE(again.Append("after").ok());
-  const Contents contents = ReadLog(folder.path());
-  ASSERT_TRUE(contents.status.ok()) << base::Message(contents.status);
-  EXPECT_EQ(contents.records.at(1), "before");
-  EXPECT_EQ(contents.records.rbegin()->second, "after");
-}
-
-#if PGBRAID_FAULT_POINTS
-// A log on a disk that fails by a seed, opened again and again, and what it has acknowledged.
-class FailingDisk {
- public:
-  explicit FailingDisk(uint64_t seed) : prng_(seed), options_(SmallSegments()) {
-    options_.worker = io::Worker::Kind::kInline;  // faults are armed for this thread
-  }
-  // Appends until the run ends; faults happen meanwhile, not while it is opened.
-  void Live() {
-    LogRig run(folder_.path(), options_);
-    ASSERT_TRUE(run.status().ok()) << base::Message(run.status());
-    base::FaultPoints::Arm("io.file.write", 12, &prng_);
-    base::FaultPoints::Arm("io.file.sync", 15, &prng_);
-    base::FaultPoints::Arm("io.file.allocate", 4, &prng_);
-    for (uint64_t steps = prng_.Below(16); steps > 0; --steps) {
-      AppendSome(&run);
-      if (prng_.OneIn(4)) {
-        released_ = run.log().next_sequence() - 1;
-        EXPECT_TRUE(run.Release(released_).ok());
-      }
-    }
-    stops_ += run.log().failure().ok() ? 0 : 1;
-    base::FaultPoints::DisarmAll();
-  }
-  void ExpectAllThere() const {
-    const Contents contents = ReadLog(folder_.path());
-    ASSERT_TRUE(contents.status.ok()) << base::Message(contents.status);
-    for (const auto& [sequence, payload] : acknowledged_) {
-      const auto found = contents.records.find(sequence);
-      ASSERT_TRUE(found != contents.records.end() || sequence <= released_) << sequence;
-      EXPECT_TRUE(found == contents.records.end() || found->second == payload) << sequence;
-    }
-  }
-  uint64_t stops() const { return stops_; }
-  uint64_t full() const { return full_; }
-
- private:
-  void AppendSome(LogRig* run) {
-    const std::vector<std::string> payloads =
-        Numbered(number_, 1 + static_cast<int>(prng_.Below(6)), prng_.Below(700));
-    number_ += static_cast<int>(payloads.size());
-    const bool stopped = !run->log().failure().ok();
-    const std::vector<Appended> results = run->Append(payloads);
-    for (size_t i = 0; i < results.size(); ++i) {
-      full_ += absl::IsResourceExhausted(results[i].status()) ? 1 : 0;
-      if (results[i].ok()) {
-        EXPECT_FALSE(stopped);
-        EXPECT_TRUE(acknowledged_.emplace(*results[i], payloads[i]).second) << "a number again";
-      }
-    }
-  }
-
-  const Folder folder_ = Folder::InMemory();
-  base::Prng prng_;
-  io::RecordLogOptions options_;
-  std::map<uint64_t, std::string> acknowledged_;
-  int number_ = 0;
-  uint64_t released_ = 0;
-  uint64_t stops_ = 0;
-  uint64_t full_ = 0;
-};
-
-// Q12, Q13: whatever fails and whenever, what was acknowledged is there, in order, and nothing but
-// what was appended; after a failed write or sync nothing is acknowledged.
-TEST(RecordLog, WhatWasAcknowledgedSurvivesEveryFailure) {
-  uint64_t stops = 0;
-  uint64_t full = 0;
-  for (uint64_t seed = 1; seed <= 500; ++seed) {
-    SCOPED_TRACE("seed " + std::to_string(seed));
-    FailingDisk disk(seed);
-    for (int life = 0; life < 6; ++life) {
-      disk.Live();
-    }
-    disk.ExpectAllThere();
-    stops += disk.stops();
-    full += disk.full();
-  }
-  EXPECT_GT(stops, 500u);
-  EXPECT_GT(full, 500u);
-}
-#endif
 
 }  // namespace
 }  // namespace io_test
