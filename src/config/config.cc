@@ -8,6 +8,8 @@
 namespace config {
 namespace {
 
+constexpr std::string_view kEveryOther = "*";
+
 // The names under which one machine's loopback goes are one host: a mirror that is the primary
 // under another name would double every write.
 std::string_view HostIdentity(std::string_view host) {
@@ -27,13 +29,7 @@ absl::Status At(const Server& server, std::string_view what) {
   return base::InvalidArgument(Cat({server.origin, ": ", what}));
 }
 
-absl::Status CheckPrimary(const Config& config) {
-  const Server& primary = config.primary;
-  if (!primary.user.empty()) {
-    return At(primary,
-              "names a user: logging in for clients is not built yet; leave out user and password, "
-              "and each client's own login passes through to the primary");
-  }
+absl::Status CheckPrimary(const Server& primary, const Config& config) {
   for (const Endpoint& listen : config.listen) {
     const bool same_host = HostIdentity(listen.host) == HostIdentity(primary.host) ||
                            (listen.host.empty() && HostIdentity(primary.host) == "localhost");
@@ -42,6 +38,23 @@ absl::Status CheckPrimary(const Config& config) {
                               " is where pgbraid itself listens; the primary "
                               "must be another server"}));
     }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckService(const Service& service, const Config& config) {
+  RETURN_IF_ERROR(CheckPrimary(service.primary, config));
+  const PoolSettings& pool = service.pool;
+  if (pool.mode != PoolMode::kSession && service.passes_login_through()) {
+    return At(service.primary,
+              Cat({"names no user, so each client logs in to the server itself and keeps its "
+                   "connection; pool_mode ",
+                   Name(pool.mode), " needs postgres://USER:PASSWORD@…"}));
+  }
+  if (pool.min_conns > pool.max_conns) {
+    return At(service.primary,
+              Cat({"min_conns (", std::to_string(pool.min_conns), ") is more than max_conns (",
+                   std::to_string(pool.max_conns), ")"}));
   }
   return absl::OkStatus();
 }
@@ -85,6 +98,28 @@ absl::Status CheckListen(const Config& config) {
           Cat({"admin: ", listen.Display(), " is an address for clients already"}));
     }
   }
+  return absl::OkStatus();
+}
+
+// The service that flags and top-level keys describe.
+absl::Status AddTopService(Config* config) {
+  if (config->primary.host.empty()) {
+    return config->mirrors.empty()
+               ? absl::OkStatus()
+               : At(config->mirrors.front(), "a mirror needs the top-level primary beside it");
+  }
+  for (const Service& other : config->services) {
+    if (other.name == kEveryOther) {
+      return At(config->primary,
+                "a [[service]] is named \"*\", and so is the one that a top-level primary makes");
+    }
+  }
+  Service service;
+  service.name = kEveryOther;
+  service.primary = config->primary;
+  service.pool = config->pool;
+  service.mirrored = true;
+  config->services.push_back(std::move(service));
   return absl::OkStatus();
 }
 
@@ -148,14 +183,54 @@ std::string DescribeLimits(const base::Limits& limits) {
               std::to_string(limits.mirror_connections_max)});
 }
 
+// "primary=…" for the one that the flags describe, with the pool's settings where there is one.
+std::string DescribeService(const Service& service) {
+  std::string text = service.name == kEveryOther
+                         ? Cat({"primary=", service.primary.Display()})
+                         : Cat({"service=", service.name, "=", service.primary.Display()});
+  const PoolSettings& pool = service.pool;
+  if (!service.passes_login_through()) {
+    text += Cat({" pool_mode=", Name(pool.mode), " max_conns=", std::to_string(pool.max_conns),
+                 " min_conns=", std::to_string(pool.min_conns)});
+  }
+  return text;
+}
+
 }  // namespace
+
+std::string_view Name(PoolMode mode) {
+  switch (mode) {
+    case PoolMode::kSession:
+      return "session";
+    case PoolMode::kTransaction:
+      return "transaction";
+    case PoolMode::kStatement:
+      return "statement";
+  }
+  return "";
+}
+
+const Service* FindService(const Config& config, std::string_view database) {
+  const Service* every_other = nullptr;
+  for (const Service& service : config.services) {
+    if (service.name == database) {
+      return &service;
+    }
+    if (service.name == kEveryOther) {
+      every_other = &service;
+    }
+  }
+  return every_other;
+}
 
 std::string Describe(const Config& config) {
   std::string text;
   for (const Endpoint& listen : config.listen) {
     text += Cat({"listen=", listen.Display(), " "});
   }
-  text += Cat({"primary=", config.primary.Display()});
+  for (const Service& service : config.services) {
+    text += DescribeService(service);
+  }
   for (const Server& mirror : config.mirrors) {
     text += Cat({" mirror=", mirror.name, "=", mirror.Display()});
   }
@@ -175,13 +250,19 @@ absl::Status Complete(Config* config) {
     return base::InvalidArgument(
         "--listen is required: the address to accept clients on, for example --listen :5432");
   }
-  if (config->primary.host.empty()) {
+  if (config->primary.host.empty() && config->services.empty()) {
     return base::InvalidArgument(
         "--primary is required: the server behind pgbraid, for example "
         "--primary postgres://127.0.0.1:5433");
   }
   if (config->primary.name.empty()) {
     config->primary.name = "primary";
+  }
+  RETURN_IF_ERROR(AddTopService(config));
+  for (Service& service : config->services) {
+    if (!service.pool.min_conns_given) {
+      service.pool.min_conns = std::min(service.pool.min_conns, service.pool.max_conns);
+    }
   }
   int number = 0;
   for (Server& mirror : config->mirrors) {
@@ -203,7 +284,9 @@ absl::Status Complete(Config* config) {
         "--log-protocol shows SQL and data and needs --log-level debug beside it");
   }
   RETURN_IF_ERROR(CheckListen(*config));
-  RETURN_IF_ERROR(CheckPrimary(*config));
+  for (const Service& service : config->services) {
+    RETURN_IF_ERROR(CheckService(service, *config));
+  }
   return CheckMirrors(*config);
 }
 

@@ -12,6 +12,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "config/server_url.h"
+#include "config/service.h"
 #include "config/text.h"
 
 namespace config {
@@ -20,7 +21,9 @@ enum class IoBackend : uint8_t { kAuto, kIoUring, kEpoll };
 
 struct Config {
   std::vector<Endpoint> listen;  // at least one
-  Server primary;
+  Server primary;     // of the service "*"; without a host there is none
+  PoolSettings pool;  // of the service "*", and what [[service]] tables leave out
+  std::vector<Service> services;  // distinct names; Complete() adds "*", behind the others
   std::vector<Server> mirrors;    // distinct names, distinct servers, none the primary
   std::optional<Endpoint> admin;  // a loopback address; absent: no admin endpoint
 
@@ -35,6 +38,9 @@ struct Config {
 
   base::Limits limits;
 };
+
+// The service of a client that asked for `database`; null if there is none.
+const Service* FindService(const Config& config, std::string_view database);
 
 // What is in force, one `key=value` per setting, without secrets: for one line of the log.
 std::string Describe(const Config& config);

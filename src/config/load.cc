@@ -75,13 +75,17 @@ absl::StatusOr<ParsedCommandLine> Load(int argc, const char* const* argv,
     parsed.text = line.help ? HelpText() : "pgbraid " PGBRAID_VERSION "\n";
     return parsed;
   }
+  TomlFile file;
   if (!line.config_file.empty()) {
     ASSIGN_OR_RETURN(const std::string text, ReadFile(line.config_file));
-    ASSIGN_OR_RETURN(const std::vector<Given> from_file, ReadToml(text, line.config_file));
-    RETURN_IF_ERROR(ApplyLayer(from_file, &parsed.config));
+    ASSIGN_OR_RETURN(file, ReadToml(text, line.config_file));
+    RETURN_IF_ERROR(ApplyLayer(file.given, &parsed.config));
   }
   RETURN_IF_ERROR(ApplyLayer(FromEnvironment(environment), &parsed.config));
   RETURN_IF_ERROR(ApplyLayer(line.given, &parsed.config));
+  for (const GivenService& service : file.services) {
+    RETURN_IF_ERROR(ApplyService(service, &parsed.config));
+  }
   RETURN_IF_ERROR(Complete(&parsed.config));
   return parsed;
 }

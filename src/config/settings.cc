@@ -37,6 +37,42 @@ absl::Status SetTime(std::string_view text, Config* config) {
   return absl::OkStatus();
 }
 
+template <auto kMember, uint64_t kMin, uint64_t kMax>
+absl::Status SetPoolCount(std::string_view text, Config* config) {
+  ASSIGN_OR_RETURN(const uint64_t number, ParseInteger(text, kMin, kMax));
+  config->pool.*kMember = static_cast<uint32_t>(number);
+  return absl::OkStatus();
+}
+
+template <auto kMember>
+absl::Status SetPoolTime(std::string_view text, Config* config) {
+  ASSIGN_OR_RETURN(config->pool.*kMember,
+                   ParseDuration(text, absl::ZeroDuration(), absl::Hours(24 * 365)));
+  return absl::OkStatus();
+}
+
+absl::Status SetPoolMode(std::string_view text, Config* config) {
+  ASSIGN_OR_RETURN(const size_t choice,
+                   ParseChoice(text, {"session", "transaction", "statement"}));
+  config->pool.mode = static_cast<PoolMode>(choice);
+  return absl::OkStatus();
+}
+
+absl::Status SetMaxConns(std::string_view text, Config* config) {
+  config->pool.max_conns_given = true;
+  return SetPoolCount<&PoolSettings::max_conns, 1, 100'000>(text, config);
+}
+
+absl::Status SetMinConns(std::string_view text, Config* config) {
+  config->pool.min_conns_given = true;
+  return SetPoolCount<&PoolSettings::min_conns, 0, 100'000>(text, config);
+}
+
+absl::Status SetResetQuery(std::string_view text, Config* config) {
+  config->pool.reset_query = text;
+  return absl::OkStatus();
+}
+
 absl::Status SetListen(std::string_view text, Config* config) {
   ASSIGN_OR_RETURN(Endpoint endpoint, ParseEndpoint(text));
   config->listen.push_back(std::move(endpoint));
@@ -122,7 +158,7 @@ constexpr Setting kSettings[] = {
     {"Connections", "listen", "", 'l', Kind::kTexts, "HOST:PORT", "required", "",
      "accept clients here; :PORT is every address; repeatable", SetListen},
     {"Connections", "primary", "", 'p', Kind::kServer, "SERVER", "required", "",
-     "the server that answers clients: a URL or \"host=… port=…\"", SetPrimary},
+     "the server that answers clients: a URL or \"host=… port=…\"", SetPrimary, true},
     {"Connections", "mirror", "", 'm', Kind::kServers, "SERVER", "none", "",
      "a server that receives a copy of what is written; repeatable", SetMirror},
 
@@ -163,6 +199,45 @@ constexpr Setting kSettings[] = {
     {"Clients", "drain-timeout", "", 0, Kind::kDuration, "TIME", "30s", "",
      "from SIGTERM until remaining clients are cut; 0 cuts at once",
      SetTime<&Limits::drain_timeout, 0>},
+
+    {"Pools", "pool-mode", "", 0, Kind::kText, "MODE", "session", "",
+     "how long a client keeps a server: session, transaction, statement", SetPoolMode,
+     true},
+    {"Pools", "max-conns", "", 0, Kind::kInteger, "N", "50", "",
+     "server connections per server, user and database", SetMaxConns, true},
+    {"Pools", "min-conns", "", 0, Kind::kInteger, "N", "10", "",
+     "of these, kept open once the pool is in use", SetMinConns, true},
+    {"Pools", "max-conn-lifetime", "", 0, Kind::kDuration, "TIME", "0", "",
+     "close a server connection that is older, once it is free; 0 never",
+     SetPoolTime<&PoolSettings::max_conn_lifetime>, true},
+    {"Pools", "max-conn-idle-time", "", 0, Kind::kDuration, "TIME", "300s", "",
+     "close a server connection that was not used for so long; 0 never",
+     SetPoolTime<&PoolSettings::max_conn_idle_time>, true},
+    {"Pools", "max-prepared-statements", "", 0, Kind::kInteger, "N", "200", "",
+     "prepared statements kept on one server connection",
+     SetPoolCount<&PoolSettings::max_prepared_statements, 1, 100'000>, true},
+    {"Pools", "reset-query", "", 0, Kind::kText, "SQL", "DISCARD ALL", "",
+     "run where a session may have left something",
+     SetResetQuery, true},
+    {"Pools", "query-wait-timeout", "", 0, Kind::kDuration, "TIME", "120s", "",
+     "waiting for a server connection; 0 for ever",
+     SetPoolTime<&PoolSettings::query_wait_timeout>, true},
+    {"Pools", "query-timeout", "", 0, Kind::kDuration, "TIME", "0", "",
+     "from a query to its answer; 0 for ever", SetPoolTime<&PoolSettings::query_timeout>, true},
+    {"Pools", "transaction-timeout", "", 0, Kind::kDuration, "TIME", "0", "",
+     "one transaction; 0 for ever", SetPoolTime<&PoolSettings::transaction_timeout>, true},
+    {"Pools", "idle-transaction-timeout", "", 0, Kind::kDuration, "TIME", "0", "",
+     "a transaction in which nothing is asked; 0 for ever",
+     SetPoolTime<&PoolSettings::idle_transaction_timeout>, true},
+    {"Pools", "client-idle-timeout", "", 0, Kind::kDuration, "TIME", "0", "",
+     "a client that asks for nothing; 0 for ever",
+     SetPoolTime<&PoolSettings::client_idle_timeout>, true},
+    {"Pools", "max-service-clients", "", 0, Kind::kInteger, "N", "0", "",
+     "clients of one service; 0 is max-clients",
+     SetPoolCount<&PoolSettings::max_service_clients, 0, kConnectionsMax>, true},
+    {"Pools", "max-user-clients", "", 0, Kind::kInteger, "N", "0", "",
+     "clients of one user of a service; 0 is max-clients",
+     SetPoolCount<&PoolSettings::max_user_clients, 0, kConnectionsMax>, true},
 
     {"Mirrors", "mirror-timeout", "", 0, Kind::kDuration, "TIME", "120s", "",
      "one transaction on a mirror, sent to answered", SetTime<&Limits::mirror_timeout>},
@@ -251,6 +326,31 @@ absl::Status ApplyLayer(const std::vector<Given>& layer, Config* config) {
     RETURN_IF_ERROR(At(given, given.setting->apply(given.text, config)));
     RETURN_IF_ERROR(At(given, NameServer(given, config)));
   }
+  return absl::OkStatus();
+}
+
+absl::Status ApplyService(const GivenService& table, Config* config) {
+  for (const Service& other : config->services) {
+    if (other.name == table.name) {
+      return base::InvalidArgument(
+          Cat({table.where, ": there is a service ", Quote(table.name), " already"}));
+    }
+  }
+  Config own;
+  own.pool = config->pool;
+  RETURN_IF_ERROR(ApplyLayer(table.given, &own));
+  if (own.primary.host.empty()) {
+    return base::InvalidArgument(
+        Cat({table.where, ": needs the key primary, the server behind it"}));
+  }
+  if (own.primary.name.empty()) {
+    own.primary.name = table.name;
+  }
+  Service service;
+  service.name = table.name;
+  service.primary = std::move(own.primary);
+  service.pool = std::move(own.pool);
+  config->services.push_back(std::move(service));
   return absl::OkStatus();
 }
 

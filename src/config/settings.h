@@ -38,6 +38,7 @@ struct Setting {
   std::string_view environment;   // or empty
   std::string_view help;
   absl::Status (*apply)(std::string_view text, Config* config);
+  bool of_service = false;  // true exactly for what a [[service]] table may also hold
 
   bool IsRepeatable() const { return kind == Kind::kTexts || kind == Kind::kServers; }
 };
@@ -50,6 +51,13 @@ struct Given {
   std::string server_name;  // of kServer and kServers, if it was given beside the text
 };
 
+// A [[service]] table of the file.
+struct GivenService {
+  std::string name;
+  std::string where;  // "pgbraid.toml:3:1: service"
+  std::vector<Given> given;
+};
+
 std::span<const Setting> Settings();
 // By name or alias; null if there is none.
 const Setting* FindSetting(std::string_view name);
@@ -58,5 +66,9 @@ std::vector<std::string_view> SettingNames();
 // The values of one layer (file, environment or flags). A layer that names a repeatable setting
 // replaces what earlier layers gave for it.
 absl::Status ApplyLayer(const std::vector<Given>& layer, Config* config);
+
+// Adds a service, whose settings are those of `config` but for what the table gives. After the
+// layers.
+absl::Status ApplyService(const GivenService& table, Config* config);
 
 }  // namespace config

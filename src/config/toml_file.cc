@@ -14,6 +14,8 @@
 namespace config {
 namespace {
 
+constexpr std::string_view kServiceKey = "service";
+
 // Where a key or value begins.
 std::string At(std::string_view name, const toml::source_region& source) {
   return Cat(
@@ -77,9 +79,13 @@ class Reader {
  public:
   explicit Reader(std::string_view name) : name_(name) {}
 
-  absl::StatusOr<std::vector<Given>> Read(const toml::table& table);
+  absl::StatusOr<TomlFile> Read(const toml::table& table);
 
  private:
+  using Entry = std::pair<const toml::key*, const toml::node*>;
+  static std::vector<Entry> InOrder(const toml::table& table);
+  absl::Status ReadServices(const toml::node& node);
+  absl::Status ReadService(const toml::node& node);
   absl::Status ReadSetting(std::string_view key, const Setting& setting, const toml::node& node);
   absl::Status ReadServer(std::string_view key, const Setting& setting, const toml::node& node);
   absl::Status ReadScalar(std::string_view key, const Setting& setting, const toml::node& node);
@@ -91,31 +97,100 @@ class Reader {
 
   const std::string_view name_;
   std::vector<Given> given_;
+  std::vector<GivenService> services_;
 };
 
-absl::StatusOr<std::vector<Given>> Reader::Read(const toml::table& table) {
-  std::vector<std::pair<const toml::key*, const toml::node*>> entries;
+// The library sorts by key; people read from the top.
+std::vector<Reader::Entry> Reader::InOrder(const toml::table& table) {
+  std::vector<Entry> entries;
   for (auto&& [key, node] : table) {
     entries.emplace_back(&key, &node);
   }
-  // The library sorts by key; people read from the top.
   std::stable_sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) {
     return a.first->source().begin < b.first->source().begin;
   });
-  std::vector<std::string> keys;
-  for (const std::string_view setting : SettingNames()) {
-    keys.push_back(Underscored(setting));
+  return entries;
+}
+
+// The keys that a table may hold, as they are written.
+std::vector<std::string> Keys(bool of_service) {
+  std::vector<std::string> keys = {std::string(of_service ? "name" : kServiceKey)};
+  for (const Setting& setting : Settings()) {
+    if (of_service && !setting.of_service) {
+      continue;
+    }
+    keys.push_back(Underscored(setting.name));
+    if (!setting.alias.empty()) {
+      keys.push_back(Underscored(setting.alias));
+    }
   }
+  return keys;
+}
+
+const Setting& SettingOf(std::string_view key) {
+  std::string name(key);
+  std::replace(name.begin(), name.end(), '_', '-');
+  return *FindSetting(name);
+}
+
+absl::StatusOr<TomlFile> Reader::Read(const toml::table& table) {
+  const std::vector<std::string> keys = Keys(false);
   const std::vector<std::string_view> known(keys.begin(), keys.end());
-  for (const auto& [key, node] : entries) {
+  for (const auto& [key, node] : InOrder(table)) {
+    if (key->str() == kServiceKey) {
+      RETURN_IF_ERROR(ReadServices(*node));
+      continue;
+    }
     if (std::find(known.begin(), known.end(), key->str()) == known.end()) {
       return UnknownKey(*key, known);
     }
-    std::string name(key->str());
-    std::replace(name.begin(), name.end(), '_', '-');
-    RETURN_IF_ERROR(ReadSetting(key->str(), *FindSetting(name), *node));
+    RETURN_IF_ERROR(ReadSetting(key->str(), SettingOf(key->str()), *node));
   }
-  return std::move(given_);
+  return TomlFile{.given = std::move(given_), .services = std::move(services_)};
+}
+
+absl::Status Reader::ReadServices(const toml::node& node) {
+  if (!node.is_array()) {
+    return base::InvalidArgument(
+        Cat({At(name_, node.source()), ": service: wants tables, each headed [[service]]"}));
+  }
+  for (const toml::node& element : *node.as_array()) {
+    RETURN_IF_ERROR(ReadService(element));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Reader::ReadService(const toml::node& node) {
+  if (!node.is_table()) {
+    return base::InvalidArgument(
+        Cat({At(name_, node.source()), ": service: wants a table, not ", TypeName(node)}));
+  }
+  const std::vector<std::string> keys = Keys(true);
+  const std::vector<std::string_view> known(keys.begin(), keys.end());
+  GivenService service;
+  service.where = Cat({At(name_, node.source()), ": service"});
+  std::vector<Given> outer = std::move(given_);
+  given_.clear();
+  for (const auto& [key, value] : InOrder(*node.as_table())) {
+    if (std::find(known.begin(), known.end(), key->str()) == known.end()) {
+      return UnknownKey(*key, known);
+    }
+    if (key->str() != "name") {
+      RETURN_IF_ERROR(ReadSetting(key->str(), SettingOf(key->str()), *value));
+    } else if (value->is_string()) {
+      service.name = value->as_string()->get();
+    } else {
+      return base::InvalidArgument(Cat({At(name_, value->source()),
+                                        ": name: wants a string, not ", TypeName(*value)}));
+    }
+  }
+  service.given = std::exchange(given_, std::move(outer));
+  if (service.name.empty()) {
+    return base::InvalidArgument(
+        Cat({service.where, ": needs the key name, the database that clients ask for"}));
+  }
+  services_.push_back(std::move(service));
+  return absl::OkStatus();
 }
 
 absl::Status Reader::UnknownKey(const toml::key& key,
@@ -255,7 +330,7 @@ absl::StatusOr<std::string> ReadFile(const std::string& path) {
   return text;
 }
 
-absl::StatusOr<std::vector<Given>> ReadToml(std::string_view text, std::string_view name) {
+absl::StatusOr<TomlFile> ReadToml(std::string_view text, std::string_view name) {
   if (text.size() > kFileBytesMax) {
     return base::InvalidArgument(Cat({name, ": larger than 256k"}));
   }

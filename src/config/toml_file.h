@@ -21,6 +21,10 @@ inline constexpr size_t kLineBytesMax = 4096;
 absl::StatusOr<std::string> ReadFile(const std::string& path);
 
 // `name` is the file's name for messages.
-absl::StatusOr<std::vector<Given>> ReadToml(std::string_view text, std::string_view name);
+struct TomlFile {
+  std::vector<Given> given;
+  std::vector<GivenService> services;
+};
+absl::StatusOr<TomlFile> ReadToml(std::string_view text, std::string_view name);
 
 }  // namespace config

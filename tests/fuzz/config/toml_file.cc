@@ -10,11 +10,14 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
-  const auto given = config::ReadToml(text, "f.toml");
-  absl::Status status = given.status();
-  if (given.ok()) {
+  const auto file = config::ReadToml(text, "f.toml");
+  absl::Status status = file.status();
+  if (file.ok()) {
     config::Config config;
-    status = config::ApplyLayer(*given, &config);
+    status = config::ApplyLayer(file->given, &config);
+    for (const config::GivenService& service : file->services) {
+      status.Update(config::ApplyService(service, &config));
+    }
     if (status.ok() && config::Complete(&config).ok()) {
       CHECK(!config::Describe(config).empty());
     }

@@ -247,16 +247,30 @@ TEST(Load, EveryErrorOfAFlagNamesIt) {
   }
 }
 
-TEST(Load, ThePrimaryIsAnotherServerAndNeedsNoUser) {
+TEST(Load, ThePrimaryIsAnotherServer) {
   EXPECT_EQ(ErrorOf({"-l", ":5432", "-p", "host=localhost"}),
             "--primary: localhost:5432 is where pgbraid itself listens; the primary must be "
             "another server");
   EXPECT_EQ(ErrorOf({"-l", "127.0.0.1:5432", "-p", "postgres://[::1]"}),
             "--primary: [::1]:5432 is where pgbraid itself listens; the primary must be another "
             "server");
-  EXPECT_EQ(ErrorOf({"-l", ":1", "-p", "postgres://u:canary@h"}),
-            "--primary: names a user: logging in for clients is not built yet; leave out user and "
-            "password, and each client's own login passes through to the primary");
+}
+
+TEST(Load, APoolNeedsALoginOfItsOwn) {
+  EXPECT_EQ(ErrorOf({"-l", ":1", "-p", "host=h", "--pool-mode", "transaction"}),
+            "--primary: names no user, so each client logs in to the server itself and keeps its "
+            "connection; pool_mode transaction needs postgres://USER:PASSWORD@…");
+  EXPECT_EQ(ErrorOf({"-l", ":1", "-p", "host=h user=u", "--max-conns", "3", "--min-conns", "4"}),
+            "--primary: min_conns (4) is more than max_conns (3)");
+  const auto parsed =
+      LoadWith({"-l", ":1", "-p", "host=h user=u", "--pool-mode", "statement", "--max-conns", "3"});
+  ASSERT_TRUE(parsed.ok()) << base::Message(parsed.status());
+  const Config& config = parsed->config;
+  ASSERT_EQ(config.services.size(), 1u);
+  EXPECT_EQ(config.services[0].name, "*");
+  EXPECT_EQ(config.services[0].pool.mode, PoolMode::kStatement);
+  EXPECT_EQ(config.services[0].pool.min_conns, 3u);
+  EXPECT_EQ(FindService(config, "any"), &config.services[0]);
 }
 
 TEST(Load, TwoDatabasesOfOneServerMayMirrorEachOther) {

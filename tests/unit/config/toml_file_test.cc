@@ -22,25 +22,25 @@ TEST(TomlFile, ValuesKeepTheirPlaceAndOrder) {
       "[[mirror]]\nname = 'm'\nurl = 'host=h'\n[[mirror]]\nurl = 'host=i'\n",
       "p.toml");
   ASSERT_TRUE(given.ok()) << base::Message(given.status());
-  ASSERT_EQ(given->size(), 7u);
-  EXPECT_EQ((*given)[0].setting->name, "shards");
-  EXPECT_EQ((*given)[0].text, "2");
-  EXPECT_EQ((*given)[0].where, "p.toml:1:10: shards");
-  EXPECT_EQ((*given)[2].text, ":2");
-  EXPECT_EQ((*given)[2].where, "p.toml:2:17: listen");
-  EXPECT_EQ((*given)[4].text, "true");
-  EXPECT_EQ((*given)[5].server_name, "m");
-  EXPECT_EQ((*given)[6].text, "host=i");
+  ASSERT_EQ(given->given.size(), 7u);
+  EXPECT_EQ(given->given[0].setting->name, "shards");
+  EXPECT_EQ(given->given[0].text, "2");
+  EXPECT_EQ(given->given[0].where, "p.toml:1:10: shards");
+  EXPECT_EQ(given->given[2].text, ":2");
+  EXPECT_EQ(given->given[2].where, "p.toml:2:17: listen");
+  EXPECT_EQ(given->given[4].text, "true");
+  EXPECT_EQ(given->given[5].server_name, "m");
+  EXPECT_EQ(given->given[6].text, "host=i");
 }
 
 TEST(TomlFile, AServerIsAStringATableOrAMixedArray) {
   const auto given = ReadToml(
       "primary = {url = 'host=a', name = 'n'}\nmirror = ['host=b', {url = 'host=c'}]", "p");
   ASSERT_TRUE(given.ok()) << base::Message(given.status());
-  ASSERT_EQ(given->size(), 3u);
-  EXPECT_EQ((*given)[0].server_name, "n");
-  EXPECT_EQ((*given)[1].text, "host=b");
-  EXPECT_EQ((*given)[2].text, "host=c");
+  ASSERT_EQ(given->given.size(), 3u);
+  EXPECT_EQ(given->given[0].server_name, "n");
+  EXPECT_EQ(given->given[1].text, "host=b");
+  EXPECT_EQ(given->given[2].text, "host=c");
 }
 
 struct Bad {
@@ -124,6 +124,30 @@ TEST(TomlFile, AMissingFileIsNamed) {
   EXPECT_EQ(base::Message(text.status()),
             "--config: cannot open \"/nonexistent/p.toml\": No such file or directory");
   EXPECT_FALSE(ReadFile("/").ok());
+}
+
+TEST(TomlFile, AServiceIsATableOfItsOwn) {
+  const auto file = ReadToml(
+      "pool_mode = 'transaction'\n[[service]]\nname = 'shop'\nprimary = 'host=a user=u'\n"
+      "max_conns = 7\n[[service]]\nname = 'b'\nprimary = 'host=b'\n",
+      "p.toml");
+  ASSERT_TRUE(file.ok()) << base::Message(file.status());
+  ASSERT_EQ(file->given.size(), 1u);
+  ASSERT_EQ(file->services.size(), 2u);
+  EXPECT_EQ(file->services[0].name, "shop");
+  ASSERT_EQ(file->services[0].given.size(), 2u);
+  EXPECT_EQ(file->services[0].given[1].where, "p.toml:5:13: max_conns");
+  EXPECT_EQ(file->services[1].given[0].text, "host=b");
+}
+
+TEST(TomlFile, O1AServiceHoldsOnlyWhatAServiceHas) {
+  EXPECT_EQ(ErrorOf("[[service]]\nname = 'a'\nshards = 2"), "p.toml:3:1: unknown key \"shards\"");
+  EXPECT_EQ(ErrorOf("[[service]]\nprimary = 'host=a'"),
+            "p.toml:1:1: service: needs the key name, the database that clients ask for");
+  EXPECT_EQ(ErrorOf("[service]\nname = 'a'"),
+            "p.toml:1:1: service: wants tables, each headed [[service]]");
+  EXPECT_EQ(ErrorOf("[[service]]\nname = 1"),
+            "p.toml:2:8: name: wants a string, not an integer");
 }
 
 }  // namespace
