@@ -1,5 +1,5 @@
-// What classifying costs: pgbench's SELECT and UPDATE and a report query, each lexed and classified
-// anew and answered from the cache.
+// What classifying costs: pgbench's statements and a report query, each lexed and classified anew
+// and answered from the cache; and to see that they leave nothing behind in a session.
 #include <benchmark/benchmark.h>
 
 #include <string>
@@ -7,6 +7,7 @@
 
 #include "sql/classify.h"
 #include "sql/classify_cache.h"
+#include "sql/session_effects.h"
 #include "sql/split.h"
 
 namespace {
@@ -18,8 +19,11 @@ constexpr std::string_view kTexts[] = {
     "sum(o.amount) AS total, avg(o.amount) FILTER (WHERE o.amount > 0) FROM orders o JOIN "
     "customers c ON c.id = o.customer_id WHERE o.ordered_at >= $1 AND c.segment IN ('a', 'b') "
     "GROUP BY c.region, month ORDER BY total DESC LIMIT 50",
+    "INSERT INTO pgbench_history (tid, bid, aid, delta, mtime) VALUES (1, 2, 84231, -1234, "
+    "CURRENT_TIMESTAMP);",
 };
-constexpr const char* kNames[] = {"pgbench SELECT", "pgbench UPDATE", "report query"};
+constexpr const char* kNames[] = {"pgbench SELECT", "pgbench UPDATE", "report query",
+                                  "pgbench INSERT"};
 
 void Describe(benchmark::State& state, std::string_view text) {
   state.SetLabel(std::string(kNames[state.range(0)]) + ", " + std::to_string(text.size()) +
@@ -35,7 +39,7 @@ void Classify(benchmark::State& state) {
   }
   Describe(state, text);
 }
-BENCHMARK(Classify)->DenseRange(0, 2);
+BENCHMARK(Classify)->DenseRange(0, 3);
 
 void ClassifyCached(benchmark::State& state) {
   const std::string_view text = kTexts[state.range(0)];
@@ -45,7 +49,7 @@ void ClassifyCached(benchmark::State& state) {
   }
   Describe(state, text);
 }
-BENCHMARK(ClassifyCached)->DenseRange(0, 2);
+BENCHMARK(ClassifyCached)->DenseRange(0, 3);
 
 // A text never seen before, as from a client that pastes values in: classify, store, evict.
 void ClassifyMissed(benchmark::State& state) {
@@ -61,7 +65,7 @@ void ClassifyMissed(benchmark::State& state) {
   }
   Describe(state, text);
 }
-BENCHMARK(ClassifyMissed)->DenseRange(0, 2);
+BENCHMARK(ClassifyMissed)->DenseRange(0, 3);
 
 void Split(benchmark::State& state) {
   const std::string_view text = kTexts[state.range(0)];
@@ -72,7 +76,26 @@ void Split(benchmark::State& state) {
   }
   Describe(state, text);
 }
-BENCHMARK(Split)->DenseRange(0, 2);
+BENCHMARK(Split)->DenseRange(0, 3);
+
+void MayHaveEffects(benchmark::State& state) {
+  const std::string_view text = kTexts[state.range(0)];
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(sql::MayHaveEffects(text));
+  }
+  Describe(state, text);
+}
+BENCHMARK(MayHaveEffects)->DenseRange(0, 3);
+
+void ReadEffects(benchmark::State& state) {
+  const std::string_view text = kTexts[state.range(0)];
+  for (auto _ : state) {
+    sql::SessionEffects effects = sql::ReadEffects(text);
+    benchmark::DoNotOptimize(effects);
+  }
+  Describe(state, text);
+}
+BENCHMARK(ReadEffects)->DenseRange(0, 3);
 
 }  // namespace
 
