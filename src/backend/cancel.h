@@ -19,8 +19,18 @@
 
 namespace backend {
 
-// Where a cancel goes and the key that the server itself gave out.
+// A shard, to which cancels of its sessions are brought. Any thread.
+class CancelReceiver {
+ public:
+  virtual ~CancelReceiver() = default;
+  virtual void PostCancel(uint64_t session) = 0;
+};
+
+// Where a cancel goes and the key that the server itself gave out; or the session it is for, which
+// knows what runs for it now.
 struct CancelTarget {
+  CancelReceiver* receiver = nullptr;  // null: `server`
+  uint64_t session = 0;
   io::Address server;
   uint32_t pid = 0;
   std::string secret;

@@ -1,14 +1,19 @@
 #include "backend/connection.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "backend/run.h"
+#include "base/bytes.h"
 #include "base/check.h"
 #include "base/log.h"
+#include "pg/messages.h"
 #include "pg/views.h"
 
 namespace backend {
 namespace {
+
+constexpr size_t kParametersMax = 64;  // a server reports about 15
 
 constexpr size_t kNoteTextMax = 63;  // bytes of a tag that are kept; the longest has 40
 
@@ -59,6 +64,8 @@ pg::ReadResult Connection::NextLoginPiece(pg::Piece* piece, turn::Reply* reply) 
     if (result == pg::ReadResult::kPiece) {
       if (piece->first) {
         *reply = machine_.OnReply(*piece);
+        OnParameter(*piece, true);
+        OnBackendKey(*piece);
       }
       if (tracer_ != nullptr) {
         tracer_->Log(&tracer_->replies, *piece);
@@ -81,6 +88,7 @@ pg::ReadResult Connection::NextLoginPiece(pg::Piece* piece, turn::Reply* reply) 
 
 io::Task<void> Connection::Pump() {
   CHECK(!machine_.starting());
+  pumping_ = true;
   metrics_->connections.Add(1);
   stream_.NotifyReadable(&event_, kReadable);
   WatchSink();
@@ -101,7 +109,23 @@ io::Task<void> Connection::Pump() {
   if (leg_.sink != nullptr) {
     leg_.sink->NotifyDrained(nullptr, 0);
   }
+  pumping_ = false;
   metrics_->connections.Add(-1);
+}
+
+void Connection::Lease(const Leg& leg) {
+  leg_ = leg;
+  if (pumping_) {
+    WatchSink();
+  }
+}
+
+void Connection::EndLease() {
+  if (pumping_ && leg_.sink != nullptr) {
+    leg_.sink->NotifyDrained(nullptr, 0);
+    event_.Raise(kSinkDrained);  // who is read no more because of that sink is read again
+  }
+  leg_ = Leg();
 }
 
 void Connection::WatchSink() {
@@ -143,48 +167,180 @@ void Connection::Relay(base::Slice slice, bool fed) {
   if (!fed) {
     reader_.Feed(slice.view());
   }
+  while (RelayRun(slice)) {
+  }
+}
+
+// Up to the end of the slice, or of a lease: true if there may be more for another sink.
+bool Connection::RelayRun(const base::Slice& slice) {
   Run run(slice, leg_.sink);
   if (held_.has_value()) {
     run.Add(*std::exchange(held_, std::nullopt));
   }
   pg::Piece piece;
   pg::ReadResult result;
-  while ((result = reader_.Next(&piece)) == pg::ReadResult::kPiece && OnPiece(piece)) {
+  while ((result = reader_.Next(&piece)) == pg::ReadResult::kPiece) {
+    const Way way = OnPiece(piece);
+    if (way == Way::kEnd) {
+      break;
+    }
     if (held_.has_value()) {
       held_slice_ = run.StopBefore(&*held_, &reader_);
-      return;
+      return false;
     }
-    run.Add(piece);
+    if (way == Way::kPass) {
+      run.Add(piece);
+    } else {
+      run.Forward();
+    }
+    if (leg_.lessee == nullptr) {
+      continue;
+    }
+    if (machine_.has_own_replies()) {
+      run.Forward();
+      SendOwnReplies();
+    }
+    if (ready_ != 0) {
+      run.Forward();
+      leg_.lessee->OnReady(std::exchange(ready_, 0), machine_.status(), machine_.owes());
+      return true;
+    }
   }
   run.Forward();
   if (result == pg::ReadResult::kBad) {
     metrics_->mismatches.Add();
     End(std::string(reader_.error()));
   }
+  return false;
 }
 
-// False if the connection is over.
-bool Connection::OnPiece(const pg::Piece& piece) {
+Connection::Way Connection::OnPiece(const pg::Piece& piece) {
   if (tracer_ != nullptr) {
     tracer_->Log(&tracer_->replies, piece);
   }
   if (!piece.first) {
-    return true;
+    if (hidden_) {
+      leg_.lessee->OnHidden(piece, hidden_reply_);
+    }
+    return hidden_ ? Way::kDrop : Way::kPass;
   }
   const turn::Reply reply = machine_.OnReply(piece);
+  hidden_ = false;
+  if (reply.owner == turn::kNobody && leg_.lessee != nullptr) [[unlikely]] {
+    return OnHiddenPiece(piece, reply);
+  }
   if (reply.kind == turn::ReplyKind::kPassing) {
-    return true;
+    return Way::kPass;
   }
   if (reply.kind == turn::ReplyKind::kMismatch) {
     metrics_->mismatches.Add();
     End("the server sent a message that nobody asked for");
-    return false;
+    return Way::kEnd;
   }
   OnReply(piece, reply);
+  if (keeps_parameters_) {
+    OnParameter(piece, false);
+    TellLessee(piece, reply);
+  }
   if (Holds(piece, reply)) {
     held_ = piece;
   }
+  return Way::kPass;
+}
+
+// An answer to a request made for nobody. Two things in it are for the client all the same: a
+// notification, and an error for which the server swallows what the client has asked.
+Connection::Way Connection::OnHiddenPiece(const pg::Piece& piece, const turn::Reply& reply) {
+  if (piece.type == static_cast<char>(pg::BackendType::kNotificationResponse)) {
+    return Way::kPass;
+  }
+  OnParameter(piece, true);
+  if (reply.kind == turn::ReplyKind::kFailed) {
+    leg_.lessee->OnFailed(reply.request, machine_.oldest());
+    if (machine_.failed() || machine_.oldest() > reply.request) {
+      return Way::kPass;
+    }
+  }
+  if (reply.kind == turn::ReplyKind::kReady) {
+    ready_ = reply.request;
+  }
+  hidden_ = true;
+  hidden_reply_ = reply;
+  leg_.lessee->OnHidden(piece, reply);
+  return Way::kDrop;
+}
+
+void Connection::OnParameter(const pg::Piece& piece, bool hidden) {
+  if (!keeps_parameters_ || !piece.whole() ||
+      piece.type != static_cast<char>(pg::BackendType::kParameterStatus)) {
+    return;
+  }
+  const std::optional<pg::ParameterStatusView> status = pg::ReadParameterStatus(piece.body);
+  if (!status.has_value()) {
+    return;
+  }
+  const auto known = std::find_if(parameters_.begin(), parameters_.end(),
+                                  [&](const auto& p) { return p.first == status->name; });
+  if (known != parameters_.end()) {
+    known->second = status->value;
+  } else if (parameters_.size() < kParametersMax) {
+    parameters_.emplace_back(status->name, status->value);
+  }
+  if (leg_.lessee != nullptr) {
+    leg_.lessee->OnParameter(status->name, status->value, hidden);
+  }
+}
+
+void Connection::OnBackendKey(const pg::Piece& piece) {
+  if (!keeps_parameters_ || !piece.whole() ||
+      piece.type != static_cast<char>(pg::BackendType::kBackendKeyData)) {
+    return;
+  }
+  if (const std::optional<pg::BackendKeyView> key = pg::ReadBackendKey(piece.body)) {
+    key_pid_ = key->pid;
+    key_secret_ = key->secret;
+  }
+}
+
+// What a lessee must know of the answer to a request of its own.
+void Connection::TellLessee(const pg::Piece& piece, const turn::Reply& reply) {
+  if (leg_.lessee == nullptr) {
+    return;
+  }
+  if (reply.kind == turn::ReplyKind::kReady) {
+    ready_ = reply.request;
+  } else if (reply.kind == turn::ReplyKind::kFailed) {
+    leg_.lessee->OnFailed(reply.request, machine_.oldest());
+  } else if (reply.kind == turn::ReplyKind::kCompleted) {
+    leg_.lessee->OnCompleted(reply.request, pg::ReadCommandTag(piece.body).value_or(""));
+  }
+}
+
+bool Connection::Ask(std::string_view frames) {
+  std::string_view rest = frames;
+  while (!rest.empty()) {
+    const size_t length = 1 + base::LoadBe32(rest.data() + 1);
+    pg::Piece piece;
+    piece.type = rest[0];
+    piece.first = piece.last = true;
+    piece.bytes = rest.substr(0, length);
+    piece.body = piece.bytes.substr(pg::kHeaderBytes);
+    piece.body_length = static_cast<uint32_t>(piece.body.size());
+    if (machine_.OnRequest(piece, turn::kNobody) != turn::RequestResult::kOk) {
+      return false;
+    }
+    TraceRequest(piece);
+    stream_.WriteCopy(piece.bytes);
+    rest.remove_prefix(length);
+  }
   return true;
+}
+
+void Connection::SendOwnReplies() {
+  std::string frames;
+  if (machine_.TakeOwnReplies(&frames) && leg_.sink != nullptr) {
+    leg_.sink->WriteCopy(frames);
+  }
 }
 
 bool Connection::Holds(const pg::Piece& piece, const turn::Reply& reply) {
@@ -236,6 +392,9 @@ void Connection::End(std::string fault) {
   fault_ = std::move(fault);
   if (leg_.event != nullptr) {
     leg_.event->Raise(leg_.over_bit);
+  }
+  if (leg_.lessee != nullptr) {
+    leg_.lessee->OnConnectionOver();
   }
 }
 

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "backend/backend_metrics.h"
+#include "backend/lessee.h"
 #include "io/event.h"
 #include "io/stream.h"
 #include "io/task.h"
@@ -46,7 +47,11 @@ struct Leg {
   uint32_t ready_bit = 0;      // a ReadyForQuery left the ledger empty; 0: not told
   uint64_t owner = 0;
   turn::Judge* judge = nullptr;  // asked before replies are released
+  Lessee* lessee = nullptr;      // of a pooled connection
 };
+
+// What a server has reported about a session: by ParameterStatus, in the order of their first one.
+using Parameters = std::vector<std::pair<std::string, std::string>>;
 
 class Connection {
  public:
@@ -60,8 +65,9 @@ class Connection {
   turn::Machine& machine() { return machine_; }
 
   // -- the lease --------------------------------------------------------------------------------
-  void Lease(const Leg& leg) { leg_ = leg; }
-  void EndLease() { leg_ = Leg(); }
+  void Lease(const Leg& leg);
+  void EndLease();
+  bool leased() const { return leg_.event != nullptr || leg_.lessee != nullptr; }
   // From now on `bit` of the leg's event is raised when a ReadyForQuery leaves the ledger empty.
   void TellWhenReady(uint32_t bit) { leg_.ready_bit = bit; }
 
@@ -86,6 +92,19 @@ class Connection {
   // The notes made since the last call, in the order of the replies.
   void TakeNotes(std::vector<Note>* to);
 
+  // -- of a pooled connection -------------------------------------------------------------------
+  // From now on ParameterStatus messages are kept. Before the login.
+  void KeepParameters() { keeps_parameters_ = true; }
+  const Parameters& parameters() const { return parameters_; }
+  // BackendKeyData: what a cancel of this connection needs. Secret empty: the server sent none.
+  uint32_t key_pid() const { return key_pid_; }
+  const std::string& key_secret() const { return key_secret_; }
+  // Whole frames of our own, for nobody: what they are answered goes to Lessee::OnHidden(). False
+  // if the ledger is full; then nothing was sent.
+  bool Ask(std::string_view frames);
+  // Own replies whose turn has come go to the sink. After turn::Machine::AddOwnReply.
+  void SendOwnReplies();
+
   // -- requests ---------------------------------------------------------------------------------
   // Trace of what is forwarded to the server, for --log-protocol.
   void TraceRequest(const pg::Piece& piece);
@@ -94,9 +113,16 @@ class Connection {
  private:
   enum Bits : uint32_t { kReadable = 1, kSinkDrained = 2, kReleased = 4 };
 
+  enum class Way : uint8_t { kPass, kDrop, kEnd };
+
   void Drain();
   void Relay(base::Slice slice, bool fed);
-  bool OnPiece(const pg::Piece& piece);
+  bool RelayRun(const base::Slice& slice);
+  Way OnPiece(const pg::Piece& piece);
+  Way OnHiddenPiece(const pg::Piece& piece, const turn::Reply& reply);
+  void OnParameter(const pg::Piece& piece, bool hidden);
+  void OnBackendKey(const pg::Piece& piece);
+  void TellLessee(const pg::Piece& piece, const turn::Reply& reply);
   bool Holds(const pg::Piece& piece, const turn::Reply& reply);
   void OnReply(const pg::Piece& piece, const turn::Reply& reply);
   void WatchSink();
@@ -115,6 +141,14 @@ class Connection {
   std::string fault_;
   bool paused_ = false;  // true exactly when the server is not read because of the sink
   bool over_ = false;
+  bool pumping_ = false;           // true exactly while Pump() runs
+  bool keeps_parameters_ = false;
+  bool hidden_ = false;  // true exactly when the frame whose pieces are passing is for nobody
+  turn::Reply hidden_reply_;       // of that frame
+  turn::RequestId ready_ = 0;      // of a ReadyForQuery that the lessee is to be told of
+  Parameters parameters_;
+  uint32_t key_pid_ = 0;
+  std::string key_secret_;
   struct Tracer;
   std::unique_ptr<Tracer> tracer_;  // only with protocol_log
 };

@@ -32,9 +32,9 @@ struct PoolSettings {
   bool min_conns_given = false;  // if not, max_conns cuts it
   absl::Duration max_conn_lifetime;          // zero: for ever
   absl::Duration max_conn_idle_time = absl::Seconds(300);  // zero: for ever
-  uint32_t max_prepared_statements = 200;    // kept per server connection
-  // What a connection is asked before others get it, where a session may have left something; empty:
-  // such a connection is closed instead.
+  uint32_t max_prepared_statements = 200;  // kept per server connection
+  // What a connection is asked before others get it, where a session may have left something;
+  // empty: such a connection is closed instead.
   std::string reset_query = "DISCARD ALL";
 
   absl::Duration query_wait_timeout = absl::Seconds(120);  // for a server connection; zero: none

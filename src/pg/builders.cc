@@ -153,6 +153,14 @@ void AppendAuthenticationOk(std::string* to) {
   base::AppendBe32(to, static_cast<uint32_t>(AuthenticationCode::kOk));
 }
 
+bool AppendCommandComplete(std::string* to, std::string_view tag) {
+  if (HasNul(tag) || !AppendHeader(to, BackendType::kCommandComplete, tag.size() + 1)) {
+    return false;
+  }
+  AppendString(to, tag);
+  return true;
+}
+
 bool AppendBackendKeyData(std::string* to, uint32_t pid, std::string_view secret) {
   if (secret.size() < 4 || !AppendHeader(to, BackendType::kBackendKeyData, 4 + secret.size())) {
     return false;

@@ -19,6 +19,9 @@ namespace pg {
 
 // -- what a server sends ------------------------------------------------------------------------
 
+inline constexpr std::string_view kParseComplete("1\0\0\0\4", 5);
+inline constexpr std::string_view kCloseComplete("3\0\0\0\4", 5);
+
 struct ErrorText {
   std::string_view severity;  // "ERROR", "FATAL", "WARNING", ...
   std::string_view sqlstate;
@@ -32,6 +35,7 @@ void AppendErrorResponse(std::string* to, const ErrorText& text);
 void AppendNoticeResponse(std::string* to, const ErrorText& text);
 void AppendReadyForQuery(std::string* to, char status);
 void AppendAuthenticationOk(std::string* to);
+[[nodiscard]] bool AppendCommandComplete(std::string* to, std::string_view tag);
 // `secret`: 4 bytes in protocol 3.0, up to 256 in 3.2.
 [[nodiscard]] bool AppendBackendKeyData(std::string* to, uint32_t pid, std::string_view secret);
 [[nodiscard]] bool AppendParameterStatus(std::string* to, std::string_view name,

@@ -303,6 +303,8 @@ absl::Status Run(const config::Config& config) {
   common.cancels = &cancels;
   mirror::Shared mirrors(config);
   common.mirrors = &mirrors;
+  backend::SharedPools pools(0);
+  common.pools = &pools;
   const uint32_t count = config::ShardCount(config.shards, config::UsableCpus());
   Process process(config, &common, count);
   RETURN_IF_ERROR(process.Start());

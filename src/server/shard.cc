@@ -35,6 +35,18 @@ mirror::MirrorsTools ToolsFor(const Common& common, const config::Config* config
   return tools;
 }
 
+backend::PoolsTools PoolToolsFor(const Common& common, const config::Config* config, io::Loop* loop,
+                                 backend::BackendMetrics* metrics, uint32_t shard) {
+  backend::PoolsTools tools;
+  tools.loop = loop;
+  tools.config = config;
+  tools.resolver = common.resolver;
+  tools.shared = common.pools;
+  tools.metrics = metrics;
+  tools.shard = shard;
+  return tools;
+}
+
 }  // namespace
 
 class Shard::DrainMessage final : public io::Message {
@@ -57,6 +69,25 @@ class Shard::SocketMessage final : public io::Message {
   const int descriptor_;
 };
 
+class Shard::CancelMessage final : public io::Message {
+ public:
+  CancelMessage(Shard* shard, uint64_t session) : shard_(shard), session_(session) {}
+  void Deliver() override {
+    const auto found = shard_->sessions_.find(session_);
+    if (found != shard_->sessions_.end()) {
+      found->second->OnCancel();
+    }
+  }
+
+ private:
+  Shard* const shard_;
+  const uint64_t session_;
+};
+
+void Shard::PostCancel(uint64_t session) {
+  loop_.Post(std::make_unique<CancelMessage>(this, session));
+}
+
 void ShardMetrics::Describe(base::MetricSink* sink, std::string_view labels) const {
   sink->Add("pgbraid_server_handed_off", "Fresh sockets given to a less loaded shard.", labels,
             handed_off);
@@ -70,12 +101,15 @@ Shard::Shard(Common* common, uint32_t index, std::unique_ptr<io::Engine> engine,
       engine_(std::move(engine)),
       loop_(engine_.get(), &config_->limits, Seed(*common, index)),
       mirrors_(ToolsFor(*common, &*config_, &loop_)),
+      pools_(PoolToolsFor(*common, &*config_, &loop_, &backend_metrics_, index)),
       serving_(&loop_) {
   surroundings_.loop = &loop_;
   surroundings_.config = &*config_;
   surroundings_.resolver = common->resolver;
   surroundings_.cancels = common->cancels;
   surroundings_.mirrors = &mirrors_;
+  surroundings_.pools = &pools_;
+  surroundings_.receiver = this;
   surroundings_.metrics = &session_metrics_;
   surroundings_.backend_metrics = &backend_metrics_;
 }
@@ -202,6 +236,7 @@ io::Task<void> Shard::Drain(absl::Duration within) {
   while (serving_.running() > 1) {
     co_await tick.Wait(loop_.In(absl::Milliseconds(20)));
   }
+  co_await pools_.Drain();
   co_await mirrors_.Drain(deadline);
   common_->drained.fetch_add(1, std::memory_order_relaxed);
   if (admin_ != nullptr) {
@@ -225,6 +260,7 @@ void Shard::Describe(base::MetricSink* sink) const {
   loop_.metrics().Describe(sink, labels);
   session_metrics_.Describe(sink, labels);
   backend_metrics_.Describe(sink, labels);
+  pools_.Describe(sink, labels);
   mirrors_.Describe(sink, labels);
   shard_metrics_.Describe(sink, labels);
 }

@@ -14,6 +14,7 @@
 #include "admin/source.h"
 #include "backend/backend_metrics.h"
 #include "backend/cancel.h"
+#include "backend/pools.h"
 #include "base/epoch.h"
 #include "base/published.h"
 #include "config/config.h"
@@ -39,6 +40,7 @@ struct Common {
   io::Resolver* resolver = nullptr;
   backend::CancelRegistry* cancels = nullptr;
   mirror::Shared* mirrors = nullptr;
+  backend::SharedPools* pools = nullptr;
   uint64_t seed = 0;  // of the shards' random sources, for tests; 0: each has one of its own
   std::atomic<uint64_t> next_session{1};
   std::atomic<int64_t> clients{0};  // of all shards, against Limits::clients_max
@@ -52,7 +54,7 @@ struct ShardMetrics {
   void Describe(base::MetricSink* sink, std::string_view labels) const;
 };
 
-class Shard final : private io::Acceptor {
+class Shard final : private io::Acceptor, private backend::CancelReceiver {
  public:
   // On the shard's thread. `engine` is its own.
   Shard(Common* common, uint32_t index, std::unique_ptr<io::Engine> engine,
@@ -82,15 +84,18 @@ class Shard final : private io::Acceptor {
   const backend::BackendMetrics& backend_metrics() const { return backend_metrics_; }
   const ShardMetrics& shard_metrics() const { return shard_metrics_; }
   const mirror::Mirrors& mirrors() const { return mirrors_; }
+  const backend::Pools& pools() const { return pools_; }
   const io::EngineMetrics& engine_metrics() const { return engine_->metrics(); }
   io::Loop* loop() { return &loop_; }
 
  private:
   class DrainMessage;
   class SocketMessage;
+  class CancelMessage;
 
   void OnAccepted(int descriptor) override;
   void OnAcceptFailed(int error) override;
+  void PostCancel(uint64_t session) override;
   void Serve(int descriptor);
   io::Task<void> ServeOne(int descriptor);
   io::Task<void> TurnAway(int descriptor);
@@ -108,6 +113,7 @@ class Shard final : private io::Acceptor {
   backend::BackendMetrics backend_metrics_;
   ShardMetrics shard_metrics_;
   mirror::Mirrors mirrors_;
+  backend::Pools pools_;
   session::Surroundings surroundings_;
   io::Scope serving_;
   std::unique_ptr<admin::Endpoint> admin_;  // on shard 0, if configured

@@ -18,21 +18,21 @@ io::Task<bool> Session::Connect(const Opening* opening, base::Deadline deadline)
   }
   // Nobody reads the client meanwhile.
   client_.PauseReceive();
-  const config::Server* server = &around_->config->primary;
+  const config::Server* const primary = &service_->primary;
   const base::Deadline until =
-      std::min(deadline, loop_->In(backend::ConnectTimeout(*server, limits())));
-  const absl::Status connected =
-      co_await backend::Dial(&server_.stream(), server, around_->resolver, until, &server_address_);
+      std::min(deadline, loop_->In(backend::ConnectTimeout(*primary, limits())));
+  const absl::Status connected = co_await backend::Dial(
+      &server().stream(), primary, around_->resolver, until, &server_address_);
   if (!connected.ok()) {
     around_->backend_metrics->connect_failures.Add();
     base::Log(base::LogLevel::kWarn, "session.connect_failed",
-              {{"session", id_}, {"server", server->name}, {"why", base::Message(connected)}});
+              {{"session", id_}, {"server", primary->name}, {"why", base::Message(connected)}});
     // The log knows the host; who is not logged in does not.
     Refuse("08006", "could not connect to the server behind pgbraid");
     co_return false;
   }
   around_->backend_metrics->connects.Add();
-  server_.stream().WriteCopy(startup);
+  server().stream().WriteCopy(startup);
   KeepRest(opening);
   if (!client_.has_input()) {
     client_.ResumeReceive();
@@ -51,11 +51,11 @@ void Session::KeepRest(const Opening* opening) {
 
 // Both directions until the first ReadyForQuery. True if there was one.
 io::Task<bool> Session::Login(base::Deadline deadline) {
-  server_.stream().NotifyReadable(&event_, kServerReadable);
+  server().stream().NotifyReadable(&event_, kServerReadable);
   bool in = false;
   while (!ended_ && !in) {
     const bool go_on = RelayLoginReplies();
-    in = !server_.machine().starting();
+    in = !server().machine().starting();
     if (!go_on || in || !RelayLoginRequests()) {
       break;
     }
@@ -68,7 +68,7 @@ io::Task<bool> Session::Login(base::Deadline deadline) {
       Refuse("57P01", "terminating connection due to administrator command");
     }
   }
-  server_.stream().NotifyReadable(nullptr, 0);
+  server().stream().NotifyReadable(nullptr, 0);
   if (!in) {
     around_->metrics->login_failures.Add();
   }
@@ -80,7 +80,7 @@ bool Session::RelayLoginReplies() {
   pg::Piece piece;
   turn::Reply reply;
   pg::ReadResult result;
-  while ((result = server_.NextLoginPiece(&piece, &reply)) == pg::ReadResult::kPiece) {
+  while ((result = server().NextLoginPiece(&piece, &reply)) == pg::ReadResult::kPiece) {
     if ((piece.first && reply.kind == turn::ReplyKind::kMismatch) || !OnLoginReply(piece)) {
       around_->backend_metrics->mismatches.Add();
       Refuse("08P01", "the server sent a message that does not belong to a login");
@@ -94,7 +94,7 @@ bool Session::RelayLoginReplies() {
     } else {
       client_.WriteCopy(piece.bytes);
     }
-    if (!server_.machine().starting()) {
+    if (!server().machine().starting()) {
       return false;
     }
   }
@@ -103,7 +103,7 @@ bool Session::RelayLoginReplies() {
     Refuse("08P01", "the server sent a message that cannot be understood");
     return false;
   }
-  return !server_.stream().ended();
+  return !server().stream().ended();
 }
 
 // What the server asks of the client. False for a server that is ready before it said who may in.
@@ -162,14 +162,14 @@ bool Session::RelayLoginRequests() {
       reader_.Feed(client_slice_.view());
       continue;
     }
-    if (piece.first && server_.machine().OnRequest(piece, id_) != turn::RequestResult::kOk) {
+    if (piece.first && server().machine().OnRequest(piece, id_) != turn::RequestResult::kOk) {
       Violation("expected password response, got message type " +
                 std::to_string(static_cast<unsigned char>(piece.type)));
       return false;
     }
     asked_ = !piece.last;
-    server_.TraceRequest(piece);
-    server_.stream().WriteCopy(piece.bytes);
+    server().TraceRequest(piece);
+    server().stream().WriteCopy(piece.bytes);
   }
   if (client_.has_input()) {
     client_.PauseReceive();

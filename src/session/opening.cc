@@ -79,6 +79,10 @@ io::Task<void> Session::Cancel(const Opening* opening) {
     metrics.cancels_unknown.Add();
     co_return;
   }
+  if (found->receiver != nullptr) {
+    found->receiver->PostCancel(found->session);
+    co_return;
+  }
   if (metrics.cancels_in_flight.value() >= limits().cancels_in_flight_max) {
     metrics.cancels_shed.Add();
     co_return;
@@ -97,7 +101,7 @@ io::Task<void> Session::Cancel(const Opening* opening) {
 // The client's own StartupMessage, unless the primary's URL decides the database.
 std::string Session::StartupFor(const pg::StartupPacket& packet) const {
   std::vector<pg::Setting> parameters = packet.parameters;
-  const std::string& database = around_->config->primary.dbname;
+  const std::string& database = service_->primary.dbname;
   if (!database.empty()) {
     std::erase_if(parameters,
                   [](const pg::Setting& setting) { return setting.name == "database"; });
@@ -112,7 +116,7 @@ std::string Session::StartupFor(const pg::StartupPacket& packet) const {
 
 // Gives the session to the mirrors, if any of them wants it. Replication is not mirrored.
 void Session::OpenRecorder(const Opening* opening) {
-  if (!around_->mirrors->any()) {
+  if (!around_->mirrors->any() || !service_->mirrored) {
     return;
   }
   mirror::SessionFacts facts;
@@ -128,8 +132,8 @@ void Session::OpenRecorder(const Opening* opening) {
       facts.parameters.emplace_back(setting.name, setting.value);
     }
   }
-  if (!around_->config->primary.dbname.empty()) {
-    facts.database = around_->config->primary.dbname;
+  if (!service_->primary.dbname.empty()) {
+    facts.database = service_->primary.dbname;
   }
   recorder_ = around_->mirrors->Open(facts);
 }

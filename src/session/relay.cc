@@ -9,21 +9,12 @@ namespace session {
 // The client's pump. Its only await is "readable, resumed or stopped"; between awaits everything
 // is synchronous.
 io::Task<void> Session::Relay() {
-  backend::Leg leg;
-  leg.sink = &client_;
-  leg.event = &event_;
-  leg.over_bit = kServerOver;
+  if (borrower_ == nullptr) {
+    LeaseOwn();
+  }
   if (draining_) {
-    leg.ready_bit = kTurnOver;
+    server().TellWhenReady(kTurnOver);
   }
-  if (recorder_ != nullptr) {
-    leg.note_bit = kNotes;
-  }
-  leg.owner = id_;
-  leg.judge = around_->judge;
-  server_.Lease(leg);
-  server_.stream().NotifyDrained(&event_, kServerDrained);
-  pumps_.Spawn(server_.Pump());
   client_.ResumeReceive();
   if (!client_slice_.empty()) {
     Forward(std::move(client_slice_), true);
@@ -31,17 +22,16 @@ io::Task<void> Session::Relay() {
   uint32_t bits = kClientReadable;
   for (;;) {
     if ((bits & kNotes) != 0) {
-      server_.TakeNotes(&notes_);
-      recorder_->OnNotes(notes_);
+      TakeNotes();
     }
     if ((bits & kDrain) != 0) {
-      server_.TellWhenReady(kTurnOver);
+      server().TellWhenReady(kTurnOver);
     }
     if ((bits & kReleased) != 0 && waiting_.has_value()) {
       Forward(std::move(client_slice_), true);
     }
     OnClientInput();
-    if (server_.over()) {
+    if (server().over()) {
       OnServerOver();
     }
     if (draining_ && !ended_ && MayDrain()) {
@@ -52,7 +42,34 @@ io::Task<void> Session::Relay() {
     }
     bits = co_await event_.Wait();
   }
-  server_.stream().NotifyDrained(nullptr, 0);
+  server().stream().NotifyDrained(nullptr, 0);
+}
+
+// The connection is the session's for life.
+void Session::LeaseOwn() {
+  backend::Leg leg;
+  leg.sink = &client_;
+  leg.event = &event_;
+  leg.over_bit = kServerOver;
+  if (recorder_ != nullptr) {
+    leg.note_bit = kNotes;
+  }
+  leg.owner = id_;
+  leg.judge = around_->judge;
+  server().Lease(leg);
+  server().stream().NotifyDrained(&event_, kServerDrained);
+  pumps_.Spawn(server().Pump());
+}
+
+void Session::TakeNotes() {
+  if (borrower_ != nullptr) {
+    borrower_->TakeNotes(&notes_);
+  } else {
+    server().TakeNotes(&notes_);
+  }
+  if (recorder_ != nullptr) {
+    recorder_->OnNotes(notes_);
+  }
 }
 
 void Session::OnServerOver() {
@@ -60,19 +77,19 @@ void Session::OnServerOver() {
   if (!leaving_ && !half_closed_) {
     around_->metrics->server_lost.Add();
   }
-  if (!server_.fault().empty()) {
+  if (!server().fault().empty()) {
     base::Log(
         base::LogLevel::kWarn, "session.server_fault",
-        {{"session", id_}, {"server", around_->config->primary.name}, {"why", server_.fault()}});
-    const bool broke = server_.stream().error() != 0;  // else it said what nobody understands
+        {{"session", id_}, {"server", service_->primary.name}, {"why", server().fault()}});
+    const bool broke = server().stream().error() != 0;  // else it said what nobody understands
     Refuse(broke ? "08006" : "08P01",
-           "the connection to the server was closed: " + server_.fault());
+           "the connection to the server was closed: " + server().fault());
   }
 }
 
 // Between transactions, nothing owed, nothing half sent.
 bool Session::MayDrain() {
-  const turn::Machine& machine = server_.machine();
+  const turn::Machine& machine = server().machine();
   return !machine.owes() && machine.status() == 'I' && !reader_.mid_frame();
 }
 
@@ -95,13 +112,13 @@ void Session::OnClientInput() {
     // The server sees what a direct client's server would: it answers what it was asked, then
     // finds the end.
     half_closed_ = true;
-    server_.stream().FinishSend();
+    server().stream().FinishSend();
   }
   WatchServer();
 }
 
 void Session::WatchServer() {
-  const bool over_high = server_.stream().over_high();
+  const bool over_high = server().stream().over_high();
   if (over_high && !paused_) {
     paused_ = true;
     around_->metrics->pauses.Add();
@@ -118,7 +135,7 @@ void Session::Forward(base::Slice slice, bool fed) {
   if (!fed) {
     reader_.Feed(slice.view());
   }
-  backend::Run run(slice, &server_.stream());
+  backend::Run run(slice, &server().stream());
   if (waiting_.has_value()) {
     const pg::Piece released = *std::exchange(waiting_, std::nullopt);
     if (!OnRequest(released)) {
@@ -152,7 +169,7 @@ bool Session::Holds(const pg::Piece& piece) {
 
 // False if the session is over.
 bool Session::OnRequest(const pg::Piece& piece) {
-  turn::Machine& machine = server_.machine();
+  turn::Machine& machine = server().machine();
   if (piece.first) {
     const turn::RequestResult result = machine.OnRequest(piece, id_);
     if (result != turn::RequestResult::kOk) {
@@ -165,12 +182,15 @@ bool Session::OnRequest(const pg::Piece& piece) {
       return false;
     }
     request_ = machine.last_request();
+    if (borrower_ != nullptr && request_ != 0) {
+      request_ = borrower_->ToSession(request_);
+    }
   }
   leaving_ = leaving_ || piece.type == 'X';
   if (piece.last && !piece.first) {
     machine.OnRequestEnd();
   }
-  server_.TraceRequest(piece);
+  server().TraceRequest(piece);
   if (recorder_ != nullptr) {
     recorder_->OnRequest(request_, piece);
   }

@@ -14,7 +14,6 @@ Session::Session(const Surroundings* surroundings, uint64_t id)
       id_(id),
       event_(loop_),
       client_(loop_),
-      server_(loop_, surroundings->backend_metrics, surroundings->config->log_protocol),
       pumps_(loop_),
       reader_(pg::Side::kFrontend, loop_->limits().frame_held_max,
               loop_->limits().statement_memory_first) {}
@@ -34,7 +33,11 @@ io::Task<void> Session::Run(int descriptor) {
   if (in) {
     metrics.logins.Add();
     metrics.login_time.Record(loop_->now() - began);
-    co_await Relay();
+    if (pools_transactions()) {
+      co_await RelayPooled();
+    } else {
+      co_await Relay();
+    }
     base::Log(base::LogLevel::kInfo, "session.closed", {{"session", id_}});
   }
   co_await Finish();
@@ -54,11 +57,10 @@ io::Task<bool> Session::Enter() {
     co_await Cancel(opening.get());
     co_return false;
   }
-  const bool connected = co_await Connect(opening.get(), deadline);
-  if (!connected) {
+  if (!FindService(*opening)) {
     co_return false;
   }
-  const bool in = co_await Login(deadline);
+  const bool in = co_await LogIn(opening.get(), deadline);
   if (in) {
     base::Log(base::LogLevel::kInfo, "session.opened",
               {{"session", id_},
@@ -68,6 +70,35 @@ io::Task<bool> Session::Enter() {
     OpenRecorder(opening.get());
   }
   co_return in;
+}
+
+bool Session::FindService(const Opening& opening) {
+  const pg::StartupPacket& packet = opening.packet;
+  const std::string_view database = packet.database.empty() ? packet.user : packet.database;
+  service_ = config::FindService(*around_->config, database);
+  if (service_ == nullptr) {
+    Refuse("3D000", "database \"" + std::string(database) + "\" does not exist");
+  }
+  return service_ != nullptr;
+}
+
+io::Task<bool> Session::LogIn(Opening* opening, base::Deadline deadline) {
+  if (!service_->passes_login_through()) {
+    const bool in = co_await EnterPooled(opening, deadline);
+    co_return in;
+  }
+  own_server_ = std::make_unique<backend::Connection>(loop_, around_->backend_metrics,
+                                                      around_->config->log_protocol);
+  const bool connected = co_await Connect(opening, deadline);
+  if (!connected) {
+    co_return false;
+  }
+  const bool in = co_await Login(deadline);
+  co_return in;
+}
+
+bool Session::pools_transactions() const {
+  return borrower_ != nullptr && service_->pool.mode != config::PoolMode::kSession;
 }
 
 void Session::Drain() {
@@ -86,7 +117,7 @@ void Session::Stop() {
 // could only be taken for a part of that, so then the connection just ends.
 void Session::Refuse(std::string_view sqlstate, std::string_view message) {
   ended_ = true;
-  if (server_.mid_reply()) {
+  if (has_server() && server().mid_reply()) {
     return;
   }
   std::string error;
@@ -110,10 +141,16 @@ io::Task<void> Session::Finish() {
     around_->cancels->Remove(cancel_pid_, cancel_secret_);
   }
   recorder_.reset();
-  server_.Stop();
-  co_await pumps_.Join();
-  server_.EndLease();
-  co_await server_.stream().Close(loop_->now());
+  if (own_server_ != nullptr) {
+    own_server_->Stop();
+    co_await pumps_.Join();
+    own_server_->EndLease();
+    co_await own_server_->stream().Close(loop_->now());
+  }
+  if (borrower_ != nullptr) {
+    borrower_->End();
+    borrower_.reset();
+  }
   client_.NotifyReadable(nullptr, 0);
   client_.NotifyDrained(nullptr, 0);
   client_slice_.Reset();

@@ -18,6 +18,7 @@
 
 #include "backend/cancel.h"
 #include "backend/connection.h"
+#include "backend/pools.h"
 #include "config/config.h"
 #include "io/event.h"
 #include "io/resolver.h"
@@ -27,6 +28,7 @@
 #include "mirror/mirrors.h"
 #include "pg/frame_reader.h"
 #include "pg/startup.h"
+#include "session/borrower.h"
 #include "session/session_metrics.h"
 
 namespace session {
@@ -38,6 +40,8 @@ struct Surroundings {
   io::Resolver* resolver = nullptr;
   backend::CancelRegistry* cancels = nullptr;
   mirror::Mirrors* mirrors = nullptr;
+  backend::Pools* pools = nullptr;
+  backend::CancelReceiver* receiver = nullptr;  // of cancels for this shard's sessions
   SessionMetrics* metrics = nullptr;
   backend::BackendMetrics* backend_metrics = nullptr;
   turn::Judge* judge = nullptr;  // none by default
@@ -57,7 +61,9 @@ class Session {
   // Lets go of the request that the judge held, and of what stands behind it.
   void ReleaseRequest() { event_.Raise(kReleased); }
   // Likewise of the reply.
-  void ReleaseReply() { server_.Release(); }
+  void ReleaseReply() { server().Release(); }
+  // A CancelRequest with this session's key has come.
+  void OnCancel();
   // Ends it at once, whatever it does (the drain's deadline).
   void Stop();
 
@@ -71,10 +77,33 @@ class Session {
     kTurnOver = 32,
     kDrain = 64,
     kReleased = 128,
+    kLeaseChanged = 256,
   };
   struct Opening;  // what the start-up packets said
+  // After a cancel of what waited for a connection.
+  enum class Discarding : uint8_t { kNo, kOne, kToSync };
+  // Of the pump in transaction and statement mode.
+  struct PooledState {
+    std::string gathered;      // the beginning of a long Bind, until its names are in it
+    uint32_t bind_length = 0;  // of its body
+    bool gathering = false;
+    bool continues = false;  // true exactly when further pieces of a frame are to be forwarded
+    Discarding discarding = Discarding::kNo;
+    bool asking = false;  // true exactly when a turn is under way, as far as timeouts go
+    char status = 'I';    // at the end of the last turn
+    base::Instant asked;  // when the turn began; or when the last one ended
+    base::Instant began;  // when the transaction began
+  };
+  // A wait that ends, and what the client is then told.
+  struct Patience {
+    base::Deadline until = base::Deadline::Never();
+    std::string_view sqlstate = {};
+    std::string_view message = {};
+  };
 
   io::Task<bool> Enter();
+  bool FindService(const Opening& opening);
+  io::Task<bool> LogIn(Opening* opening, base::Deadline deadline);
   // -- opening.cc: start-up packets, cancel, connecting ------------------------------------------
   io::Task<bool> ReadOpening(Opening* opening, base::Deadline deadline);
   bool Negotiate(Opening* opening, const pg::StartupPacket& packet);
@@ -89,12 +118,44 @@ class Session {
   bool OnLoginReply(const pg::Piece& piece);
   void KeepRest(const Opening* opening);
   bool OnBackendKey(const pg::Piece& piece);
+  // -- welcome.cc: pgbraid's own login to the server, and what the client is told ----------------
+  io::Task<bool> Authenticate(Opening* opening, base::Deadline deadline);
+  io::Task<bool> EnterPooled(Opening* opening, base::Deadline deadline);
+  bool TakeSettings(const Opening& opening);
+  io::Task<bool> AwaitConnection(base::Deadline deadline);
+  io::Task<bool> Welcome(Opening* opening, base::Deadline deadline);
+  void GiveKey(uint32_t version);
+  // -- pooled_relay.cc: the client's pump where connections are borrowed for a transaction --------
+  enum class Step : uint8_t { kForward, kDone, kWait, kEnd };
+  class Pieces;
+  io::Task<void> RelayPooled();
+  void OnPooledInput();
+  void ForwardPooled(base::Slice slice, bool fed);
+  Step OnPooledPiece(const pg::Piece& piece, Pieces* to);
+  Step OnContinued(const pg::Piece& piece, Pieces* to);
+  Step WithoutServer(const pg::Piece& piece);
+  Step WithServer(const pg::Piece& piece, Pieces* to);
+  Step OnQueryText(const pg::Piece& piece, Pieces* to);
+  Step OnStatementFrame(const pg::Piece& piece, Pieces* to);
+  Step OnBindNames(const pg::Piece& piece, Pieces* to);
+  Step ForwardGathered(const pg::Piece& start);
+  Step Rewritten(const pg::Piece& piece, StatementNames::Way way);
+  Step Deallocate(std::string_view name);
+  Step DiscardCancelled(const pg::Piece& piece);
+  bool MayDrainPooled() const;
+  bool WatchesTurns() const;
+  void NoteAsked(char type);
+  Patience NextPatience() const;
+  base::Deadline NextDeadline() const;
+  void OnTimes(uint32_t bits);
   // -- relay.cc: the client's pump ---------------------------------------------------------------
   io::Task<void> Relay();
   void OnClientInput();
   void Forward(base::Slice slice, bool fed);
   bool OnRequest(const pg::Piece& piece);
   bool Holds(const pg::Piece& piece);
+  void LeaseOwn();
+  void TakeNotes();
   void WatchServer();
   bool MayDrain();
   void OnServerOver();
@@ -103,13 +164,24 @@ class Session {
   void Violation(std::string_view message);
   io::Task<void> Finish();
   const base::Limits& limits() const { return loop_->limits(); }
+  // While there is a connection: borrowed, or the session's own.
+  bool has_server() const {
+    return borrower_ == nullptr ? own_server_ != nullptr : borrower_->has_connection();
+  }
+  backend::Connection& server() {
+    return borrower_ == nullptr ? *own_server_ : borrower_->connection();
+  }
+  bool pools_transactions() const;
 
   const Surroundings* const around_;
   io::Loop* const loop_;
   const uint64_t id_;
   io::Event event_;
   io::Stream client_;
-  backend::Connection server_;
+  const config::Service* service_ = nullptr;  // from the StartupMessage on
+  std::unique_ptr<backend::Connection> own_server_;  // where the login passes through
+  std::unique_ptr<Borrower> borrower_;               // where pgbraid logs in
+  std::unique_ptr<PooledState> pooled_;              // in transaction and statement mode
   io::Scope pumps_;
   pg::FrameReader reader_;
   base::Slice client_slice_;  // what login reads the client's frames from; its rest is the relay's

@@ -16,6 +16,8 @@ void SessionMetrics::Describe(base::MetricSink* sink, std::string_view labels) c
   sink->Add("pgbraid_session_protocol_violations", "Clients closed for a protocol violation.",
             labels, protocol_violations);
   sink->Add("pgbraid_session_cancels", "Cancel requests received.", labels, cancels);
+  sink->Add("pgbraid_session_timeouts", "Clients closed because a wait took too long.", labels,
+            timeouts);
   sink->Add("pgbraid_session_server_lost", "Sessions ended because the server's connection ended.",
             labels, server_lost);
   sink->Add("pgbraid_session_refused_full", "Clients refused because there were too many.", labels,

@@ -17,6 +17,7 @@ struct SessionMetrics {
   base::Counter ssl_refused;          // SSLRequest or GSSENCRequest answered N
   base::Counter protocol_violations;  // closed with 08P01
   base::Counter cancels;              // CancelRequest packets
+  base::Counter timeouts;             // closed because a wait took too long
   base::Counter server_lost;          // the server's connection ended first
   base::Counter refused_full;         // over --max-clients
   base::Counter pauses;               // times a client was not read because its server was slow

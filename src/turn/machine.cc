@@ -126,6 +126,7 @@ RequestResult Machine::AddOwnReply(std::string frames, uint64_t owner) {
   const RequestId last = last_request_;
   const RequestResult result = Add(Kind::kOwn, owner);
   const bool added = result == RequestResult::kOk && !skipping_;
+  last_own_ = added ? last_request_ : 0;
   last_request_ = last;
   if (added) {
     own_.Push(std::move(frames));

@@ -38,6 +38,9 @@ namespace turn {
 // Names one request frame of a connection; counts up from 1. 0: none.
 using RequestId = uint64_t;
 
+// The owner of requests that we make ourselves: their answers are for no session.
+inline constexpr uint64_t kNobody = UINT64_MAX;
+
 enum class RequestResult : uint8_t {
   kOk,          // forward it
   kFull,        // the ledger is at its bound: stop reading until replies have come
@@ -86,15 +89,21 @@ class Machine {
   // the frame it stands for would be, it is swallowed while the server skips to a Sync. kOk or
   // kFull (then nothing was added).
   RequestResult AddOwnReply(std::string frames, uint64_t owner);
+  // The id of the entry that the last AddOwnReply made; 0 if the server skips it.
+  RequestId last_own_reply() const { return last_own_; }
   // Appends the own replies whose turn has come; true if there were any. After OnReply and after
   // AddOwnReply.
   bool TakeOwnReplies(std::string* to);
+  bool has_own_replies() const { return !own_ready_.empty(); }
 
   // Transaction status of the last ReadyForQuery: 'I', 'T', 'E'; 0 before the first.
   char status() const { return status_; }
   bool starting() const { return status_ == 0; }  // true exactly until the first ReadyForQuery
   bool owes() const { return !kinds_.empty(); }   // true exactly when the ledger is not empty
   uint32_t entries() const { return kinds_.size(); }
+  // The request at the head of the ledger; if it is empty, the next one to come. After an error
+  // those from Reply::request up to this one were answered by it, or will not be answered.
+  RequestId oldest() const { return head_id_; }
   // True exactly when the server discards until the next Sync, which has not been sent.
   bool skipping() const { return skipping_; }
   // True exactly when the server waits for CopyData, and neither CopyDone nor CopyFail was sent.
@@ -173,6 +182,7 @@ class Machine {
   Head head_;
   RequestId head_id_ = 1;  // of kinds_[0]; those behind it count up
   RequestId last_request_ = 0;
+  RequestId last_own_ = 0;
   uint64_t served_owner_ = 0;  // of the entry last answered: whom a tolerated reply goes to
   uint32_t entries_max_;
   char status_ = 0;

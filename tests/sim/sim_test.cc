@@ -104,6 +104,7 @@ class Simulation {
  private:
   static io::SimFaultRates Rates(base::Prng* prng);
   void MakeMirrors();
+  void MakeService();
   ServerFaults MirrorFaults();
   void MakeShards();
   void MakePeers();
@@ -121,6 +122,7 @@ class Simulation {
   config::Config config_;
   backend::CancelRegistry cancels_;
   std::unique_ptr<mirror::Shared> mirrors_;
+  backend::SharedPools pools_{0};
   server::Common common_;
   server::ConfigEpochs epochs_;
   std::vector<std::unique_ptr<server::Shard>> shards_;
@@ -146,12 +148,14 @@ Simulation::Simulation(uint64_t seed, io::Resolver* resolver)
     config_.limits.frame_held_max = 1024;
   }
   MakeMirrors();
+  MakeService();
   common_.config = &config_;
   common_.seed = prng_.Next();
   common_.resolver = resolver;
   common_.cancels = &cancels_;
   mirrors_ = std::make_unique<mirror::Shared>(config_);
   common_.mirrors = mirrors_.get();
+  common_.pools = &pools_;
   MakeShards();
   MakePeers();
 }
@@ -187,6 +191,14 @@ void Simulation::MakeMirrors() {
     limits.mirror_bytes_max = 2000 + static_cast<int64_t>(prng_.Below(100'000));
     limits.mirror_transaction_max = limits.mirror_bytes_max / 2;
   }
+}
+
+void Simulation::MakeService() {
+  config::Service service;
+  service.name = "*";
+  service.primary = config_.primary;
+  service.mirrored = true;
+  config_.services.push_back(service);
 }
 
 ServerFaults Simulation::MirrorFaults() {

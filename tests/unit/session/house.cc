@@ -47,6 +47,10 @@ House::House(turn::Judge* judge) {
   config_.primary.host = "127.0.0.1";
   config_.primary.port = ntohs(bound.sin_port);
   config_.primary.connect_timeout = absl::Seconds(5);
+  config::Service service;
+  service.name = "*";
+  service.primary = config_.primary;
+  config_.services.push_back(service);
 
   loop_ = std::make_unique<io::Loop>(&engine_, &config_.limits, 1);
   serving_ = std::make_unique<io::Scope>(loop_.get());

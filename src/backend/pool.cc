@@ -1,0 +1,377 @@
+#include "backend/pool.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "backend/cleaning.h"
+#include "backend/dial.h"
+#include "backend/pools.h"
+#include "base/log.h"
+#include "base/status.h"
+
+namespace backend {
+namespace {
+
+constexpr uint32_t kOpeningMax = 32;  // of one pool at once: a restarted server is not stormed
+constexpr absl::Duration kUnused = absl::Seconds(1);
+constexpr absl::Duration kRetryFirst = absl::Milliseconds(100);
+constexpr absl::Duration kRetryLongest = absl::Seconds(5);
+
+// Full jitter: who failed together does not come back together.
+absl::Duration RetryPause(uint32_t failures, base::Prng* prng) {
+  absl::Duration longest = kRetryFirst;
+  for (uint32_t i = 1; i < failures && longest < kRetryLongest; ++i) {
+    longest *= 2;
+  }
+  longest = std::min(longest, kRetryLongest);
+  const auto most = static_cast<uint64_t>(absl::ToInt64Microseconds(longest));
+  return absl::Microseconds(prng->Below(most) + 1);
+}
+
+}  // namespace
+
+Pool::Pool(Pools* pools, const config::Service* service, LoginFacts login, SharedPool* shared)
+    : pools_(pools), service_(service), login_(std::move(login)), shared_(shared) {}
+
+Pool::~Pool() = default;
+
+void Pool::SetSecret(const LoginFacts& login) { login_ = login; }
+
+// -- who waits ------------------------------------------------------------------------------------
+
+void Pool::Ask(Waiter* waiter) {
+  waiter->since = pools_->loop()->now();
+  while (!free_.empty()) {
+    Pooled* const pooled = free_.back();
+    free_.pop_back();
+    pools_->metrics().free.Add(-1);
+    io::Stream& stream = pooled->connection.stream();
+    if (stream.has_input() || stream.ended() || stream.broken()) {
+      Retire(pooled);  // it says something, or is gone: its pump will find out
+      continue;
+    }
+    Grant(pooled, waiter);
+    return;
+  }
+  if (closed_) {
+    waiter->lessee->OnDenied("57P01", "terminating connection due to administrator command");
+    return;
+  }
+  waiter->place = waiters_.insert(waiters_.end(), waiter);
+  waiter->waiting = true;
+  pools_->metrics().waiting.Add(1);
+  OpenMore();
+}
+
+void Pool::Forget(Waiter* waiter) {
+  if (!waiter->waiting) {
+    return;
+  }
+  waiters_.erase(waiter->place);
+  waiter->waiting = false;
+  pools_->metrics().waiting.Add(-1);
+  if (waiters_.empty()) {
+    pools_->tools().shared->Forget(shared_, pools_);
+  }
+}
+
+void Pool::Grant(Pooled* pooled, Waiter* waiter) {
+  if (waiter->waiting) {
+    pools_->metrics().wait_time.Record(pools_->loop()->now() - waiter->since);
+    Forget(waiter);
+  }
+  pools_->metrics().grants.Add();
+  pooled->leased = true;
+  waiter->lessee->OnGranted(pooled);
+}
+
+void Pool::DenyAll(std::string_view sqlstate, std::string_view message) {
+  while (!waiters_.empty()) {
+    Waiter* const waiter = waiters_.front();
+    Forget(waiter);
+    pools_->metrics().denied.Add();
+    waiter->lessee->OnDenied(sqlstate, message);
+  }
+}
+
+void Pool::DenyOlder(base::Instant than) {
+  while (!waiters_.empty() && waiters_.front()->since < than) {
+    Waiter* const waiter = waiters_.front();
+    Forget(waiter);
+    pools_->metrics().denied.Add();
+    waiter->lessee->OnDenied("08006", "could not connect to the server behind pgbraid");
+  }
+}
+
+// -- what is free ---------------------------------------------------------------------------------
+
+bool Pool::Expired(const Pooled& pooled) const {
+  const absl::Duration lifetime = service_->pool.max_conn_lifetime;
+  return lifetime > absl::ZeroDuration() && pools_->loop()->now() - pooled.born > lifetime;
+}
+
+// It is to end; nobody has it.
+void Pool::Retire(Pooled* pooled) {
+  pooled->doomed = true;
+  pooled->connection.Stop();
+}
+
+void Pool::EndLease(Pooled* pooled) {
+  pooled->connection.EndLease();
+  pooled->leased = false;
+  pooled->used = pools_->loop()->now();
+}
+
+void Pool::Return(Pooled* pooled) {
+  CHECK(pooled->connection.machine().poolable());
+  EndLease(pooled);
+  Offer(pooled);
+}
+
+void Pool::ReturnDirty(Pooled* pooled) {
+  const bool usable = pooled->connection.machine().poolable() && !pooled->doomed && !closed_ &&
+                      !pooled->connection.over() && !service_->pool.reset_query.empty();
+  if (!usable) {
+    Discard(pooled);
+    return;
+  }
+  pools_->metrics().cleaned.Add();
+  EndLease(pooled);
+  pooled->leased = true;  // by its cleaning
+  pooled->cleaning = std::make_unique<Cleaning>(this, pooled);
+  static_cast<Cleaning*>(pooled->cleaning.get())->Begin();
+}
+
+void Pool::Discard(Pooled* pooled) {
+  if (!pooled->connection.over()) {
+    pools_->metrics().discarded.Add();
+  }
+  EndLease(pooled);
+  Retire(pooled);
+  pooled->freed.Raise(1);
+}
+
+// For whoever is first. Not while a cancel is on its way to it: that would hit a stranger.
+void Pool::Offer(Pooled* pooled) {
+  if (pooled->doomed || closed_ || pooled->connection.over()) {
+    Retire(pooled);
+    pooled->freed.Raise(1);
+    return;
+  }
+  if (pooled->cancels > 0) {
+    return;
+  }
+  if (Expired(*pooled)) {
+    pools_->metrics().retired.Add();
+    Retire(pooled);
+    return;
+  }
+  if (pools_->tools().shared->ShouldYield(*shared_, pools_, serving_)) {
+    pools_->metrics().yielded.Add();
+    Retire(pooled);
+    return;
+  }
+  if (!waiters_.empty()) {
+    Grant(pooled, waiters_.front());
+    return;
+  }
+  free_.push_back(pooled);
+  pools_->metrics().free.Add(1);
+}
+
+void Pool::Cancel(Pooled* pooled) {
+  if (pooled->connection.key_secret().empty() || pooled->doomed) {
+    return;
+  }
+  ++pooled->cancels;
+  pools_->tasks().Spawn(RunCancel(pooled));
+}
+
+io::Task<void> Pool::RunCancel(Pooled* pooled) {
+  CancelTarget target;
+  target.server = pooled->address;
+  target.pid = pooled->connection.key_pid();
+  target.secret = pooled->connection.key_secret();
+  io::Loop* const loop = pools_->loop();
+  BackendMetrics& metrics = *pools_->tools().metrics;
+  metrics.cancels_forwarded.Add();
+  metrics.cancels_in_flight.Add(1);
+  const absl::Status done =
+      co_await ForwardCancel(loop, target, loop->In(loop->limits().cancel_timeout));
+  metrics.cancels_in_flight.Add(-1);
+  if (!done.ok()) {
+    base::Log(base::LogLevel::kWarn, "backend.cancel_failed",
+              {{"server", service_->primary.name}, {"why", base::Message(done)}});
+    pooled->doomed = true;  // it may still arrive
+  }
+  --pooled->cancels;
+  if (pooled->doomed) {
+    pooled->freed.Raise(1);
+  }
+  if (!pooled->leased && pooled->cancels == 0) {
+    Offer(pooled);
+  }
+}
+
+// -- opening --------------------------------------------------------------------------------------
+
+bool Pool::TakePlace() {
+  return pools_->tools().shared->Take(shared_, pools_, serving_);
+}
+
+void Pool::OpenMore() {
+  while (!closed_ && opening_ < std::min<size_t>(waiters_.size(), kOpeningMax) &&
+         pools_->loop()->now() >= retry_ && TakePlace()) {
+    Start();
+  }
+}
+
+// A place was taken for it.
+void Pool::Start() {
+  ++serving_;
+  ++opening_;
+  pools_->tasks().Spawn(Serve());
+}
+
+void Pool::OnPlace() {
+  if (closed_ || waiters_.empty()) {
+    pools_->tools().shared->GiveBack(shared_);
+    return;
+  }
+  Start();
+}
+
+// One that was just used will be used again, unless this shard has more than its share.
+void Pool::YieldOne() {
+  if (free_.empty()) {
+    return;
+  }
+  Pooled* const pooled = free_.front();
+  const bool unused = pools_->loop()->now() - pooled->used > kUnused;
+  if (!unused && !pools_->tools().shared->ShouldYield(*shared_, pools_, serving_)) {
+    return;
+  }
+  free_.erase(free_.begin());
+  pools_->metrics().free.Add(-1);
+  pools_->metrics().yielded.Add();
+  Retire(pooled);
+}
+
+// The life of one server connection, from its place taken to its place given back.
+io::Task<void> Pool::Serve() {
+  const PoolsTools& tools = pools_->tools();
+  Pooled pooled(this, tools.loop, tools.metrics, &pools_->statements(),
+                tools.config->log_protocol);
+  const absl::Status opened = co_await Open(&pooled);
+  --opening_;
+  if (opened.ok()) {
+    failures_ = 0;
+    connections_.push_back(&pooled);
+    pools_->metrics().opened.Add();
+    pools_->metrics().connections.Add(1);
+    Offer(&pooled);
+    co_await pooled.connection.Pump();
+    pooled.doomed = true;
+    if (std::erase(free_, &pooled) > 0) {
+      pools_->metrics().free.Add(-1);
+    }
+    while (pooled.leased || pooled.cancels > 0) {
+      co_await pooled.freed.Wait();
+    }
+    std::erase(connections_, &pooled);
+    pools_->metrics().connections.Add(-1);
+  } else {
+    pools_->metrics().open_failures.Add();
+    OnOpenFailed(opened);
+  }
+  co_await pooled.connection.stream().Close(tools.loop->now());
+  tools.shared->GiveBack(shared_);
+  OpenMore();
+  --serving_;
+  pools_->Tend();
+}
+
+io::Task<absl::Status> Pool::Open(Pooled* pooled) {
+  const config::Server* const server = &service_->primary;
+  io::Loop* const loop = pools_->loop();
+  const base::Deadline deadline = loop->In(ConnectTimeout(*server, loop->limits()));
+  const LoginFacts login = login_;
+  const absl::Status dialled =
+      co_await Dial(&pooled->connection.stream(), server, pools_->tools().resolver, deadline,
+                    &pooled->address);
+  CO_RETURN_IF_ERROR(dialled);
+  const absl::Status in = co_await Login(&pooled->connection, &login, deadline);
+  CO_RETURN_IF_ERROR(in);
+  pooled->born = pooled->used = loop->now();
+  welcome_ = pooled->connection.parameters();
+  co_return absl::OkStatus();
+}
+
+// A server that says no to the login says no to all who wait; any other failure may pass.
+void Pool::OnOpenFailed(const absl::Status& status) {
+  ++failures_;
+  retry_ = pools_->loop()->In(RetryPause(failures_, &pools_->loop()->prng()));
+  base::Log(base::LogLevel::kWarn, "backend.open_failed",
+            {{"server", service_->primary.name},
+             {"user", login_.user},
+             {"database", login_.database},
+             {"why", base::Message(status)}});
+  if (absl::IsPermissionDenied(status)) {
+    DenyAll("08006", "the server behind pgbraid refused pgbraid's login");
+  } else if (absl::IsNotFound(status)) {
+    DenyAll("3D000", "database \"" + login_.database + "\" does not exist");
+  }
+}
+
+// -- time -----------------------------------------------------------------------------------------
+
+uint32_t Pool::max() const {
+  const config::PoolSettings& pool = service_->pool;
+  return pool.mode == config::PoolMode::kSession && !pool.max_conns_given ? 0 : pool.max_conns;
+}
+
+bool Pool::Tend() {
+  const base::Instant now = pools_->loop()->now();
+  const config::PoolSettings& settings = service_->pool;
+  if (failures_ > 0) {
+    const absl::Duration patience = ConnectTimeout(service_->primary, pools_->loop()->limits());
+    DenyOlder(base::Instant(now.nanoseconds() - absl::ToInt64Nanoseconds(patience)));
+  }
+  const bool keeps = settings.mode != config::PoolMode::kSession && sessions_ > 0;
+  const uint32_t least = keeps ? settings.min_conns : 0;
+  const absl::Duration idle_max = settings.max_conn_idle_time;
+  while (!free_.empty()) {
+    Pooled* const oldest = free_.front();
+    const bool idle = idle_max > absl::ZeroDuration() && now - oldest->used > idle_max &&
+                      shared_->places.load(std::memory_order_relaxed) > least;
+    if (!idle && !Expired(*oldest)) {
+      break;
+    }
+    free_.erase(free_.begin());
+    pools_->metrics().free.Add(-1);
+    pools_->metrics().retired.Add();
+    Retire(oldest);
+  }
+  OpenMore();
+  while (!closed_ && now >= retry_ && opening_ < kOpeningMax &&
+         shared_->places.load(std::memory_order_relaxed) < least) {
+    if (!TakePlace()) {
+      pools_->tools().shared->Forget(shared_, pools_);
+      break;
+    }
+    Start();
+  }
+  return sessions_ > 0 || !empty();
+}
+
+void Pool::Close() {
+  closed_ = true;
+  DenyAll("57P01", "terminating connection due to administrator command");
+  pools_->metrics().free.Add(-static_cast<int64_t>(free_.size()));
+  free_.clear();
+  for (Pooled* pooled : connections_) {
+    Retire(pooled);
+  }
+}
+
+}  // namespace backend

@@ -1,0 +1,118 @@
+// Pool: the server connections of one (service, user, database) on one shard, and who waits for
+// one.
+//
+// Owned by Pools, on its shard. A connection is given to the first of those who wait, the one used
+// last to be used first; it is only ever given if its ledger is empty, it is idle, and nothing of
+// another session is in it but settings that are known. Everything else is closed. Places come from
+// SharedPools, so all shards together keep to the bound.
+//
+// Failure: a connection that cannot be made is tried again after a pause that grows and is
+// jittered; a server that refuses the login denies all who wait, one that cannot be reached those
+// who have waited for connect_timeout. Bounds: max_conns; who waits is a client, so max_clients.
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "backend/lessee.h"
+#include "backend/login.h"
+#include "backend/pool_shared.h"
+#include "backend/pooled.h"
+#include "config/service.h"
+#include "io/event.h"
+#include "io/task.h"
+
+namespace backend {
+
+class Pool {
+ public:
+  Pool(Pools* pools, const config::Service* service, LoginFacts login, SharedPool* shared);
+  ~Pool();
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
+
+  // Someone's place in the queue, in the session that waits.
+  struct Waiter {
+    Lessee* lessee = nullptr;
+    base::Instant since;
+    bool waiting = false;  // true exactly when in the queue
+    std::list<Waiter*>::iterator place;
+  };
+
+  // A session that may ask exists, or no longer.
+  void Enter() { ++sessions_; }
+  void Leave() { --sessions_; }
+
+  // Lessee::OnGranted() or OnDenied() follows, maybe before this returns.
+  void Ask(Waiter* waiter);
+  // It no longer wants one.
+  void Forget(Waiter* waiter);
+  // The lease is over and the connection as it should be: for the next one.
+  void Return(Pooled* pooled);
+  // Likewise, but a session may have left something: it is cleaned first.
+  void ReturnDirty(Pooled* pooled);
+  // Likewise, but it must not be used again.
+  void Discard(Pooled* pooled);
+  // Sends a cancel of what it runs; nobody gets it before that has arrived.
+  void Cancel(Pooled* pooled);
+
+  // -- for Pools --------------------------------------------------------------------------------
+  // Another shard has left its place to this one.
+  void OnPlace();
+  // Gives up one that is free, for another shard.
+  void YieldOne();
+  // Opens, closes and denies what time has come for. False if the pool may be taken away.
+  bool Tend();
+  // Closes all; nobody may ask any more.
+  void Close();
+  bool empty() const { return serving_ == 0; }
+  SharedPool* shared() const { return shared_; }
+  const LoginFacts& login() const { return login_; }
+  void SetSecret(const LoginFacts& login);
+
+  const config::Service& service() const { return *service_; }
+  Pools* pools() const { return pools_; }
+  // What a server of this pool has reported at its last login; empty before the first.
+  const Parameters& welcome() const { return welcome_; }
+  size_t free_count() const { return free_.size(); }
+  size_t waiting_count() const { return waiters_.size(); }
+
+ private:
+  class Cleaner;
+
+  void Start();
+  io::Task<void> Serve();
+  io::Task<absl::Status> Open(Pooled* pooled);
+  void Offer(Pooled* pooled);
+  void Grant(Pooled* pooled, Waiter* waiter);
+  void OpenMore();
+  bool TakePlace();
+  void OnOpenFailed(const absl::Status& status);
+  void DenyAll(std::string_view sqlstate, std::string_view message);
+  void DenyOlder(base::Instant than);
+  bool Expired(const Pooled& pooled) const;
+  void Retire(Pooled* pooled);
+  void EndLease(Pooled* pooled);
+  io::Task<void> RunCancel(Pooled* pooled);
+  uint32_t max() const;
+
+  Pools* const pools_;
+  const config::Service* const service_;
+  LoginFacts login_;
+  SharedPool* const shared_;
+  std::vector<Pooled*> connections_;  // that are logged in and not ended
+  std::vector<Pooled*> free_;         // of these, the one used last behind
+  std::list<Waiter*> waiters_;        // the oldest in front
+  Parameters welcome_;
+  uint32_t sessions_ = 0;
+  uint32_t serving_ = 0;  // Serve() tasks that run
+  uint32_t opening_ = 0;  // of these, not logged in yet
+  uint32_t failures_ = 0;    // in a row
+  base::Instant retry_;      // nothing is dialled before
+  bool closed_ = false;
+};
+
+}  // namespace backend

@@ -1,0 +1,49 @@
+// Pooled: a server connection that sessions borrow after each other, and what is known of its
+// state: whose settings are in force, which statements it holds, how to cancel what it runs.
+//
+// In the frame of its pool's Pool::Serve(), on one shard, from dialling to closed.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "backend/cancel.h"
+#include "backend/connection.h"
+#include "backend/prepared.h"
+#include "backend/session_settings.h"
+#include "base/instant.h"
+#include "io/event.h"
+
+namespace backend {
+
+class Pool;
+
+struct Pooled {
+  Pooled(Pool* its_pool, io::Loop* loop, BackendMetrics* metrics, StatementTable* statements,
+         bool protocol_log)
+      : pool(its_pool),
+        connection(loop, metrics, protocol_log),
+        prepared(statements),
+        freed(loop) {
+    connection.KeepParameters();
+  }
+  Pooled(const Pooled&) = delete;
+  Pooled& operator=(const Pooled&) = delete;
+
+  Pool* const pool;
+  Connection connection;
+  SessionSettings in_force;  // what differs from the defaults of its login
+  Prepared prepared;
+  io::Address address;       // what it is connected to
+  base::Instant born;
+  base::Instant used;        // when it was last given back
+  uint64_t last_owner = 0;   // the session that had it last: the sequences' state is that one's
+  uint64_t unnamed_of = 0;   // the session whose unnamed statement it has; 0: nobody's
+  uint32_t cancels = 0;      // on their way to it: until they have arrived nobody gets it
+  bool leased = false;       // true exactly when a session, or its pool's cleaning, has it
+  bool doomed = false;       // true exactly when nobody is to get it any more
+  std::unique_ptr<Lessee> cleaning;
+  io::Event freed;           // raised when a connection that has ended is given back
+};
+
+}  // namespace backend

@@ -1,0 +1,129 @@
+#include "backend/prepared.h"
+
+#include <charconv>
+
+#include "base/check.h"
+
+namespace backend {
+namespace {
+
+std::string Hex(uint64_t number) {
+  char digits[16];
+  const std::to_chars_result end = std::to_chars(digits, digits + sizeof digits, number, 16);
+  return std::string(digits, end.ptr);
+}
+
+// Length before text: no two statements have one key.
+std::string KeyOf(std::string_view text, std::string_view types, std::string_view context) {
+  std::string key = Hex(types.size()) + ":" + Hex(context.size()) + ":";
+  key += types;
+  key += context;
+  key += text;
+  return key;
+}
+
+}  // namespace
+
+Statement* StatementTable::Use(std::string_view text, std::string_view types,
+                               std::string_view context) {
+  std::string key = KeyOf(text, types, context);
+  std::unique_ptr<Statement>& place = statements_[key];
+  if (place == nullptr) {
+    place = std::make_unique<Statement>();
+    place->key = std::move(key);
+    place->id = ++last_;
+    place->name = "pgbraid_" + Hex(shard_) + "_" + Hex(last_);
+    place->text = text;
+    place->types = types;
+  }
+  ++place->users;
+  return place.get();
+}
+
+Statement* StatementTable::UseProven(std::string_view text, std::string_view types,
+                                     std::string_view context) {
+  const auto found = statements_.find(KeyOf(text, types, context));
+  if (found == statements_.end() || !found->second->proven) {
+    return nullptr;
+  }
+  ++found->second->users;
+  return found->second.get();
+}
+
+void StatementTable::LetGo(Statement* statement) {
+  CHECK(statement->users > 0);
+  if (--statement->users == 0) {
+    statements_.erase(std::string(statement->key));
+  }
+}
+
+bool Prepared::Touch(const Statement* statement) {
+  const auto found = places_.find(statement->id);
+  if (found == places_.end()) {
+    return false;
+  }
+  if (found->second != order_.begin()) {
+    order_.splice(order_.begin(), order_, found->second);
+  }
+  return true;
+}
+
+void Prepared::Add(Statement* statement, turn::RequestId request) {
+  DCHECK(!places_.contains(statement->id));
+  table_->UseAgain(statement);
+  order_.push_front(statement);
+  places_[statement->id] = order_.begin();
+  pending_.push_back(Pending{request, statement->id});
+}
+
+void Prepared::OnFailed(turn::RequestId first, turn::RequestId end) {
+  std::erase_if(pending_, [&](const Pending& pending) {
+    if (pending.request < first || pending.request >= end) {
+      return false;
+    }
+    if (const auto found = places_.find(pending.statement); found != places_.end()) {
+      Erase(found->second);
+    }
+    return true;
+  });
+}
+
+void Prepared::Settle() {
+  for (const Pending& pending : pending_) {
+    if (const auto found = places_.find(pending.statement); found != places_.end()) {
+      (*found->second)->proven = true;
+    }
+  }
+  pending_.clear();
+}
+
+std::string Prepared::TakeExcess(size_t most) {
+  if (places_.size() <= most) {
+    return "";
+  }
+  std::string name = order_.back()->name;
+  Erase(std::prev(order_.end()));
+  return name;
+}
+
+void Prepared::Drop(const Statement* statement) {
+  if (const auto found = places_.find(statement->id); found != places_.end()) {
+    Erase(found->second);
+  }
+}
+
+void Prepared::Clear() {
+  while (!order_.empty()) {
+    Erase(order_.begin());
+  }
+  pending_.clear();
+}
+
+void Prepared::Erase(Order::iterator place) {
+  Statement* const statement = *place;
+  places_.erase(statement->id);
+  order_.erase(place);
+  table_->LetGo(statement);
+}
+
+}  // namespace backend

@@ -1,0 +1,409 @@
+#include "session/borrower.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "backend/pools.h"
+#include "pg/builders.h"
+#include "pg/messages.h"
+#include "pg/views.h"
+
+namespace session {
+namespace {
+
+// What only the server session has: it cannot follow the client to another one.
+constexpr uint32_t kPins = sql::kListens | sql::kTempObject | sql::kAdvisoryLock |
+                           sql::kHoldCursor | sql::kPrepares | sql::kLoads | sql::kUnknownSetting |
+                           sql::kSessionAuthorization | sql::kOtherState;
+constexpr std::string_view kSequencesName = "pgbraid_sequences";
+constexpr std::string_view kDiscardSequences = "DISCARD SEQUENCES";
+
+// A value of a DataRow's only row each.
+bool ReadRow(std::string_view body, std::vector<std::optional<std::string>>* values) {
+  if (body.size() < 2) {
+    return false;
+  }
+  std::string_view rest = body.substr(2);
+  values->clear();
+  while (!rest.empty()) {
+    const std::optional<pg::Value> value = pg::NextValue(&rest);
+    if (!value.has_value()) {
+      return false;
+    }
+    values->push_back(value->null ? std::nullopt
+                                  : std::optional<std::string>(std::string(value->bytes)));
+  }
+  return true;
+}
+
+}  // namespace
+
+Borrower::Borrower(backend::Pool* pool, io::Event* event, const Bits& bits, io::Stream* client,
+                   uint64_t session)
+    : pool_(pool),
+      event_(event),
+      bits_(bits),
+      client_(client),
+      session_(session),
+      names_(&pool->pools()->statements(), session) {
+  waiter_.lessee = this;
+}
+
+Borrower::~Borrower() {
+  CHECK(pooled_ == nullptr && !waiter_.waiting);
+  pool_->Leave();
+}
+
+bool Borrower::SetAtStart(std::string_view name, std::string_view value) {
+  const std::string lower = backend::LowerCase(name);
+  const bool done = at_start_.Set(lower, value);
+  wanted_ = at_start_;
+  Remember();
+  return done;
+}
+
+void Borrower::Remember() {
+  context_.clear();
+  for (const std::string_view name : {"role", "search_path"}) {
+    const std::string* const value = wanted_.Find(name);
+    context_ += value == nullptr ? "" : *value;
+    context_ += '\0';
+  }
+}
+
+// -- the lease ------------------------------------------------------------------------------------
+
+void Borrower::Ask() {
+  if (state_ == State::kFree) {
+    state_ = State::kWaiting;
+    pool_->Ask(&waiter_);
+  }
+}
+
+bool Borrower::Withdraw() {
+  if (state_ != State::kWaiting) {
+    return false;
+  }
+  pool_->Forget(&waiter_);
+  state_ = State::kFree;
+  return true;
+}
+
+void Borrower::OnDenied(std::string_view sqlstate, std::string_view message) {
+  state_ = State::kDenied;
+  sqlstate_ = sqlstate;
+  why_ = message;
+  event_->Raise(bits_.changed);
+}
+
+void Borrower::OnGranted(backend::Pooled* pooled) {
+  pooled_ = pooled;
+  backend::Leg leg;
+  leg.sink = client_;
+  leg.event = event_;
+  leg.over_bit = bits_.over;
+  leg.note_bit = note_bit_;
+  leg.owner = session_;
+  leg.lessee = this;
+  pooled->connection.Lease(leg);
+  pooled->connection.stream().NotifyDrained(event_, bits_.drained);
+  base_ = highest_ - (pooled->connection.machine().oldest() - 1);
+  sequences_ours_ = pooled->last_owner == session_ || pooled->last_owner == 0;
+  status_ = 'I';
+  suspect_ = false;
+  Enforce();
+}
+
+// A Query of ours; the id of its request, or 0 if there is no room for it.
+turn::RequestId Borrower::AskFor(std::string_view query) {
+  std::string frame;
+  failed_ = false;
+  pooled_->unnamed_of = 0;
+  if (!pg::AppendQuery(&frame, query) || !pooled_->connection.Ask(frame)) {
+    return 0;
+  }
+  return pooled_->connection.machine().last_request();
+}
+
+// The client's frames wait until the settings are the session's: were they sent behind the change
+// without waiting, and the change failed, they would run under a stranger's.
+void Borrower::Enforce() {
+  if (pooled_->in_force == wanted_) {
+    state_ = State::kReady;
+    event_->Raise(bits_.changed);
+    return;
+  }
+  state_ = State::kChanging;
+  enforcing_ = AskFor(backend::SettingsChange(pooled_->in_force, wanted_));
+  if (enforcing_ == 0) {
+    OnDenied("53200", "too many settings");
+  }
+}
+
+void Borrower::OnEnforced() {
+  enforcing_ = 0;
+  if (!failed_) {
+    pooled_->in_force = wanted_;
+    state_ = State::kReady;
+    event_->Raise(bits_.changed);
+    return;
+  }
+  // One Query: it was done as a whole or not at all.
+  pool_->Return(LetGo());
+  OnDenied(std::exchange(sqlstate_, {}), std::exchange(why_, {}));
+}
+
+// Nobody's answer comes to this session any more.
+backend::Pooled* Borrower::LetGo() {
+  backend::Connection& connection = pooled_->connection;
+  if (note_bit_ != 0) {
+    std::vector<backend::Note> notes;
+    connection.TakeNotes(&notes);
+    for (backend::Note& note : notes) {
+      note.request = ToSession(note.request);
+      notes_.push_back(std::move(note));
+    }
+  }
+  highest_ = base_ + connection.machine().oldest() - 1;
+  connection.stream().NotifyDrained(nullptr, 0);
+  pooled_->last_owner = session_;
+  state_ = State::kFree;
+  enforcing_ = reading_id_ = 0;
+  return std::exchange(pooled_, nullptr);
+}
+
+void Borrower::GiveBack() {
+  if (pins_ != 0 || !pooled_->connection.machine().poolable()) {
+    return;
+  }
+  if (suspect_) {
+    pool_->ReturnDirty(LetGo());
+  } else {
+    pool_->Return(LetGo());
+  }
+}
+
+void Borrower::GiveBackUnused() {
+  if (pooled_ != nullptr) {
+    GiveBack();
+  }
+}
+
+void Borrower::End() {
+  Withdraw();
+  if (pooled_ == nullptr) {
+    return;
+  }
+  const bool clean = pooled_->connection.machine().poolable() && !pooled_->connection.over();
+  backend::Pooled* const pooled = LetGo();
+  if (clean) {
+    pool_->ReturnDirty(pooled);
+  } else {
+    pool_->Discard(pooled);
+  }
+}
+
+void Borrower::Cancel() {
+  if (pooled_ != nullptr && pooled_->connection.machine().owes()) {
+    pool_->Cancel(pooled_);
+  }
+}
+
+void Borrower::TakeNotes(std::vector<backend::Note>* to) {
+  to->clear();
+  to->swap(notes_);
+  if (pooled_ == nullptr) {
+    return;
+  }
+  std::vector<backend::Note> now;
+  pooled_->connection.TakeNotes(&now);
+  for (backend::Note& note : now) {
+    note.request = ToSession(note.request);
+    to->push_back(std::move(note));
+  }
+}
+
+// -- what the client runs -------------------------------------------------------------------------
+
+void Borrower::ReadLater(const std::string& name) {
+  if (std::find(to_read_.begin(), to_read_.end(), name) == to_read_.end()) {
+    to_read_.push_back(name);
+  }
+}
+
+void Borrower::OnRun(const sql::SessionEffects& effects, bool simple) {
+  pins_ |= effects.flags & kPins;
+  for (const std::string& name : effects.names) {
+    ReadLater(name);
+  }
+  if ((effects.flags & sql::kResetsAll) != 0) {
+    for (const auto& [name, value] : wanted_.all()) {
+      ReadLater(name);
+    }
+  }
+  reset_seen_ = reset_seen_ || (effects.flags & (sql::kResets | sql::kResetsAll)) != 0;
+  barrier_ = barrier_ || (effects.flags & (sql::kDeallocatesAll | sql::kDiscardsAll)) != 0;
+  if ((effects.flags & sql::kReadsSequence) != 0 && !sequences_ours_) {
+    DiscardSequences(simple);
+  }
+  sequences_ours_ = sequences_ours_ || (effects.flags & sql::kUsesSequence) != 0;
+}
+
+// currval() and lastval() would tell what another session got from its sequences. They fail
+// afterwards, as in a session that has not used the sequence.
+void Borrower::DiscardSequences(bool simple) {
+  if (status_ == 'E') {
+    return;  // nothing runs in a failed transaction
+  }
+  std::string frames;
+  pg::BindMessage bind;
+  bind.portal = bind.statement = kSequencesName;
+  const bool built = pg::AppendParse(&frames, kSequencesName, kDiscardSequences, {}) &&
+                     pg::AppendBind(&frames, bind) &&
+                     pg::AppendExecute(&frames, kSequencesName, 0) &&
+                     pg::AppendClose(&frames, 'P', kSequencesName) &&
+                     pg::AppendClose(&frames, 'S', kSequencesName);
+  CHECK(built);
+  if (simple) {
+    pg::AppendSync(&frames);
+  }
+  sequences_ours_ = pooled_->connection.Ask(frames);
+}
+
+// -- the connection tells -------------------------------------------------------------------------
+
+void Borrower::OnReady(turn::RequestId request, char status, bool owes) {
+  status_ = status;
+  if (request == enforcing_) {
+    OnEnforced();
+    return;
+  }
+  if (request == reading_id_) {
+    OnRead();
+  } else if (turn_bit_ != 0) {
+    event_->Raise(turn_bit_);
+  }
+  if (owes) {
+    return;
+  }
+  names_.Settle();
+  pooled_->prepared.Settle();
+  if (std::exchange(barrier_, false)) {
+    event_->Raise(bits_.changed);
+  }
+  if (KeepStatementsWithin() || status != 'I' || StartReading()) {
+    return;
+  }
+  GiveBack();
+}
+
+// True if something was asked for: another ReadyForQuery follows.
+bool Borrower::KeepStatementsWithin() {
+  std::string frames;
+  const uint32_t most = pool_->service().pool.max_prepared_statements;
+  for (;;) {
+    const std::string name = pooled_->prepared.TakeExcess(most);
+    if (name.empty()) {
+      break;
+    }
+    CHECK(pg::AppendClose(&frames, 'S', name));
+  }
+  if (frames.empty()) {
+    return false;
+  }
+  pg::AppendSync(&frames);
+  return pooled_->connection.Ask(frames);
+}
+
+bool Borrower::StartReading() {
+  if (to_read_.empty() || (pins_ & kForSession) != 0) {
+    return false;
+  }
+  reading_ = std::exchange(to_read_, {});
+  values_.clear();
+  reading_id_ = AskFor(backend::SettingsQuery(reading_));
+  return reading_id_ != 0;
+}
+
+void Borrower::OnRead() {
+  reading_id_ = 0;
+  if (failed_ || values_.size() != reading_.size()) {
+    suspect_ = true;
+    return;
+  }
+  for (size_t i = 0; i < reading_.size(); ++i) {
+    const std::string& name = reading_[i];
+    const std::string* const first = at_start_.Find(name);
+    if (!values_[i].has_value()) {
+      pooled_->in_force.Reset(name);
+      wanted_.Reset(name);
+      continue;
+    }
+    const bool room = pooled_->in_force.Set(name, *values_[i]);
+    const bool both = wanted_.Set(name, reset_seen_ && first != nullptr ? *first : *values_[i]);
+    if (!room || !both) {
+      pins_ |= sql::kUnknownSetting;
+    }
+  }
+  reset_seen_ = false;
+  Remember();
+}
+
+void Borrower::OnHidden(const pg::Piece& piece, const turn::Reply& reply) {
+  if (piece.first && reply.kind == turn::ReplyKind::kFailed && reply.request == enforcing_) {
+    const pg::ErrorView error = pg::ReadError(piece.body);
+    sqlstate_ = error.sqlstate;
+    why_ = error.message;
+  }
+  if (piece.type == 'D' && reply.request == reading_id_ && reading_id_ != 0) {
+    failed_ = failed_ || !piece.whole() || !ReadRow(piece.body, &values_);
+  }
+}
+
+void Borrower::OnFailed(turn::RequestId first, turn::RequestId end) {
+  names_.OnFailed(first, end);
+  pooled_->prepared.OnFailed(first, end);
+  const auto among = [&](turn::RequestId id) {
+    return id != 0 && id >= first && (id < end || id == first);
+  };
+  failed_ = failed_ || among(enforcing_) || among(reading_id_);
+}
+
+void Borrower::OnCompleted(turn::RequestId, std::string_view tag) {
+  const bool all = tag == "DISCARD ALL";
+  if (!all && tag != "DEALLOCATE ALL") {
+    return;
+  }
+  names_.Clear();
+  pooled_->prepared.Clear();
+  pins_ &= ~static_cast<uint32_t>(sql::kPrepares);
+  if (all) {
+    pins_ &= kForSession;
+    pooled_->in_force.Clear();
+    wanted_ = at_start_;
+    to_read_.clear();
+    sequences_ours_ = true;
+    suspect_ = false;
+    Remember();
+  }
+}
+
+void Borrower::OnParameter(std::string_view name, std::string_view value, bool hidden) {
+  const std::string lower = backend::LowerCase(name);
+  if (!backend::IsSettable(lower)) {
+    return;
+  }
+  if (hidden) {
+    // As the server writes it: sessions that want the same then say the same.
+    if (wanted_.Find(lower) != nullptr) {
+      static_cast<void>(wanted_.Set(lower, value));
+    }
+    return;
+  }
+  const bool room = pooled_->in_force.Set(lower, value) && wanted_.Set(lower, value);
+  if (!room) {
+    pins_ |= sql::kUnknownSetting;
+  }
+}
+
+}  // namespace session

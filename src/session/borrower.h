@@ -1,0 +1,161 @@
+// Borrower: a session's dealings with its pool: asks for a server connection when the client asks
+// for something, brings the session's settings to it, and gives it back when nothing of the session
+// is left in it.
+//
+// Owned by the session, on its shard. The connection goes back within the server's pump, at a
+// ReadyForQuery that leaves the ledger empty, the transaction status idle, and the session free to
+// move: no pins. Before that, settings that the session has changed by SQL are read back, so that
+// they are what the server says and not what a text promised (a rollback, a function, RESET).
+//
+// What a session may leave behind (README, "Pooling"): settings are replayed; LISTEN, temporary
+// objects, advisory locks, holdable cursors, SQL's PREPARE, LOAD and session authorization pin it
+// to its connection, which is cleaned (Pool::ReturnDirty) when the session ends.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "backend/pool.h"
+#include "backend/session_settings.h"
+#include "io/event.h"
+#include "session/statement_names.h"
+#include "sql/session_effects.h"
+
+namespace session {
+
+class Borrower final : public backend::Lessee {
+ public:
+  // Bits of `event` that are raised: `changed` when ready(), denied() or barrier() may have
+  // changed, `over` when the connection has ended.
+  struct Bits {
+    uint32_t changed = 0;
+    uint32_t over = 0;
+    uint32_t drained = 0;  // the server has taken what was queued for it
+  };
+  Borrower(backend::Pool* pool, io::Event* event, const Bits& bits, io::Stream* client,
+           uint64_t session);
+  ~Borrower() override;  // ended
+  Borrower(const Borrower&) = delete;
+  Borrower& operator=(const Borrower&) = delete;
+
+  // What the leg of each lease has besides: notes for the recorder.
+  void WantNotes(uint32_t bit) { note_bit_ = bit; }
+  // From the StartupMessage: they are in force from the first lease on, and again after RESET.
+  bool SetAtStart(std::string_view name, std::string_view value);
+  // The connection is kept until the end from the next lease on: session mode.
+  void KeepForSession() { pins_ |= kForSession; }
+
+  // -- the lease --------------------------------------------------------------------------------
+  // Asks, unless it has one or has asked.
+  void Ask();
+  bool waiting() const { return state_ == State::kWaiting; }
+  base::Instant since() const { return waiter_.since; }
+  // True exactly when the client's frames may go to connection().
+  bool ready() const { return state_ == State::kReady; }
+  bool has_connection() const { return pooled_ != nullptr; }
+  backend::Connection& connection() const { return pooled_->connection; }
+  backend::Pooled* pooled() const { return pooled_; }
+  // The request's id as the session counts them, over all its leases.
+  turn::RequestId ToSession(turn::RequestId request) const { return base_ + request; }
+  bool denied() const { return state_ == State::kDenied; }
+  const std::string& sqlstate() const { return sqlstate_; }
+  const std::string& why() const { return why_; }
+  // The login needed it and ran nothing in it.
+  void GiveBackUnused();
+  backend::Pool* pool() const { return pool_; }
+  // No longer asked for; false if it was not waiting.
+  bool Withdraw();
+  // Cancels what the connection runs for this session, if anything.
+  void Cancel();
+  // The session is over: the connection goes back, cleaned, or is closed.
+  void End();
+  // The notes of leases that have ended come first.
+  void TakeNotes(std::vector<backend::Note>* to);
+
+  // -- what the client runs ---------------------------------------------------------------------
+  StatementNames& names() { return names_; }
+  // Before a frame that parses or runs it is forwarded. `simple`: it is a Query.
+  void OnRun(const sql::SessionEffects& effects, bool simple);
+  // From now on `bit` is raised at every ReadyForQuery; 0: not.
+  void TellTurns(uint32_t bit) { turn_bit_ = bit; }
+  // A frame that cannot be read as a whole: what it leaves behind is not known.
+  void OnUnread() { suspect_ = true; }
+  void PinForRawStatements() { pins_ |= kRawStatements; }
+  bool pinned() const { return pins_ != 0; }
+  // True exactly when what follows must wait until all is answered.
+  bool barrier() const { return barrier_; }
+  // What else than its text changes a statement's meaning.
+  const std::string& context() const { return context_; }
+  const backend::SessionSettings& wanted() const { return wanted_; }
+  // The status of the last ReadyForQuery.
+  char status() const { return status_; }
+
+  // -- backend::Lessee --------------------------------------------------------------------------
+  void OnGranted(backend::Pooled* pooled) override;
+  void OnDenied(std::string_view sqlstate, std::string_view message) override;
+  void OnReady(turn::RequestId request, char status, bool owes) override;
+  void OnHidden(const pg::Piece& piece, const turn::Reply& reply) override;
+  void OnFailed(turn::RequestId first, turn::RequestId end) override;
+  void OnCompleted(turn::RequestId request, std::string_view tag) override;
+  void OnParameter(std::string_view name, std::string_view value, bool hidden) override;
+  void OnConnectionOver() override {}  // the leg's event tells
+
+ private:
+  enum class State : uint8_t {
+    kFree,      // no connection, none asked for
+    kWaiting,   // asked for
+    kChanging,  // it has one; a query of ours that must come first is under way
+    kReady,     // the client's frames may go to it
+    kDenied,    // it will not get one
+  };
+  enum Pin : uint32_t { kForSession = 1u << 31, kRawStatements = 1u << 30 };
+
+  turn::RequestId AskFor(std::string_view query);
+  void Enforce();
+  void OnEnforced();
+  void ReadLater(const std::string& name);
+  bool StartReading();
+  void OnRead();
+  void DiscardSequences(bool simple);
+  void GiveBack();
+  backend::Pooled* LetGo();
+  bool KeepStatementsWithin();
+  void Remember();
+
+  backend::Pool* const pool_;
+  io::Event* const event_;
+  const Bits bits_;
+  io::Stream* const client_;
+  const uint64_t session_;
+  backend::Pool::Waiter waiter_;
+  backend::Pooled* pooled_ = nullptr;
+  StatementNames names_;
+  backend::SessionSettings at_start_;
+  backend::SessionSettings wanted_;
+  std::string context_;
+  std::vector<std::string> to_read_;  // settings to be read back before the connection goes back
+  bool reset_seen_ = false;           // among them some that may have been reset
+  std::vector<std::string> reading_;  // of the query that is under way
+  std::vector<std::optional<std::string>> values_;
+  turn::RequestId enforcing_ = 0;   // our query that the client's frames wait for
+  turn::RequestId reading_id_ = 0;  // our query for the settings
+  bool failed_ = false;         // true exactly when an error was among the answers to it
+  uint32_t pins_ = 0;
+  uint32_t note_bit_ = 0;
+  uint32_t turn_bit_ = 0;
+  bool suspect_ = false;   // something ran in this lease that was not read
+  bool barrier_ = false;
+  bool sequences_ours_ = false;  // in this lease nextval was called, or the others' were discarded
+  char status_ = 'I';
+  turn::RequestId base_ = 0;
+  turn::RequestId highest_ = 0;  // as the session counts them
+  std::vector<backend::Note> notes_;
+  State state_ = State::kFree;
+  std::string sqlstate_;
+  std::string why_;
+};
+
+}  // namespace session

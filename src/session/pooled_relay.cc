@@ -1,0 +1,509 @@
+// The client's pump where a server connection is borrowed for a transaction at a time. As in
+// relay.cc its only await is "readable, resumed or stopped"; here a frame may also have to wait for
+// a connection, and some frames are changed or answered on the way.
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "backend/run.h"
+#include "base/log.h"
+#include "pg/builders.h"
+#include "pg/views.h"
+#include "session/session.h"
+#include "sql/session_effects.h"
+
+namespace session {
+namespace {
+
+constexpr size_t kBindNamesMax = 16 * 1024;  // bytes in which a long Bind must have its two names
+
+}  // namespace
+
+// Pieces of one slice on their way to the connection, which is borrowed at the first of them.
+class Session::Pieces {
+ public:
+  Pieces(const base::Slice& slice, Session* session) : slice_(slice), session_(session) {}
+  void Add(const pg::Piece& piece) {
+    if (!run_.has_value()) {
+      run_.emplace(slice_, &session_->server().stream());
+    }
+    run_->Add(piece);
+  }
+  // What was added is written: before anything else is.
+  void Flush() {
+    if (run_.has_value()) {
+      run_->Forward();
+    }
+  }
+  base::Slice StopBefore(pg::Piece* piece, pg::FrameReader* reader) {
+    Flush();
+    backend::Run rest(slice_, nullptr);
+    return rest.StopBefore(piece, reader);
+  }
+
+ private:
+  const base::Slice& slice_;
+  Session* const session_;
+  std::optional<backend::Run> run_;
+};
+
+io::Task<void> Session::RelayPooled() {
+  pooled_ = std::make_unique<PooledState>();
+  pooled_->began = loop_->now();
+  if (recorder_ != nullptr) {
+    borrower_->WantNotes(kNotes);
+  }
+  borrower_->TellTurns(WatchesTurns() ? uint32_t{kTurnOver} : 0);
+  client_.ResumeReceive();
+  uint32_t bits = kClientReadable;
+  for (;;) {
+    if ((bits & kNotes) != 0) {
+      TakeNotes();
+    }
+    if ((bits & kDrain) != 0) {
+      borrower_->TellTurns(kTurnOver);
+    }
+    OnTimes(bits);
+    OnPooledInput();
+    if (!ended_ && has_server() && server().over()) {
+      OnServerOver();
+    }
+    if (draining_ && !ended_ && MayDrainPooled()) {
+      Refuse("57P01", "terminating connection due to administrator command");
+    }
+    if (ended_) {
+      break;
+    }
+    const base::Deadline deadline = NextDeadline();
+    bits = co_await event_.Wait(deadline);
+  }
+}
+
+// Between transactions, nothing owed, nothing half sent, nothing that waits.
+bool Session::MayDrainPooled() const {
+  const bool idle = !borrower_->has_connection() ||
+                    (!borrower_->connection().machine().owes() && borrower_->status() == 'I');
+  return idle && !reader_.mid_frame() && !waiting_.has_value() && !borrower_->waiting();
+}
+
+void Session::OnPooledInput() {
+  if (waiting_.has_value() || !client_slice_.empty()) {
+    ForwardPooled(std::move(client_slice_), true);
+  }
+  while (!ended_ && !waiting_.has_value() && client_.has_input()) {
+    ForwardPooled(client_.TakeInput(), false);
+  }
+  if (client_.broken()) {
+    ended_ = true;
+  }
+  if (ended_) {
+    return;
+  }
+  if (waiting_.has_value()) {
+    paused_ = true;
+    client_.PauseReceive();
+    return;
+  }
+  if (client_.ended()) {
+    // Nobody will ask any more; what was asked is answered first, as far as there is an answer.
+    ended_ = !has_server() || !server().machine().owes() || server().machine().copy_in();
+    half_closed_ = true;
+    borrower_->TellTurns(kTurnOver);
+    return;
+  }
+  if (has_server()) {
+    WatchServer();
+  } else if (paused_) {
+    paused_ = false;
+    client_.ResumeReceive();
+  }
+}
+
+// Forwards one received slice. `fed`: the reader has it already.
+void Session::ForwardPooled(base::Slice slice, bool fed) {
+  if (!fed) {
+    reader_.Feed(slice.view());
+  }
+  Pieces pieces(slice, this);
+  pg::Piece piece;
+  pg::ReadResult result = pg::ReadResult::kPiece;
+  if (waiting_.has_value()) {
+    piece = *std::exchange(waiting_, std::nullopt);
+  } else {
+    result = reader_.Next(&piece);
+  }
+  while (result == pg::ReadResult::kPiece) {
+    const Step step = OnPooledPiece(piece, &pieces);
+    if (step == Step::kWait) {
+      client_slice_ = pieces.StopBefore(&piece, &reader_);
+      waiting_ = piece;
+      return;
+    }
+    if (step == Step::kEnd) {
+      break;
+    }
+    if (step == Step::kForward) {
+      pieces.Add(piece);
+    }
+    result = reader_.Next(&piece);
+  }
+  pieces.Flush();
+  if (result == pg::ReadResult::kBad) {
+    Violation(reader_.error());
+  }
+}
+
+Session::Step Session::OnPooledPiece(const pg::Piece& piece, Pieces* to) {
+  if (!piece.first) {
+    return OnContinued(piece, to);
+  }
+  pooled_->continues = false;
+  if (piece.type == 'X') {
+    leaving_ = ended_ = true;
+    return Step::kEnd;
+  }
+  if (pooled_->discarding != Discarding::kNo) {
+    return DiscardCancelled(piece);
+  }
+  if (borrower_->barrier()) {
+    return Step::kWait;
+  }
+  if (!borrower_->has_connection()) {
+    const Step step = WithoutServer(piece);
+    if (step != Step::kForward) {
+      return step;
+    }
+    borrower_->Ask();
+  }
+  if (borrower_->denied()) {
+    Refuse(borrower_->sqlstate(), borrower_->why());
+    return Step::kEnd;
+  }
+  return borrower_->ready() ? WithServer(piece, to) : Step::kWait;
+}
+
+// A further piece of a long frame.
+Session::Step Session::OnContinued(const pg::Piece& piece, Pieces* to) {
+  if (pooled_->gathering) {
+    return OnBindNames(piece, to);
+  }
+  if (!pooled_->continues) {
+    return Step::kDone;
+  }
+  return OnRequest(piece) ? Step::kForward : Step::kEnd;
+}
+
+// What needs no server: kForward if it needs one.
+Session::Step Session::WithoutServer(const pg::Piece& piece) {
+  switch (piece.type) {
+    case 'S': {
+      std::string ready;
+      pg::AppendReadyForQuery(&ready, 'I');
+      client_.WriteCopy(ready);
+      return Step::kDone;
+    }
+    case 'H':  // there is nothing to flush
+    case 'd':  // PostgreSQL ignores what is left of a COPY that has failed
+    case 'c':
+    case 'f':
+      return Step::kDone;
+    case 'P':
+      if (!piece.whole() || !borrower_->names().OnParseAlone(piece.body, borrower_->context())) {
+        return Step::kForward;
+      }
+      client_.WriteCopy(pg::kParseComplete);
+      return Step::kDone;
+    case 'C': {
+      const std::optional<pg::TargetView> target = pg::ReadTarget(piece.body);
+      if (!target.has_value() || (target->kind != 'S' && target->kind != 'P')) {
+        return Step::kForward;
+      }
+      if (target->kind == 'S') {
+        static_cast<void>(borrower_->names().Deallocate(target->name));
+      }
+      client_.WriteCopy(pg::kCloseComplete);
+      return Step::kDone;
+    }
+    default:
+      return Step::kForward;
+  }
+}
+
+Session::Step Session::WithServer(const pg::Piece& piece, Pieces* to) {
+  NoteAsked(piece.type);
+  switch (piece.type) {
+    case 'Q':
+      return OnQueryText(piece, to);
+    case 'P':
+    case 'D':
+    case 'C':
+      return OnStatementFrame(piece, to);
+    case 'B':
+      pooled_->gathered.clear();
+      pooled_->bind_length = piece.body_length;
+      return OnBindNames(piece, to);
+    default:
+      break;
+  }
+  if (!OnRequest(piece)) {
+    return Step::kEnd;
+  }
+  pooled_->continues = !piece.last;
+  const std::string residue = piece.type == 'S' ? borrower_->names().TakeResidue() : "";
+  if (residue.empty()) {
+    return Step::kForward;
+  }
+  to->Add(piece);
+  to->Flush();
+  std::string frames;
+  if (pg::AppendClose(&frames, 'S', residue)) {
+    pg::AppendSync(&frames);
+    server().Ask(frames);
+  }
+  return Step::kDone;
+}
+
+Session::Step Session::OnQueryText(const pg::Piece& piece, Pieces* to) {
+  borrower_->names().OnQuery(borrower_->pooled());
+  pooled_->continues = !piece.last;
+  const std::optional<std::string_view> text =
+      piece.whole() ? pg::ReadQuery(piece.body) : std::nullopt;
+  if (!text.has_value()) {
+    borrower_->OnUnread();
+  } else if (sql::MayHaveEffects(*text)) {
+    const sql::SessionEffects effects = sql::ReadEffects(*text);
+    if (!effects.deallocate.empty() && borrower_->names().Has(effects.deallocate) &&
+        !server().machine().owes() && borrower_->status() != 'E') {
+      return Deallocate(effects.deallocate);
+    }
+    to->Flush();
+    borrower_->OnRun(effects, true);
+  }
+  return OnRequest(piece) ? Step::kForward : Step::kEnd;
+}
+
+// DEALLOCATE of a name that only we know.
+Session::Step Session::Deallocate(std::string_view name) {
+  static_cast<void>(borrower_->names().Deallocate(name));
+  std::string answer;
+  CHECK(pg::AppendCommandComplete(&answer, "DEALLOCATE"));
+  pg::AppendReadyForQuery(&answer, borrower_->status());
+  client_.WriteCopy(answer);
+  borrower_->GiveBackUnused();
+  return Step::kDone;
+}
+
+Session::Step Session::OnStatementFrame(const pg::Piece& piece, Pieces* to) {
+  StatementNames& names = borrower_->names();
+  if (!piece.whole()) {  // a Parse longer than what is held: it cannot be parsed again elsewhere
+    borrower_->PinForRawStatements();
+    borrower_->OnUnread();
+    pooled_->continues = true;
+    return OnRequest(piece) ? Step::kForward : Step::kEnd;
+  }
+  to->Flush();
+  const StatementNames::Way way =
+      piece.type == 'P' ? names.OnParse(piece.body, borrower_->context(), borrower_->pooled())
+                        : names.OnTarget(piece.type, piece.body, borrower_->pooled());
+  if (names.effects() != nullptr) {
+    borrower_->OnRun(*names.effects(), false);
+  }
+  return Rewritten(piece, way);
+}
+
+// A Bind, or as much of a long one as has come: it goes on when its names are known.
+Session::Step Session::OnBindNames(const pg::Piece& piece, Pieces* to) {
+  StatementNames& names = borrower_->names();
+  std::string& gathered = pooled_->gathered;
+  pg::Piece start = piece;
+  if (!piece.whole()) {
+    gathered += piece.body;
+    std::string header(1, 'B');
+    base::AppendBe32(&header, pooled_->bind_length + 4);
+    start.first = true;
+    start.type = 'B';
+    start.body = gathered;
+    start.body_length = pooled_->bind_length;
+  }
+  to->Flush();
+  const std::optional<StatementNames::Way> way =
+      names.OnBind(start.body, start.body_length, borrower_->pooled());
+  pooled_->gathering = !way.has_value() && !piece.last;
+  if (pooled_->gathering) {
+    if (gathered.size() > kBindNamesMax) {
+      Violation("the names in a Bind message are too long");
+      return Step::kEnd;
+    }
+    return Step::kDone;
+  }
+  if (names.effects() != nullptr) {
+    borrower_->OnRun(*names.effects(), false);
+  }
+  pooled_->continues = !piece.last;
+  if (piece.whole()) {
+    return Rewritten(piece, way.value_or(StatementNames::Way::kAsItIs));
+  }
+  if (way == StatementNames::Way::kRewritten) {
+    return Rewritten(start, *way);
+  }
+  return ForwardGathered(start);
+}
+
+// The beginning of a long Bind, as the client sent it.
+Session::Step Session::ForwardGathered(const pg::Piece& start) {
+  if (!OnRequest(start)) {
+    return Step::kEnd;
+  }
+  std::string bytes(1, 'B');
+  base::AppendBe32(&bytes, start.body_length + 4);
+  bytes += start.body;
+  server().stream().WriteCopy(bytes);
+  return Step::kDone;
+}
+
+Session::Step Session::Rewritten(const pg::Piece& piece, StatementNames::Way way) {
+  StatementNames& names = borrower_->names();
+  turn::Machine& machine = server().machine();
+  switch (way) {
+    case StatementNames::Way::kTooMany:
+      Refuse("54000", "too many prepared statements in one session");
+      return Step::kEnd;
+    case StatementNames::Way::kAsItIs:
+    case StatementNames::Way::kRewritten:
+      if (!OnRequest(piece)) {
+        return Step::kEnd;
+      }
+      names.OnForwarded(machine.last_request(), borrower_->pooled());
+      if (way == StatementNames::Way::kAsItIs) {
+        return Step::kForward;
+      }
+      server().stream().WriteCopy(names.rewritten());
+      return Step::kDone;
+    case StatementNames::Way::kAnswered:
+      break;
+  }
+  if (machine.AddOwnReply(std::string(names.answer()), id_) != turn::RequestResult::kOk) {
+    Refuse("54000", "too many messages sent without waiting for an answer");
+    return Step::kEnd;
+  }
+  const turn::RequestId request = machine.last_own_reply();
+  names.OnAnswered(request);
+  if (recorder_ != nullptr && request != 0) {
+    recorder_->OnRequest(borrower_->ToSession(request), piece);
+  }
+  server().SendOwnReplies();
+  return Step::kDone;
+}
+
+// -- cancel ---------------------------------------------------------------------------------------
+
+// A request that still waits for a connection is answered here; one that runs is cancelled there.
+void Session::OnCancel() {
+  if (borrower_ == nullptr) {
+    return;
+  }
+  if (pooled_ == nullptr || !waiting_.has_value() || !borrower_->Withdraw()) {
+    borrower_->Cancel();
+    return;
+  }
+  const bool simple = waiting_->type == 'Q' || waiting_->type == 'F';
+  pooled_->discarding = simple ? Discarding::kOne : Discarding::kToSync;
+  std::string error;
+  const pg::ErrorText text{.severity = "ERROR",
+                           .sqlstate = "57014",
+                           .message = "canceling statement due to user request"};
+  pg::AppendErrorResponse(&error, text);
+  client_.WriteCopy(error);
+  event_.Raise(kLeaseChanged);
+}
+
+// As the server would: after an error in the extended protocol everything up to the Sync.
+Session::Step Session::DiscardCancelled(const pg::Piece& piece) {
+  if (pooled_->discarding == Discarding::kOne || piece.type == 'S') {
+    pooled_->discarding = Discarding::kNo;
+    std::string ready;
+    pg::AppendReadyForQuery(&ready, 'I');
+    client_.WriteCopy(ready);
+  }
+  return Step::kDone;
+}
+
+// -- time -----------------------------------------------------------------------------------------
+
+bool Session::WatchesTurns() const {
+  const config::PoolSettings& pool = service_->pool;
+  const absl::Duration none = absl::ZeroDuration();
+  return pool.query_timeout > none || pool.transaction_timeout > none ||
+         pool.idle_transaction_timeout > none || pool.client_idle_timeout > none ||
+         pool.mode == config::PoolMode::kStatement;
+}
+
+void Session::NoteAsked(char type) {
+  const bool asks = type == 'Q' || type == 'S' || type == 'F' || type == 'E';
+  if (asks && !pooled_->asking) {
+    pooled_->asking = true;
+    pooled_->asked = loop_->now();
+    if (pooled_->status == 'I') {
+      pooled_->began = pooled_->asked;
+    }
+  }
+}
+
+// Which wait ends first, and what the client is then told.
+Session::Patience Session::NextPatience() const {
+  const config::PoolSettings& pool = service_->pool;
+  Patience next;
+  const auto consider = [&](base::Instant since, absl::Duration most, std::string_view sqlstate,
+                            std::string_view message) {
+    if (most > absl::ZeroDuration() && since + most < next.until) {
+      next = Patience{since + most, sqlstate, message};
+    }
+  };
+  if (borrower_->waiting()) {
+    consider(borrower_->since(), pool.query_wait_timeout, "53300",
+             "timed out waiting for a server connection");
+    return next;
+  }
+  const bool in_transaction = pooled_->status != 'I';
+  if (pooled_->asking) {
+    consider(pooled_->asked, pool.query_timeout, "57014", "canceling statement due to timeout");
+  } else if (in_transaction) {
+    consider(pooled_->asked, pool.idle_transaction_timeout, "25P03",
+             "terminating connection due to idle-in-transaction timeout");
+  } else {
+    consider(pooled_->asked, pool.client_idle_timeout, "57P05",
+             "terminating connection due to idle-session timeout");
+  }
+  if (pooled_->asking || in_transaction) {
+    consider(pooled_->began, pool.transaction_timeout, "25P04",
+             "terminating connection due to transaction timeout");
+  }
+  return next;
+}
+
+base::Deadline Session::NextDeadline() const { return NextPatience().until; }
+
+void Session::OnTimes(uint32_t bits) {
+  if ((bits & kTurnOver) != 0) {
+    pooled_->status = borrower_->status();
+    if (!has_server() || !server().machine().owes()) {
+      pooled_->asking = false;
+      pooled_->asked = loop_->now();
+    }
+    if (service_->pool.mode == config::PoolMode::kStatement && pooled_->status != 'I') {
+      Refuse("08P01", "transaction blocks are not allowed in statement pooling");
+      return;
+    }
+  }
+  if ((bits & io::Event::kTimeout) == 0) {
+    return;
+  }
+  const Patience over = NextPatience();
+  if (over.until <= loop_->now()) {
+    around_->metrics->timeouts.Add();
+    borrower_->Cancel();
+    Refuse(over.sqlstate, over.message);
+  }
+}
+
+}  // namespace session

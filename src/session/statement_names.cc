@@ -1,0 +1,295 @@
+#include "session/statement_names.h"
+
+#include "base/bytes.h"
+#include "pg/builders.h"
+
+namespace session {
+namespace {
+
+constexpr std::string_view kOurs = "pgbraid_";  // how the names of shared statements begin
+
+std::unique_ptr<sql::SessionEffects> EffectsOf(std::string_view text) {
+  if (!sql::MayHaveEffects(text)) {
+    return nullptr;
+  }
+  sql::SessionEffects effects = sql::ReadEffects(text);
+  return effects.flags == 0 ? nullptr : std::make_unique<sql::SessionEffects>(std::move(effects));
+}
+
+// A frame around `body`; what follows it in the stream has `more` bytes of the same frame.
+void BeginFrame(char type, size_t body, std::string* frame) {
+  frame->clear();
+  frame->push_back(type);
+  base::AppendBe32(frame, static_cast<uint32_t>(body + 4));
+}
+
+// Types as a Parse message has them: their number and OIDs.
+std::string_view TypesOf(const pg::ParseView& parse) {
+  return std::string_view(parse.types.data() - 2, parse.types.size() + 2);
+}
+
+}  // namespace
+
+// -- what is sent in front ------------------------------------------------------------------------
+
+void StatementNames::ParseAhead(std::string_view name, std::string_view text,
+                                std::string_view types, backend::Pooled* to) {
+  std::string frame;
+  BeginFrame('P', name.size() + text.size() + types.size() + 2, &frame);
+  frame += name;
+  frame += '\0';
+  frame += text;
+  frame += '\0';
+  frame += types;
+  to->connection.Ask(frame);
+}
+
+// What the client calls `name`, on the connection, which then has it.
+StatementNames::Found StatementNames::Find(std::string_view name, backend::Pooled* to) {
+  effects_ = nullptr;
+  if (name.empty()) {
+    if (!unnamed_.valid) {
+      return Found{false, ""};
+    }
+    effects_ = unnamed_.effects.get();
+    if (to->unnamed_of != session_) {
+      ParseAhead("", unnamed_.text, unnamed_.types, to);
+      to->unnamed_of = session_;
+    }
+    return Found{true, ""};
+  }
+  const auto found = names_.find(name);
+  if (found == names_.end()) {
+    if (!name.starts_with(kOurs)) {
+      return Found{false, name};  // the server says that it does not exist
+    }
+    odd_name_ = "?" + std::string(name);
+    return Found{false, odd_name_};
+  }
+  const Known& known = found->second;
+  effects_ = known.effects.get();
+  if (!to->prepared.Touch(known.statement)) {
+    ParseAhead(known.statement->name, known.statement->text, known.statement->types, to);
+    to->prepared.Add(known.statement, to->connection.machine().last_request());
+  }
+  return Found{true, known.statement->name};
+}
+
+// -- the client's frames --------------------------------------------------------------------------
+
+StatementNames::Way StatementNames::OnParse(std::string_view body, std::string_view context,
+                                            backend::Pooled* to) {
+  last_ = Last::kOther;
+  effects_ = nullptr;
+  const std::optional<pg::ParseView> parse = pg::ReadParse(body);
+  if (!parse.has_value() || to->connection.machine().skipping()) {
+    return Way::kAsItIs;  // the server refuses it, or does not look at it
+  }
+  if (parse->name.empty()) {
+    to->unnamed_of = session_;
+    return OnUnnamed(*parse);
+  }
+  if (names_.contains(parse->name)) {
+    return Duplicate(parse->name, to);
+  }
+  if (names_.size() >= kNamesMax) {
+    return Way::kTooMany;
+  }
+  Known known;
+  known.statement = table_->Use(parse->text, TypesOf(*parse), context);
+  known.effects = EffectsOf(parse->text);
+  last_ = Last::kParsed;
+  last_name_ = parse->name;
+  effects_ = known.effects.get();
+  const bool there = to->prepared.Touch(known.statement);
+  if (!there) {
+    const std::string& name = known.statement->name;
+    BeginFrame('P', body.size() - parse->name.size() + name.size(), &rewritten_);
+    rewritten_ += name;
+    rewritten_ += body.substr(parse->name.size());
+  }
+  names_.emplace(last_name_, std::move(known));
+  answer_ = pg::kParseComplete;
+  return there ? Way::kAnswered : Way::kRewritten;
+}
+
+bool StatementNames::OnParseAlone(std::string_view body, std::string_view context) {
+  const std::optional<pg::ParseView> parse = pg::ReadParse(body);
+  if (!parse.has_value() || parse->name.empty() || names_.size() >= kNamesMax ||
+      names_.contains(parse->name)) {
+    return false;
+  }
+  Known known;
+  known.statement = table_->UseProven(parse->text, TypesOf(*parse), context);
+  if (known.statement == nullptr) {
+    return false;
+  }
+  known.effects = EffectsOf(parse->text);
+  names_.emplace(std::string(parse->name), std::move(known));
+  return true;
+}
+
+StatementNames::Way StatementNames::OnUnnamed(const pg::ParseView& parse) {
+  unnamed_.text = parse.text;
+  unnamed_.types = TypesOf(parse);
+  unnamed_.effects = EffectsOf(parse.text);
+  unnamed_.valid = true;
+  effects_ = unnamed_.effects.get();
+  last_ = Last::kUnnamed;
+  return Way::kAsItIs;
+}
+
+// A Parse of a name that is taken: the server itself is to say so, in words that hold this name.
+StatementNames::Way StatementNames::Duplicate(std::string_view name, backend::Pooled* to) {
+  ParseAhead(name, "", std::string_view("\0\0", 2), to);
+  residue_ = name;
+  return Way::kAsItIs;
+}
+
+std::optional<StatementNames::Way> StatementNames::OnBind(std::string_view start,
+                                                          uint32_t body_length,
+                                                          backend::Pooled* to) {
+  last_ = Last::kOther;
+  effects_ = nullptr;
+  if (to->connection.machine().skipping()) {
+    return Way::kAsItIs;
+  }
+  const size_t portal_end = start.find('\0');
+  const size_t end =
+      portal_end == std::string_view::npos ? portal_end : start.find('\0', portal_end + 1);
+  if (end == std::string_view::npos) {
+    return std::nullopt;
+  }
+  const std::string_view name = start.substr(portal_end + 1, end - portal_end - 1);
+  const Found found = Find(name, to);
+  if (found.name == name) {
+    return Way::kAsItIs;
+  }
+  BeginFrame('B', body_length - name.size() + found.name.size(), &rewritten_);
+  rewritten_ += start.substr(0, portal_end + 1);
+  rewritten_ += found.name;
+  rewritten_ += start.substr(end);
+  return Way::kRewritten;
+}
+
+StatementNames::Way StatementNames::OnTarget(char type, std::string_view body,
+                                             backend::Pooled* to) {
+  last_ = Last::kOther;
+  effects_ = nullptr;
+  const std::optional<pg::TargetView> target = pg::ReadTarget(body);
+  if (!target.has_value() || target->kind != 'S' || to->connection.machine().skipping()) {
+    return Way::kAsItIs;
+  }
+  if (type == 'C') {
+    return OnClose(target->name);
+  }
+  const Found found = Find(target->name, to);
+  effects_ = nullptr;  // it is not run
+  if (found.name == target->name) {
+    return Way::kAsItIs;
+  }
+  BeginFrame(type, found.name.size() + 2, &rewritten_);
+  rewritten_ += 'S';
+  rewritten_ += found.name;
+  rewritten_ += '\0';
+  return Way::kRewritten;
+}
+
+// The connection keeps the statement, for others and for the next time.
+StatementNames::Way StatementNames::OnClose(std::string_view name) {
+  if (name.empty()) {
+    unnamed_.valid = false;
+    return Way::kAsItIs;
+  }
+  const auto found = names_.find(name);
+  if (found == names_.end()) {
+    return name.starts_with(kOurs) ? Way::kAnswered : Way::kAsItIs;
+  }
+  last_ = Last::kClosed;
+  last_name_ = name;
+  closed_ = std::move(found->second);
+  names_.erase(found);
+  answer_ = pg::kCloseComplete;
+  return Way::kAnswered;
+}
+
+void StatementNames::OnQuery(backend::Pooled* to) {
+  unnamed_.valid = false;
+  to->unnamed_of = 0;
+  effects_ = nullptr;
+}
+
+// -- what became of them --------------------------------------------------------------------------
+
+void StatementNames::OnForwarded(turn::RequestId request, backend::Pooled* to) {
+  if (last_ == Last::kParsed) {
+    to->prepared.Add(names_[last_name_].statement, request);
+    pending_.push_back(Pending{request, last_name_, false, {}});
+  } else if (last_ == Last::kUnnamed) {
+    unnamed_.request = request;
+  }
+  last_ = Last::kOther;
+}
+
+void StatementNames::OnAnswered(turn::RequestId request) {
+  if (last_ == Last::kParsed) {
+    pending_.push_back(Pending{request, last_name_, false, {}});
+  } else if (last_ == Last::kClosed) {
+    pending_.push_back(Pending{request, last_name_, true, std::move(closed_)});
+  }
+  last_ = Last::kOther;
+}
+
+void StatementNames::OnFailed(turn::RequestId first, turn::RequestId end) {
+  const auto failed = [&](turn::RequestId request) { return request >= first && request < end; };
+  if (unnamed_.request != 0 && failed(unnamed_.request)) {
+    unnamed_.valid = false;
+    unnamed_.request = 0;
+  }
+  // The last one first: a name may have been closed and parsed again.
+  for (auto at = pending_.rbegin(); at != pending_.rend(); ++at) {
+    if (!failed(at->request)) {
+      continue;
+    }
+    if (at->closed) {
+      names_[at->name] = std::move(at->known);
+    } else if (const auto found = names_.find(at->name); found != names_.end()) {
+      table_->LetGo(found->second.statement);
+      names_.erase(found);
+    }
+  }
+  std::erase_if(pending_, [&](const Pending& pending) { return failed(pending.request); });
+}
+
+void StatementNames::Settle() {
+  for (const Pending& pending : pending_) {
+    if (pending.closed) {
+      table_->LetGo(pending.known.statement);
+    }
+  }
+  pending_.clear();
+  unnamed_.request = 0;
+}
+
+void StatementNames::Clear() {
+  Settle();
+  for (const auto& [name, known] : names_) {
+    table_->LetGo(known.statement);
+  }
+  names_.clear();
+}
+
+bool StatementNames::Deallocate(std::string_view name) {
+  if (name.empty()) {
+    unnamed_.valid = false;
+  }
+  const auto found = names_.find(name);
+  if (found == names_.end()) {
+    return false;
+  }
+  table_->LetGo(found->second.statement);
+  names_.erase(found);
+  return true;
+}
+
+}  // namespace session

@@ -1,0 +1,141 @@
+// StatementNames: the prepared statements of one session in transaction or statement mode: which
+// text each of its names stands for, and what has to be sent so that the borrowed connection knows
+// it.
+//
+// Owned by the session, on its shard. A client's name is never used on a server: statements have
+// names of their own there, which sessions share (backend::StatementTable). A Parse whose statement
+// the connection has already is answered by us, in its place among the server's answers. The
+// unnamed statement keeps its text, and is parsed again where another session came between.
+//
+// What a client does wrong is forwarded in such a form that the server answers with its own error.
+// Bounds: kNamesMax names; texts are those of frames that are seen whole. A longer Parse cannot be
+// moved: NeedsPin().
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/hash/hash.h"
+#include "absl/strings/string_view.h"
+#include "backend/pooled.h"
+#include "backend/prepared.h"
+#include "pg/frame.h"
+#include "pg/views.h"
+#include "sql/session_effects.h"
+#include "turn/machine.h"
+
+namespace session {
+
+class StatementNames {
+ public:
+  static constexpr size_t kNamesMax = 10'000;
+
+  StatementNames(backend::StatementTable* table, uint64_t session)
+      : table_(table), session_(session) {}
+  ~StatementNames() { Clear(); }
+  StatementNames(const StatementNames&) = delete;
+  StatementNames& operator=(const StatementNames&) = delete;
+
+  // What becomes of a frame.
+  enum class Way : uint8_t {
+    kAsItIs,     // forward it
+    kRewritten,  // forward rewritten() instead
+    kAnswered,   // tell the ledger of answer(), do not forward it; then OnAnswered()
+    kTooMany,    // more than kNamesMax
+  };
+
+  // Frames of the client, for the connection in `to`, whose ledger is told of what is sent in front
+  // of them. After kAsItIs and kRewritten comes OnForwarded(). `context`: what else than text and
+  // types changes a statement's meaning.
+  Way OnParse(std::string_view body, std::string_view context, backend::Pooled* to);
+  // A Parse while there is no connection. True if it is done: a server has accepted the same
+  // before.
+  bool OnParseAlone(std::string_view body, std::string_view context);
+  Way OnTarget(char type, std::string_view body, backend::Pooled* to);  // Describe, Close
+  // `start`: of the body, which has `body_length` bytes. Nothing if its two names are not in it
+  // yet. What is rewritten is `start`, with the header; the rest is forwarded as it is.
+  std::optional<Way> OnBind(std::string_view start, uint32_t body_length, backend::Pooled* to);
+  void OnQuery(backend::Pooled* to);  // destroys the unnamed statement
+
+  std::string_view rewritten() const { return rewritten_; }
+  std::string_view answer() const { return answer_; }
+  // What running the statement last named, or parsed, leaves behind; null: nothing.
+  const sql::SessionEffects* effects() const { return effects_; }
+  // The ids that the ledger gave to what was forwarded, or to the answer (0: it is skipped).
+  void OnForwarded(turn::RequestId request, backend::Pooled* to);
+  void OnAnswered(turn::RequestId request);
+
+  // From the ledger.
+  void OnFailed(turn::RequestId first, turn::RequestId end);
+  void Settle();  // every request was answered
+  void Clear();   // DEALLOCATE ALL, DISCARD ALL; the end of the session
+  // DEALLOCATE in SQL. False if there is no such name.
+  bool Deallocate(std::string_view name);
+  bool Has(std::string_view name) const { return names_.contains(name); }
+  // A name of the client's that was sent as it is so that the server refuses it, to be closed
+  // behind the next Sync; else "".
+  std::string TakeResidue() { return std::exchange(residue_, std::string()); }
+
+ private:
+  struct Known {
+    backend::Statement* statement = nullptr;
+    std::unique_ptr<sql::SessionEffects> effects;
+  };
+  // What is undone if its request fails.
+  struct Pending {
+    turn::RequestId request = 0;
+    std::string name;
+    bool closed = false;  // else parsed
+    Known known;          // closed: what it was
+  };
+  struct Unnamed {
+    std::string text;
+    std::string types;
+    std::unique_ptr<sql::SessionEffects> effects;
+    turn::RequestId request = 0;  // its Parse; 0 once it was answered
+    bool valid = false;
+  };
+
+  struct Found {
+    bool known = false;
+    std::string_view name;  // on the server
+  };
+  Found Find(std::string_view name, backend::Pooled* to);
+  void ParseAhead(std::string_view name, std::string_view text, std::string_view types,
+                  backend::Pooled* to);
+  Way Duplicate(std::string_view name, backend::Pooled* to);
+  Way OnUnnamed(const pg::ParseView& parse);
+  Way OnClose(std::string_view name);
+
+  backend::StatementTable* const table_;
+  const uint64_t session_;
+  // Debian's abseil does not look up by std::string_view. Seeded: names are a client's choice.
+  struct NameHash {
+    using is_transparent = void;
+    size_t operator()(std::string_view name) const {
+      return absl::Hash<absl::string_view>()(absl::string_view(name.data(), name.size()));
+    }
+  };
+  absl::flat_hash_map<std::string, Known, NameHash, std::equal_to<>> names_;
+  Unnamed unnamed_;
+  std::vector<Pending> pending_;
+  std::string rewritten_;
+  std::string answer_;
+  std::string residue_;
+  const sql::SessionEffects* effects_ = nullptr;
+  std::string odd_name_;
+  // Of the frame handled last, until OnForwarded() or OnAnswered().
+  enum class Last : uint8_t { kOther, kParsed, kUnnamed, kClosed };
+  Last last_ = Last::kOther;
+  std::string last_name_;
+  Known closed_;
+};
+
+}  // namespace session

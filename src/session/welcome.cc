@@ -1,0 +1,145 @@
+#include "backend/pools.h"
+#include "base/crypto.h"
+#include "pg/builders.h"
+#include "pg/messages.h"
+#include "pg/views.h"
+#include "session/opening.h"
+#include "session/session.h"
+
+namespace session {
+namespace {
+
+constexpr size_t kSecretBytes30 = 4;
+constexpr size_t kSecretBytes32 = 32;
+
+bool IsIdentity(std::string_view name) {
+  return name == "user" || name == "database" || name == "replication";
+}
+
+}  // namespace
+
+// A service whose server pgbraid logs in to: the client proves itself to pgbraid, and hears of the
+// server what a connection of the pool has heard.
+io::Task<bool> Session::EnterPooled(Opening* opening, base::Deadline deadline) {
+  const bool proved = co_await Authenticate(opening, deadline);
+  if (!proved) {
+    co_return false;
+  }
+  const pg::StartupPacket& packet = opening->packet;
+  backend::LoginFacts login;
+  login.user = service_->primary.user;
+  login.password = service_->primary.password;
+  login.database = service_->primary.dbname;
+  if (login.database.empty()) {
+    login.database = packet.database.empty() ? packet.user : packet.database;
+  }
+  if (!service_->primary.application_name.empty()) {
+    login.parameters.emplace_back("application_name", service_->primary.application_name);
+  }
+  const Borrower::Bits bits{
+      .changed = kLeaseChanged, .over = kServerOver, .drained = kServerDrained};
+  borrower_ = std::make_unique<Borrower>(around_->pools->Join(service_, login), &event_, bits,
+                                         &client_, id_);
+  if (!TakeSettings(*opening)) {
+    co_return false;
+  }
+  if (service_->pool.mode == config::PoolMode::kSession) {
+    borrower_->KeepForSession();
+  }
+  const bool welcome = co_await Welcome(opening, deadline);
+  co_return welcome;
+}
+
+// The settings of the StartupMessage, those in `options` too.
+bool Session::TakeSettings(const Opening& opening) {
+  for (const pg::Setting& setting : opening.packet.parameters) {
+    if (setting.name == "replication" && setting.value != "false" && setting.value != "off" &&
+        setting.value != "0" && setting.value != "no") {
+      Refuse("0A000", "replication needs a service whose primary names no user");
+      return false;
+    }
+    if (IsIdentity(setting.name) || setting.name.starts_with("_pq_.")) {
+      continue;
+    }
+    if (setting.name != "options") {
+      static_cast<void>(borrower_->SetAtStart(setting.name, setting.value));
+      continue;
+    }
+    std::vector<pg::OptionSetting> options;
+    if (const auto error = pg::ParseOptions(setting.value, &options); error.has_value()) {
+      Refuse(error->sqlstate, error->message);
+      return false;
+    }
+    for (const pg::OptionSetting& option : options) {
+      static_cast<void>(borrower_->SetAtStart(option.name, option.value));
+    }
+  }
+  return true;
+}
+
+io::Task<bool> Session::AwaitConnection(base::Deadline deadline) {
+  borrower_->Ask();
+  while (!borrower_->ready() && !borrower_->denied() && !ended_) {
+    const uint32_t bits = co_await event_.Wait(deadline);
+    if ((bits & io::Event::kTimeout) != 0) {
+      around_->metrics->login_timeouts.Add();
+      Refuse("08006", "timed out waiting for a server connection");
+    } else if ((bits & kDrain) != 0) {
+      Refuse("57P01", "terminating connection due to administrator command");
+    } else if ((bits & kServerOver) != 0) {
+      Refuse("08006", "the connection to the server was closed");
+    } else if (client_.ended() || client_.broken()) {
+      ended_ = true;
+    }
+  }
+  if (!ended_ && borrower_->denied()) {
+    Refuse(borrower_->sqlstate(), borrower_->why());
+  }
+  co_return !ended_;
+}
+
+// What follows AuthenticationOk. A client whose settings are the defaults costs no connection.
+io::Task<bool> Session::Welcome(Opening* opening, base::Deadline deadline) {
+  backend::Pool* const pool = borrower_->pool();
+  const bool keeps = service_->pool.mode == config::PoolMode::kSession;
+  if (keeps || !borrower_->wanted().empty() || pool->welcome().empty()) {
+    const bool connected = co_await AwaitConnection(deadline);
+    if (!connected) {
+      around_->metrics->login_failures.Add();
+      co_return false;
+    }
+  }
+  const backend::Parameters& parameters =
+      borrower_->has_connection() ? borrower_->connection().parameters() : pool->welcome();
+  std::string text;
+  pg::AppendAuthenticationOk(&text);
+  for (const auto& [name, value] : parameters) {
+    if (!pg::AppendParameterStatus(&text, name, value)) {
+      continue;  // too long for a message: a server sent it, so it cannot be
+    }
+  }
+  client_.WriteCopy(text);
+  GiveKey(opening->packet.version);
+  text.clear();
+  pg::AppendReadyForQuery(&text, 'I');
+  client_.WriteCopy(text);
+  borrower_->GiveBackUnused();
+  co_return true;
+}
+
+// A key of the session, not of a server's process: which one serves it changes.
+void Session::GiveKey(uint32_t version) {
+  backend::CancelTarget target;
+  target.receiver = around_->receiver;
+  target.session = id_;
+  target.pid = static_cast<uint32_t>(loop_->prng().Next()) & INT32_MAX;
+  target.secret.resize(version > pg::kProtocol30 ? kSecretBytes32 : kSecretBytes30);
+  cancel_pid_ = target.pid;
+  cancel_secret_ = around_->cancels->Add(target);
+  std::string key;
+  if (pg::AppendBackendKeyData(&key, cancel_pid_, cancel_secret_)) {
+    client_.WriteCopy(key);
+  }
+}
+
+}  // namespace session
