@@ -157,7 +157,8 @@ absl::Status LoginDialogue::OnAuthentication(std::string_view body, std::string*
     case pg::AuthenticationCode::kCleartextPassword:
       return pg::AppendPasswordMessage(answer, password_) ? absl::OkStatus() : TooLong();
     case pg::AuthenticationCode::kMd5Password: {
-      const std::string response = pg::Md5Response(user_, password_, view->data);
+      const std::string response =
+          pg::Md5Response(pg::Md5Secret(user_, password_), view->data);
       return pg::AppendPasswordMessage(answer, response) ? absl::OkStatus() : TooLong();
     }
     case pg::AuthenticationCode::kSasl:
@@ -166,7 +167,9 @@ absl::Status LoginDialogue::OnAuthentication(std::string_view body, std::string*
       if (!scram_.has_value()) {
         break;
       }
-      ASSIGN_OR_RETURN(const std::string final_message, scram_->Final(view->data));
+      ASSIGN_OR_RETURN(const pg::ScramChallenge asked, scram_->OnServerFirst(view->data));
+      const std::string final_message =
+          scram_->Final(pg::DeriveScramKeys(password_, asked.salt, asked.iterations));
       return pg::AppendSaslResponse(answer, final_message) ? absl::OkStatus() : TooLong();
     }
     case pg::AuthenticationCode::kSaslFinal:
@@ -193,7 +196,7 @@ absl::Status LoginDialogue::BeginSasl(std::string_view mechanisms, std::string* 
                                   std::string(pg::kScramSha256) + ")");
   }
   // PostgreSQL takes the user from the StartupMessage.
-  scram_.emplace("", password_, nonce_);
+  scram_.emplace("", nonce_);
   return pg::AppendSaslInitialResponse(answer, pg::kScramSha256, scram_->First())
              ? absl::OkStatus()
              : TooLong();

@@ -133,6 +133,15 @@ void AppendCounted(std::string* to, std::span<const uint16_t> numbers) {
   }
 }
 
+bool AppendAuthentication(std::string* to, AuthenticationCode code, std::string_view data) {
+  if (!AppendHeader(to, BackendType::kAuthentication, 4 + data.size())) {
+    return false;
+  }
+  base::AppendBe32(to, static_cast<uint32_t>(code));
+  to->append(data);
+  return true;
+}
+
 }  // namespace
 
 void AppendErrorResponse(std::string* to, const ErrorText& text) {
@@ -159,6 +168,36 @@ bool AppendCommandComplete(std::string* to, std::string_view tag) {
   }
   AppendString(to, tag);
   return true;
+}
+
+void AppendAuthenticationCleartextPassword(std::string* to) {
+  CHECK(AppendAuthentication(to, AuthenticationCode::kCleartextPassword, ""));
+}
+
+void AppendAuthenticationMd5Password(std::string* to, std::string_view salt) {
+  CHECK(salt.size() == 4);
+  CHECK(AppendAuthentication(to, AuthenticationCode::kMd5Password, salt));
+}
+
+bool AppendAuthenticationSasl(std::string* to, std::span<const std::string_view> mechanisms) {
+  std::string list;
+  for (const std::string_view mechanism : mechanisms) {
+    if (mechanism.empty() || mechanism.find('\0') != std::string_view::npos) {
+      return false;
+    }
+    list += mechanism;
+    list += '\0';
+  }
+  list += '\0';
+  return AppendAuthentication(to, AuthenticationCode::kSasl, list);
+}
+
+bool AppendAuthenticationSaslContinue(std::string* to, std::string_view data) {
+  return AppendAuthentication(to, AuthenticationCode::kSaslContinue, data);
+}
+
+bool AppendAuthenticationSaslFinal(std::string* to, std::string_view data) {
+  return AppendAuthentication(to, AuthenticationCode::kSaslFinal, data);
 }
 
 bool AppendBackendKeyData(std::string* to, uint32_t pid, std::string_view secret) {

@@ -36,6 +36,14 @@ void AppendNoticeResponse(std::string* to, const ErrorText& text);
 void AppendReadyForQuery(std::string* to, char status);
 void AppendAuthenticationOk(std::string* to);
 [[nodiscard]] bool AppendCommandComplete(std::string* to, std::string_view tag);
+void AppendAuthenticationCleartextPassword(std::string* to);
+// `salt`: 4 bytes.
+void AppendAuthenticationMd5Password(std::string* to, std::string_view salt);
+// `mechanisms` in the order in which they are preferred.
+[[nodiscard]] bool AppendAuthenticationSasl(std::string* to,
+                                            std::span<const std::string_view> mechanisms);
+[[nodiscard]] bool AppendAuthenticationSaslContinue(std::string* to, std::string_view data);
+[[nodiscard]] bool AppendAuthenticationSaslFinal(std::string* to, std::string_view data);
 // `secret`: 4 bytes in protocol 3.0, up to 256 in 3.2.
 [[nodiscard]] bool AppendBackendKeyData(std::string* to, uint32_t pid, std::string_view secret);
 [[nodiscard]] bool AppendParameterStatus(std::string* to, std::string_view name,

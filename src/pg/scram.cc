@@ -1,21 +1,14 @@
 #include "pg/scram.h"
 
-#include <algorithm>
 #include <optional>
 #include <utility>
 
 #include "base/check.h"
 #include "base/status.h"
+#include "pg/scram_text.h"
 
 namespace pg {
 namespace {
-
-constexpr std::string_view kGs2Header = "n,,";           // no channel binding, no other identity
-constexpr std::string_view kGs2HeaderBase64 = "biws";  // of the above, for c=
-
-std::string_view AsBytes(const base::Sha256Digest& digest) {
-  return {reinterpret_cast<const char*>(digest.data()), digest.size()};
-}
 
 // RFC 5802: ',' and '=' of a name are written as =2C and =3D.
 std::string EscapeName(std::string_view name) {
@@ -32,43 +25,6 @@ std::string EscapeName(std::string_view name) {
   return escaped;
 }
 
-// Takes "<name>=<value>" up to the next comma, or to the end, off `*rest`. Nothing if it is another
-// attribute, or if nothing stands behind the comma.
-std::optional<std::string_view> TakeAttribute(std::string_view* rest, char name) {
-  if (rest->size() < 2 || (*rest)[0] != name || (*rest)[1] != '=') {
-    return std::nullopt;
-  }
-  const size_t comma = std::min(rest->find(','), rest->size());
-  if (comma + 1 == rest->size()) {
-    return std::nullopt;
-  }
-  const std::string_view value = rest->substr(2, comma - 2);
-  rest->remove_prefix(std::min(comma + 1, rest->size()));
-  return value;
-}
-
-bool Printable(std::string_view nonce) {
-  return std::all_of(nonce.begin(), nonce.end(), [](char c) { return c > 0x20 && c < 0x7f; });
-}
-
-// A positive decimal number without leading zeros, at most 4294967295.
-std::optional<uint32_t> ParseCount(std::string_view digits) {
-  if (digits.empty() || digits.size() > 10 || digits[0] == '0') {
-    return std::nullopt;
-  }
-  uint64_t count = 0;
-  for (const char c : digits) {
-    if (c < '0' || c > '9') {
-      return std::nullopt;
-    }
-    count = count * 10 + static_cast<uint64_t>(c - '0');
-  }
-  if (count > UINT32_MAX) {
-    return std::nullopt;
-  }
-  return static_cast<uint32_t>(count);
-}
-
 struct ServerFirst {
   std::string_view nonce;
   std::string salt;
@@ -76,7 +32,7 @@ struct ServerFirst {
 };
 
 absl::StatusOr<ServerFirst> ParseServerFirst(std::string_view text, std::string_view our_nonce) {
-  if (text.size() > kScramServerMessageMax) {
+  if (text.size() > kScramMessageMax) {
     return base::InvalidArgument("SCRAM: the server's first message is too long");
   }
   const std::optional<std::string_view> nonce = TakeAttribute(&text, 'r');
@@ -87,7 +43,7 @@ absl::StatusOr<ServerFirst> ParseServerFirst(std::string_view text, std::string_
     return base::InvalidArgument("SCRAM: the server's nonce is longer than " +
                                  std::to_string(kScramNonceMax) + " characters");
   }
-  if (nonce->size() <= our_nonce.size() || !nonce->starts_with(our_nonce) || !Printable(*nonce)) {
+  if (nonce->size() <= our_nonce.size() || !nonce->starts_with(our_nonce) || !IsPrintable(*nonce)) {
     return base::InvalidArgument("SCRAM: the server's nonce does not extend ours");
   }
   const std::optional<std::string_view> salt_text = TakeAttribute(&text, 's');
@@ -116,30 +72,51 @@ absl::StatusOr<ServerFirst> ParseServerFirst(std::string_view text, std::string_
 ScramKeys DeriveScramKeys(std::string_view password, std::string_view salt, uint32_t iterations) {
   const base::Sha256Digest salted = base::Pbkdf2Sha256(password, salt, iterations);
   ScramKeys keys;
-  keys.client_key = base::HmacSha256(AsBytes(salted), "Client Key");
-  keys.stored_key = base::Sha256(AsBytes(keys.client_key));
-  keys.server_key = base::HmacSha256(AsBytes(salted), "Server Key");
+  keys.client_key = base::HmacSha256(DigestBytes(salted), "Client Key");
+  keys.stored_key = base::Sha256(DigestBytes(keys.client_key));
+  keys.server_key = base::HmacSha256(DigestBytes(salted), "Server Key");
   return keys;
 }
 
 base::Sha256Digest ScramSignature(const base::Sha256Digest& key, std::string_view auth_message) {
-  return base::HmacSha256(AsBytes(key), auth_message);
+  return base::HmacSha256(DigestBytes(key), auth_message);
 }
 
-ScramClient::ScramClient(std::string_view user, std::string_view password, std::string_view nonce)
-    : password_(password), nonce_(nonce), first_bare_("n=" + EscapeName(user) + ",r=" + nonce_) {
-  CHECK(!nonce.empty() && Printable(nonce) && nonce.find(',') == std::string_view::npos);
+ScramKeys ScramKeysOf(const base::Sha256Digest& client_key, const base::Sha256Digest& server_key) {
+  return ScramKeys{.client_key = client_key,
+                   .stored_key = base::Sha256(DigestBytes(client_key)),
+                   .server_key = server_key};
+}
+
+ScramClient::ScramClient(std::string_view user, std::string_view nonce, ChannelBinding binding)
+    : nonce_(nonce),
+      first_bare_("n=" + EscapeName(user) + ",r=" + nonce_),
+      binding_(std::move(binding)) {
+  CHECK(!nonce.empty() && IsPrintable(nonce));
 }
 
 std::string ScramClient::NewNonce() { return base::Base64Encode(base::SecureRandom(18)); }
 
+std::string_view ScramClient::mechanism() const {
+  return binding_.flag == BindingFlag::kBound ? kScramSha256Plus : kScramSha256;
+}
+
+// No other identity than the user's own.
+std::string ScramClient::Gs2Header() const {
+  std::string header(1, static_cast<char>(binding_.flag));
+  if (binding_.flag == BindingFlag::kBound) {
+    header += "=" + std::string(kChannelBindingType);
+  }
+  return header + ",,";
+}
+
 std::string ScramClient::First() {
   CHECK(state_ == State::kNew);
   state_ = State::kFirstSent;
-  return std::string(kGs2Header) + first_bare_;
+  return Gs2Header() + first_bare_;
 }
 
-absl::StatusOr<std::string> ScramClient::Final(std::string_view server_first) {
+absl::StatusOr<ScramChallenge> ScramClient::OnServerFirst(std::string_view server_first) {
   if (state_ != State::kFirstSent) {
     return Fail("SCRAM: the server's first message came at the wrong time");
   }
@@ -147,16 +124,22 @@ absl::StatusOr<std::string> ScramClient::Final(std::string_view server_first) {
   if (!first.ok()) {
     return Fail(base::Message(first.status()));
   }
-  std::string message = "c=" + std::string(kGs2HeaderBase64) + ",r=" + std::string(first->nonce);
-  const std::string auth_message = first_bare_ + "," + std::string(server_first) + "," + message;
-  const ScramKeys keys = DeriveScramKeys(password_, first->salt, first->iterations);
-  base::Sha256Digest proof = ScramSignature(keys.stored_key, auth_message);
-  for (size_t i = 0; i < proof.size(); ++i) {
-    proof[i] = static_cast<unsigned char>(proof[i] ^ keys.client_key[i]);
-  }
+  server_first_ = server_first;
+  final_nonce_ = first->nonce;
+  state_ = State::kChallenged;
+  return ScramChallenge{.salt = std::move(first->salt), .iterations = first->iterations};
+}
+
+std::string ScramClient::Final(const ScramKeys& keys) {
+  CHECK(state_ == State::kChallenged);
+  const std::string bound = binding_.flag == BindingFlag::kBound ? binding_.data : std::string();
+  std::string message = "c=" + base::Base64Encode(Gs2Header() + bound) + ",r=" + final_nonce_;
+  const std::string auth_message = first_bare_ + "," + server_first_ + "," + message;
+  const base::Sha256Digest proof =
+      ExclusiveOr(ScramSignature(keys.stored_key, auth_message), keys.client_key);
   server_signature_ = ScramSignature(keys.server_key, auth_message);
   state_ = State::kFinalSent;
-  message += ",p=" + base::Base64Encode(AsBytes(proof));
+  message += ",p=" + base::Base64Encode(DigestBytes(proof));
   return message;
 }
 
@@ -164,7 +147,7 @@ absl::Status ScramClient::Verify(std::string_view server_final) {
   if (state_ != State::kFinalSent) {
     return Fail("SCRAM: the server's final message came at the wrong time");
   }
-  if (server_final.size() > kScramServerMessageMax) {
+  if (server_final.size() > kScramMessageMax) {
     return Fail("SCRAM: the server's final message is too long");
   }
   if (server_final.starts_with("e=")) {
@@ -176,7 +159,7 @@ absl::Status ScramClient::Verify(std::string_view server_final) {
   if (!text.has_value() || !signature.ok() || !server_final.empty()) {
     return Fail("SCRAM: the server's final message has no signature");
   }
-  if (!base::ConstantTimeEqual(*signature, AsBytes(server_signature_))) {
+  if (!base::ConstantTimeEqual(*signature, DigestBytes(server_signature_))) {
     return Fail("SCRAM: the server's signature is wrong: it does not know the password");
   }
   state_ = State::kVerified;
@@ -188,10 +171,13 @@ absl::Status ScramClient::Fail(std::string_view what) {
   return base::PermissionDenied(what);
 }
 
-std::string Md5Response(std::string_view user, std::string_view password, std::string_view salt) {
-  CHECK(salt.size() == 4);
-  const std::string inner = base::Md5Hex(std::string(password) + std::string(user));
-  return "md5" + base::Md5Hex(inner + std::string(salt));
+std::string Md5Secret(std::string_view user, std::string_view password) {
+  return "md5" + base::Md5Hex(std::string(password) + std::string(user));
+}
+
+std::string Md5Response(std::string_view secret, std::string_view salt) {
+  CHECK(secret.starts_with("md5") && salt.size() == 4);
+  return "md5" + base::Md5Hex(std::string(secret.substr(3)) + std::string(salt));
 }
 
 }  // namespace pg

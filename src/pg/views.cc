@@ -197,6 +197,23 @@ std::optional<AuthenticationView> ReadAuthentication(std::string_view body) {
   return view;  // a code we do not know: the caller names it in its error
 }
 
+std::optional<std::string_view> ReadPassword(std::string_view body) {
+  BodyReader reader(body);
+  const std::string_view password = reader.String();
+  return reader.done() ? std::optional(password) : std::nullopt;
+}
+
+std::optional<SaslInitialView> ReadSaslInitialResponse(std::string_view body) {
+  BodyReader reader(body);
+  SaslInitialView view;
+  view.mechanism = reader.String();
+  const uint32_t length = reader.Be32();
+  if (length != UINT32_MAX) {  // -1: no response
+    view.response = reader.Bytes(length);
+  }
+  return reader.done() ? std::optional(view) : std::nullopt;
+}
+
 std::optional<std::vector<std::string_view>> ReadSaslMechanisms(std::string_view data) {
   BodyReader reader(data);
   std::vector<std::string_view> mechanisms;

@@ -94,6 +94,15 @@ struct AuthenticationView {
 };
 std::optional<AuthenticationView> ReadAuthentication(std::string_view body);
 
+// PasswordMessage: the password, or the answer to an md5 request.
+std::optional<std::string_view> ReadPassword(std::string_view body);
+
+struct SaslInitialView {
+  std::string_view mechanism;
+  std::string_view response;  // empty as well if the client sent none
+};
+std::optional<SaslInitialView> ReadSaslInitialResponse(std::string_view body);
+
 inline constexpr size_t kSaslMechanismsMax = 32;
 // In the server's order. Nothing if the list does not end or is longer than the bound.
 std::optional<std::vector<std::string_view>> ReadSaslMechanisms(std::string_view data);

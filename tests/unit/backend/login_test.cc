@@ -87,8 +87,8 @@ TEST_F(LoginDialogueTest, CleartextAndMd5PasswordsAreSent) {
   EXPECT_FALSE(*Hear(Authentication(3)));
   EXPECT_EQ(answer_, support::Frame('p', support::CString(kSecret)));
   EXPECT_FALSE(*Hear(Authentication(5, "salt")));
-  EXPECT_EQ(answer_,
-            support::Frame('p', support::CString(pg::Md5Response("shadow", kSecret, "salt"))));
+  const std::string hash = pg::Md5Secret("shadow", kSecret);
+  EXPECT_EQ(answer_, support::Frame('p', support::CString(pg::Md5Response(hash, "salt"))));
 }
 
 TEST_F(LoginDialogueTest, ScramIsVerifiedBothWays) {

@@ -12,15 +12,36 @@ constexpr std::string_view kServerFirst =
     "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
 constexpr std::string_view kServerFinal = "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=";
 
+// A client with a password: the keys are derived as the server asks for them.
+class PasswordClient {
+ public:
+  PasswordClient(std::string_view password, std::string_view nonce, ChannelBinding binding = {})
+      : client_("user", nonce, std::move(binding)), password_(password) {}
+  std::string First() { return client_.First(); }
+  absl::StatusOr<std::string> Final(std::string_view server_first) {
+    const absl::StatusOr<ScramChallenge> asked = client_.OnServerFirst(server_first);
+    if (!asked.ok()) {
+      return asked.status();
+    }
+    return client_.Final(DeriveScramKeys(password_, asked->salt, asked->iterations));
+  }
+  absl::Status Verify(std::string_view server_final) { return client_.Verify(server_final); }
+  bool verified() const { return client_.verified(); }
+
+ private:
+  ScramClient client_;
+  std::string password_;
+};
+
 // A client that has sent its first message, as in RFC 7677, section 3.
-ScramClient Started() {
-  ScramClient client("user", "pencil", kNonce);
+PasswordClient Started() {
+  PasswordClient client("pencil", kNonce);
   EXPECT_EQ(client.First(), "n,,n=user,r=rOprNGfwEbeRWgbNEkqO");
   return client;
 }
 
 std::string FinalError(std::string_view server_first) {
-  ScramClient client = Started();
+  PasswordClient client = Started();
   const absl::StatusOr<std::string> final_message = client.Final(server_first);
   EXPECT_FALSE(final_message.ok());
   EXPECT_FALSE(client.Verify(kServerFinal).ok());  // failed for good
@@ -29,7 +50,7 @@ std::string FinalError(std::string_view server_first) {
 }
 
 std::string VerifyError(std::string_view server_final) {
-  ScramClient client = Started();
+  PasswordClient client = Started();
   EXPECT_TRUE(client.Final(kServerFirst).ok());
   const absl::Status status = client.Verify(server_final);
   EXPECT_FALSE(status.ok());
@@ -39,7 +60,7 @@ std::string VerifyError(std::string_view server_final) {
 }
 
 TEST(Scram, TheExchangeOfRfc7677) {
-  ScramClient client = Started();
+  PasswordClient client = Started();
   const absl::StatusOr<std::string> final_message = client.Final(kServerFirst);
   ASSERT_TRUE(final_message.ok());
   EXPECT_EQ(*final_message,
@@ -50,8 +71,32 @@ TEST(Scram, TheExchangeOfRfc7677) {
   EXPECT_TRUE(client.verified());
 }
 
+// A login needs no password where the keys of it are known.
+TEST(Scram, KeysAreEnough) {
+  const ScramKeys derived =
+      DeriveScramKeys("pencil", *base::Base64Decode("W22ZaJ0SNY7soEsUEjb6gQ=="), 4096);
+  ScramClient client("user", kNonce);
+  client.First();
+  ASSERT_TRUE(client.OnServerFirst(kServerFirst).ok());
+  const std::string last = client.Final(ScramKeysOf(derived.client_key, derived.server_key));
+  EXPECT_NE(last.find("p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="), std::string::npos);
+  EXPECT_TRUE(client.Verify(kServerFinal).ok());
+}
+
+TEST(Scram, WhatIsSaidAboutChannelBinding) {
+  PasswordClient plain("pencil", kNonce, ChannelBinding{BindingFlag::kNotOffered, ""});
+  EXPECT_EQ(plain.First(), "y,,n=user,r=rOprNGfwEbeRWgbNEkqO");
+  EXPECT_TRUE(plain.Final(kServerFirst)->starts_with("c=eSws,r="));
+  PasswordClient bound("pencil", kNonce, ChannelBinding{BindingFlag::kBound, "hash"});
+  EXPECT_EQ(bound.First(), "p=tls-server-end-point,,n=user,r=rOprNGfwEbeRWgbNEkqO");
+  const std::string channel = base::Base64Encode("p=tls-server-end-point,,hash");
+  EXPECT_TRUE(bound.Final(kServerFirst)->starts_with("c=" + channel + ",r="));
+  EXPECT_EQ(ScramClient("", "N", ChannelBinding{BindingFlag::kBound, "h"}).mechanism(),
+            kScramSha256Plus);
+}
+
 TEST(Scram, NamesAreEscaped) {
-  EXPECT_EQ(ScramClient("a,b=c", "x", "N").First(), "n,,n=a=2Cb=3Dc,r=N");
+  EXPECT_EQ(ScramClient("a,b=c", "N").First(), "n,,n=a=2Cb=3Dc,r=N");
 }
 
 TEST(Scram, NoncesAreNewEachTime) {
@@ -87,7 +132,7 @@ TEST(Scram, C4_SaltAndExtraAttributesAreStrict) {
 TEST(Scram, C5_TheServersNonceHasABound) {
   const std::string tail = ",s=W22ZaJ0SNY7soEsUEjb6gQ==,i=1";
   const std::string nonce = std::string(kNonce) + std::string(1024 - kNonce.size(), 'n');
-  ScramClient client = Started();
+  PasswordClient client = Started();
   EXPECT_TRUE(client.Final("r=" + nonce + tail).ok());
   EXPECT_EQ(FinalError("r=" + nonce + "n" + tail),
             "SCRAM: the server's nonce is longer than 1024 characters");
@@ -106,7 +151,7 @@ TEST(Scram, C6_IterationsHaveABound) {
        {"", "0", "-1", "04096", "4096 ", "0x10", "99999999999", "4294967296"}) {
     EXPECT_EQ(FinalError(start + std::string(bad)), none) << bad;
   }
-  ScramClient client = Started();
+  PasswordClient client = Started();
   EXPECT_TRUE(client.Final(start + "100000").ok());
 }
 
@@ -126,11 +171,11 @@ TEST(Scram, C10_TheServersSignatureIsRequired) {
 }
 
 TEST(Scram, MessagesAtTheWrongTimeAreRefused) {
-  ScramClient early("user", "pencil", kNonce);
+  PasswordClient early("pencil", kNonce);
   EXPECT_FALSE(early.Final(kServerFirst).ok());
-  ScramClient skipped = Started();
+  PasswordClient skipped = Started();
   EXPECT_FALSE(skipped.Verify(kServerFinal).ok());
-  ScramClient twice = Started();
+  PasswordClient twice = Started();
   EXPECT_TRUE(twice.Final(kServerFirst).ok());
   EXPECT_FALSE(twice.Final(kServerFirst).ok());
   EXPECT_FALSE(twice.Verify(kServerFinal).ok());
@@ -138,18 +183,18 @@ TEST(Scram, MessagesAtTheWrongTimeAreRefused) {
 
 TEST(Scram, C15_LongAndUnicodePasswordsWork) {
   for (const size_t length : {996u, 1024u, 1025u, 65'535u}) {
-    ScramClient client("", std::string(length, 'p'), kNonce);
+    PasswordClient client(std::string(length, 'p'), kNonce);
     client.First();
     EXPECT_TRUE(client.Final(kServerFirst).ok());
   }
-  ScramClient client("", "\xd0\xbf\xd0\xb0\xd1\x80\xd0\xbe\xd0\xbb\xd1\x8c", kNonce);
+  PasswordClient client("\xd0\xbf\xd0\xb0\xd1\x80\xd0\xbe\xd0\xbb\xd1\x8c", kNonce);
   client.First();
   EXPECT_TRUE(client.Final(kServerFirst).ok());
 }
 
 // select 'md5' || md5(md5('secret' || 'alice') || E'\x01\x02\x03\x04')
 TEST(Md5, ResponseIsSaltedTwice) {
-  EXPECT_EQ(Md5Response("alice", "secret", "\x01\x02\x03\x04"),
+  EXPECT_EQ(Md5Response(Md5Secret("alice", "secret"), "\x01\x02\x03\x04"),
             "md598a0412b9c31436fc53776e863350083");
 }
 
