@@ -23,6 +23,7 @@ struct Limits {
   // -- clients ------------------------------------------------------------------------------
   uint32_t clients_max = 10'000;            // per process; one more is told 53300
   uint32_t clients_unauthenticated_max = 4'096;  // per shard
+  uint32_t logins_per_address_max = 256;    // under way, per shard
   uint32_t cancels_in_flight_max = 64;      // per shard
   absl::Duration login_timeout = absl::Seconds(60);     // from accept to the first ReadyForQuery
   absl::Duration connect_timeout = absl::Seconds(15);   // to a server, login included

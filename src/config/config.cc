@@ -163,6 +163,8 @@ std::string DescribeLimits(const base::Limits& limits) {
               std::to_string(limits.clients_unauthenticated_max),
               " max_pipelined_frames=",
               std::to_string(limits.ledger_entries_max),
+              " max_logins_per_address=",
+              std::to_string(limits.logins_per_address_max),
               " login_timeout=",
               DurationText(limits.login_timeout),
               " connect_timeout=",
@@ -234,6 +236,7 @@ std::string Describe(const Config& config) {
   for (const Server& mirror : config.mirrors) {
     text += Cat({" mirror=", mirror.name, "=", mirror.Display()});
   }
+  text += Describe(config.authentication);
   text += Cat({" admin=", config.admin.has_value() ? config.admin->Display() : "none",
                " shards=", std::to_string(config.shards), " io=", IoName(config.io), " ring_size=",
                std::to_string(config.ring_size), " buffer_size=", BytesText(config.buffer_size)});
@@ -287,6 +290,7 @@ absl::Status Complete(Config* config) {
   for (const Service& service : config->services) {
     RETURN_IF_ERROR(CheckService(service, *config));
   }
+  RETURN_IF_ERROR(CheckAuthentication(config->authentication, config->listen, config->services));
   return CheckMirrors(*config);
 }
 

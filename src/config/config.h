@@ -11,6 +11,7 @@
 
 #include "base/limits.h"
 #include "base/log.h"
+#include "config/authentication.h"
 #include "config/server_url.h"
 #include "config/service.h"
 #include "config/text.h"
@@ -24,6 +25,7 @@ struct Config {
   Server primary;     // of the service "*"; without a host there is none
   PoolSettings pool;  // of the service "*", and what [[service]] tables leave out
   std::vector<Service> services;  // distinct names; Complete() adds "*", behind the others
+  Authentication authentication;
   std::vector<Server> mirrors;    // distinct names, distinct servers, none the primary
   std::optional<Endpoint> admin;  // a loopback address; absent: no admin endpoint
 

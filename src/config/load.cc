@@ -86,6 +86,7 @@ absl::StatusOr<ParsedCommandLine> Load(int argc, const char* const* argv,
   for (const GivenService& service : file.services) {
     RETURN_IF_ERROR(ApplyService(service, &parsed.config));
   }
+  RETURN_IF_ERROR(ReadAuthenticationFiles(&parsed.config.authentication));
   RETURN_IF_ERROR(Complete(&parsed.config));
   return parsed;
 }
@@ -104,6 +105,9 @@ Environment ReadEnvironment() {
 
 void HideSecrets(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
+    if (std::strcmp(argv[i - 1], "--auth-password") == 0) {
+      std::fill(argv[i], argv[i] + std::strlen(argv[i]), '*');
+    }
     HideInUrl(argv[i]);
     HideInKeyValue(argv[i]);
   }

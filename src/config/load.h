@@ -1,6 +1,7 @@
 // Load: flags, environment and file to one Config, or to what should be printed instead.
 //
-// Called by main before anything starts. Pure but for reading the file named by --config. Errors
+// Called by main before anything starts. Pure but for reading the file named by --config and those
+// that it or the flags name. Errors
 // are one line, without secrets; main prints "pgbraid: " and the line to stderr and exits with
 // kExitUsage.
 #pragma once

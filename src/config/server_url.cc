@@ -24,13 +24,14 @@ const std::vector<std::string_view>& KnownOptions() {
       "name",
       "application_name",
       "connect_timeout",
+      "require_auth",
+      "channel_binding",
   };
   return options;
 }
 
 // Options that libpq has and pgbraid does not: nothing was misspelt, so nothing is suggested.
 constexpr std::array kLibpqOnly = {
-    "channel_binding",
     "client_encoding",
     "fallback_application_name",
     "gssdelegation",
@@ -46,7 +47,6 @@ constexpr std::array kLibpqOnly = {
     "options",
     "passfile",
     "replication",
-    "require_auth",
     "requirepeer",
     "requiressl",
     "scram_client_key",
@@ -205,6 +205,10 @@ absl::Status Builder::Set(std::string_view option, std::string value) {
     server_.application_name = std::move(value);
   } else if (option == "sslmode") {
     return SetSslMode(value);
+  } else if (option == "require_auth") {
+    return server_.auth.SetRequireAuth(value);
+  } else if (option == "channel_binding") {
+    return server_.auth.SetChannelBinding(value);
   } else if (option == "connect_timeout") {
     const auto timeout = ParseDuration(value, absl::ZeroDuration(), absl::Hours(24));
     if (!timeout.ok()) {
@@ -455,6 +459,13 @@ std::string Server::Display() const {
   };
   if (sslmode != SslMode::kPrefer) {
     add("sslmode", sslmode == SslMode::kDisable ? "disable" : "allow");
+  }
+  if (!auth.require_auth_text().empty()) {
+    add("require_auth", auth.require_auth_text());
+  }
+  if (auth.channel_binding() != ChannelBindingMode::kPrefer) {
+    const bool require = auth.channel_binding() == ChannelBindingMode::kRequire;
+    add("channel_binding", require ? "require" : "disable");
   }
   if (!application_name.empty()) {
     add("application_name", application_name);

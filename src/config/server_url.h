@@ -12,6 +12,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "config/server_auth.h"
 
 namespace config {
 
@@ -30,6 +31,7 @@ struct Server {
   std::string application_name;    // of our own connections; empty: the client's
   absl::Duration connect_timeout;  // zero: Limits::connect_timeout
   SslMode sslmode = SslMode::kPrefer;
+  ServerAuth auth;  // what we accept of it when it asks who we are
   std::string origin;  // where it was configured, for messages: "--mirror", "a.toml:3:1: mirror"
 
   bool IsUnixSocket() const { return host.starts_with("/"); }

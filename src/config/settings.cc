@@ -104,6 +104,38 @@ absl::Status SetAdmin(std::string_view text, Config* config) {
   return absl::OkStatus();
 }
 
+absl::Status SetAuth(std::string_view text, Config* config) {
+  ASSIGN_OR_RETURN(const size_t choice,
+                   ParseChoice(text, {"scram-sha-256", "md5", "password", "cert", "trust"}));
+  config->authentication.method = static_cast<AuthMethod>(choice);
+  return absl::OkStatus();
+}
+
+template <auto kMember>
+absl::Status SetAuthText(std::string_view text, Config* config) {
+  if (text.empty()) {
+    return base::InvalidArgument("is empty");
+  }
+  config->authentication.*kMember = text;
+  return absl::OkStatus();
+}
+
+absl::Status SetAuthQuery(std::string_view text, Config* config) {
+  config->authentication.auth_query_given = true;
+  return SetAuthText<&Authentication::auth_query>(text, config);
+}
+
+absl::Status SetAuthQueryMaxAge(std::string_view text, Config* config) {
+  ASSIGN_OR_RETURN(config->authentication.auth_query_max_age,
+                   ParseDuration(text, absl::ZeroDuration(), absl::Hours(24)));
+  return absl::OkStatus();
+}
+
+absl::Status SetInsecureTrust(std::string_view text, Config* config) {
+  ASSIGN_OR_RETURN(config->authentication.insecure_trust, ParseBoolean(text));
+  return absl::OkStatus();
+}
+
 absl::Status SetShards(std::string_view text, Config* config) {
   ASSIGN_OR_RETURN(const uint64_t shards, ParseInteger(text, 0, 256));
   config->shards = static_cast<uint32_t>(shards);
@@ -199,6 +231,35 @@ constexpr Setting kSettings[] = {
     {"Clients", "drain-timeout", "", 0, Kind::kDuration, "TIME", "30s", "",
      "from SIGTERM until remaining clients are cut; 0 cuts at once",
      SetTime<&Limits::drain_timeout, 0>},
+
+    {"Authentication", "auth", "", 0, Kind::kText, "METHOD", "scram-sha-256", "",
+     "scram-sha-256, md5, password, cert or trust", SetAuth},
+    {"Authentication", "users-file", "", 0, Kind::kText, "FILE", "none", "",
+     "users and their secrets, \"user\" \"secret\" on each line",
+     SetAuthText<&Authentication::users_file>},
+    {"Authentication", "hba-file", "", 0, Kind::kText, "FILE", "none", "",
+     "who may in from where and how, in the syntax of pg_hba.conf",
+     SetAuthText<&Authentication::hba_file>},
+    {"Authentication", "ident-file", "", 0, Kind::kText, "FILE", "none", "",
+     "which certificate may be which user, in the syntax of pg_ident.conf",
+     SetAuthText<&Authentication::ident_file>},
+    {"Authentication", "auth-user", "", 0, Kind::kText, "USER", "none", "",
+     "look up the secrets of users that no file has, as this user",
+     SetAuthText<&Authentication::auth_user>},
+    {"Authentication", "auth-password", "", 0, Kind::kText, "TEXT", "none", "",
+     "of auth-user; better in a file", SetAuthText<&Authentication::auth_password>},
+    {"Authentication", "auth-dbname", "", 0, Kind::kText, "NAME", "none", "",
+     "database of that look-up; none: the server's, else postgres",
+     SetAuthText<&Authentication::auth_dbname>},
+    {"Authentication", "auth-query", "", 0, Kind::kText, "SQL", "pg_authid", "",
+     "the look-up: $1 is the user; the answer is user and secret", SetAuthQuery},
+    {"Authentication", "auth-query-max-age", "", 0, Kind::kDuration, "TIME", "30s", "",
+     "how long its answer is believed; 0 asks each time", SetAuthQueryMaxAge},
+    {"Authentication", "insecure-trust", "", 0, Kind::kBoolean, "", "false", "",
+     "allow trust for clients of other machines", SetInsecureTrust},
+    {"Authentication", "max-logins-per-address", "", 0, Kind::kInteger, "N", "256", "",
+     "logins of one client address under way in a shard",
+     SetCount<&Limits::logins_per_address_max, 1, kConnectionsMax>},
 
     {"Pools", "pool-mode", "", 0, Kind::kText, "MODE", "session", "",
      "how long a client keeps a server: session, transaction, statement", SetPoolMode,

@@ -57,6 +57,7 @@ TEST(Load, DefaultsAreThoseOfTheDocumentation) {
             "listen=:6432 primary=postgres://10.0.0.1:5432 admin=none shards=0 io=auto "
             "ring_size=256 buffer_size=256k query_buffer_size=8k queue_high=256k queue_low=64k "
             "max_clients=10000 max_unauthenticated_clients=4096 max_pipelined_frames=1048576 "
+            "max_logins_per_address=256 "
             "login_timeout=60s connect_timeout=15s cancel_timeout=10s close_timeout=5s "
             "drain_timeout=30s mirror_timeout=120s mirror_queue_bytes=64m "
             "mirror_transaction_bytes=16m mirror_max_conns=64 log_level=info log_format=logfmt "
@@ -124,6 +125,7 @@ TEST(Load, EveryFlagArrives) {
             "mirror=east=postgres://u@a:5432/d mirror=mirror2=postgres://u@b:5432 admin=[::1]:4 "
             "shards=3 io=epoll ring_size=512 buffer_size=64k query_buffer_size=4k queue_high=128k "
             "queue_low=32k max_clients=5 max_unauthenticated_clients=9 max_pipelined_frames=2048 "
+            "max_logins_per_address=256 "
             "login_timeout=1s connect_timeout=2s cancel_timeout=7s close_timeout=8s "
             "drain_timeout=0s mirror_timeout=180s mirror_queue_bytes=1m "
             "mirror_transaction_bytes=512k mirror_max_conns=6 log_level=debug log_format=json "
@@ -263,7 +265,8 @@ TEST(Load, APoolNeedsALoginOfItsOwn) {
   EXPECT_EQ(ErrorOf({"-l", ":1", "-p", "host=h user=u", "--max-conns", "3", "--min-conns", "4"}),
             "--primary: min_conns (4) is more than max_conns (3)");
   const auto parsed =
-      LoadWith({"-l", ":1", "-p", "host=h user=u", "--pool-mode", "statement", "--max-conns", "3"});
+      LoadWith({"-l", ":1", "-p", "host=h user=u password=p", "--pool-mode", "statement",
+                "--max-conns", "3"});
   ASSERT_TRUE(parsed.ok()) << base::Message(parsed.status());
   const Config& config = parsed->config;
   ASSERT_EQ(config.services.size(), 1u);

@@ -149,7 +149,7 @@ TEST(ServerUrl, EveryErrorSaysWhatIsWrong) {
       {"postgres://h?sslmod=disable", "unknown option \"sslmod\"; did you mean \"sslmode\"?"},
       {"postgres://h?zzz=1",
        "unknown option \"zzz\"; known are host, port, user, password, dbname, "
-       "sslmode, name, application_name, connect_timeout"},
+       "sslmode, name, application_name, connect_timeout, require_auth, channel_binding"},
       {"host=h target_session_attrs=any",
        "option \"target_session_attrs\" of libpq is not supported by pgbraid; leave it out"},
       {"host=h host=i", "option \"host\" is given twice"},
@@ -219,6 +219,32 @@ TEST(ServerUrl, WhatFollowsAPasswordIsNotNamedButStillSuggested) {
             "what follows the password is not a known option (not shown, it could be part of it); "
             "did you mean \"sslmode\"? A password with blanks is quoted, password='…', or "
             "percent-encoded in a URL");
+}
+
+TEST(ServerAuth, C10_RequireAuthIsLibpqs) {
+  const auto allows = [](std::string_view list, ServerMethod method) {
+    const auto server = ParseServer("host=a require_auth='" + std::string(list) + "'");
+    EXPECT_TRUE(server.ok()) << list;
+    return server.ok() && server->auth.Allows(method);
+  };
+  EXPECT_TRUE(allows("", ServerMethod::kNone) && allows("", ServerMethod::kPassword));
+  EXPECT_TRUE(allows("md5,scram-sha-256", ServerMethod::kScramSha256));
+  EXPECT_FALSE(allows("md5,scram-sha-256", ServerMethod::kPassword));
+  EXPECT_FALSE(allows("md5,scram-sha-256", ServerMethod::kNone));
+  EXPECT_FALSE(allows("!password,!none", ServerMethod::kNone));
+  EXPECT_TRUE(allows("!password,!none", ServerMethod::kMd5));
+  for (const std::string_view bad :
+       {"md5,!none", "!md5,none", "md5,md5", "scram", "md5,", ",md5", "!", " md5"}) {
+    EXPECT_FALSE(ParseServer("host=a require_auth='" + std::string(bad) + "'").ok()) << bad;
+  }
+}
+
+TEST(ServerAuth, IsShownAsItWasGiven) {
+  const auto server = ParseServer("host=a require_auth=!md5 channel_binding=require");
+  ASSERT_TRUE(server.ok());
+  EXPECT_EQ(server->auth.channel_binding(), ChannelBindingMode::kRequire);
+  EXPECT_EQ(server->Display(), "postgres://a:5432?require_auth=%21md5&channel_binding=require");
+  EXPECT_FALSE(ParseServer("host=a channel_binding=maybe").ok());
 }
 
 }  // namespace
