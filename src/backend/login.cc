@@ -28,6 +28,12 @@ absl::Status Malformed(std::string_view what) {
   return base::Unavailable("the server sent a malformed " + std::string(what));
 }
 
+std::string Asks(config::ServerMethod method) {
+  return method == config::ServerMethod::kNone
+             ? "the server asks for no password"
+             : "the server asks for " + std::string(config::Name(method));
+}
+
 absl::Status TooLong() { return base::Unavailable("a login message is too long or holds a NUL"); }
 
 // Tells the ledger of the one frame in `bytes`, and sends it.
@@ -46,8 +52,8 @@ absl::Status Answer(Connection* connection, std::string_view bytes) {
   return absl::OkStatus();
 }
 
-// What has arrived; true exactly when the login is over.
-absl::StatusOr<bool> TakePieces(Connection* connection, LoginDialogue* dialogue) {
+// What has arrived: kGoOn when more must come.
+absl::StatusOr<LoginDialogue::Step> TakePieces(Connection* connection, LoginDialogue* dialogue) {
   for (;;) {
     pg::Piece piece;
     turn::Reply reply;
@@ -56,7 +62,7 @@ absl::StatusOr<bool> TakePieces(Connection* connection, LoginDialogue* dialogue)
       return base::Unavailable("the server does not speak the protocol: " + connection->fault());
     }
     if (result == pg::ReadResult::kMore) {
-      return false;
+      return LoginDialogue::Step::kGoOn;
     }
     if (piece.first && reply.kind == turn::ReplyKind::kMismatch) {
       return base::Unavailable("the server sent a message that does not belong to a login");
@@ -68,9 +74,9 @@ absl::StatusOr<bool> TakePieces(Connection* connection, LoginDialogue* dialogue)
       return base::Unavailable("the server sent too long a message during login");
     }
     std::string answer;
-    ASSIGN_OR_RETURN(const bool over, dialogue->OnMessage(piece, &answer));
-    if (over) {
-      return true;
+    ASSIGN_OR_RETURN(const LoginDialogue::Step step, dialogue->OnMessage(piece, &answer));
+    if (step != LoginDialogue::Step::kGoOn) {
+      return step;
     }
     if (!answer.empty()) {
       RETURN_IF_ERROR(Answer(connection, answer));
@@ -93,13 +99,34 @@ absl::Status SendStartup(Connection* connection, const LoginFacts& facts) {
   return absl::OkStatus();
 }
 
-io::Task<absl::Status> Talk(Connection* connection, LoginDialogue* dialogue, io::Event* event,
-                            base::Deadline deadline) {
+// The keys that the server's challenge asks for, and the answer with them.
+io::Task<absl::Status> DeriveAndAnswer(Connection* connection, LoginDialogue* dialogue,
+                                       const LoginFacts* facts) {
+  const pg::ScramChallenge& asked = dialogue->challenge();
+  pg::ScramKeys keys;
+  if (facts->deriver == nullptr) {
+    keys = pg::DeriveScramKeys(facts->password, asked.salt, asked.iterations);
+  } else {
+    keys = co_await facts->deriver->Derive(facts->password, asked.salt, asked.iterations);
+  }
+  std::string answer;
+  const absl::Status made = dialogue->Derived(keys, &answer);
+  CO_RETURN_IF_ERROR(made);
+  co_return Answer(connection, answer);
+}
+
+io::Task<absl::Status> Talk(Connection* connection, LoginDialogue* dialogue,
+                            const LoginFacts* facts, io::Event* event, base::Deadline deadline) {
   for (;;) {
-    const absl::StatusOr<bool> over = TakePieces(connection, dialogue);
-    CO_RETURN_IF_ERROR(over.status());
-    if (*over) {
+    const absl::StatusOr<LoginDialogue::Step> step = TakePieces(connection, dialogue);
+    CO_RETURN_IF_ERROR(step.status());
+    if (*step == LoginDialogue::Step::kOver) {
       co_return absl::OkStatus();
+    }
+    if (*step == LoginDialogue::Step::kDerive) {
+      const absl::Status answered = co_await DeriveAndAnswer(connection, dialogue, facts);
+      CO_RETURN_IF_ERROR(answered);
+      continue;
     }
     if (connection->stream().ended() || connection->stream().broken()) {
       co_return base::Unavailable("the server closed the connection during login");
@@ -113,28 +140,35 @@ io::Task<absl::Status> Talk(Connection* connection, LoginDialogue* dialogue, io:
 
 }  // namespace
 
-LoginDialogue::LoginDialogue(std::string_view user, std::string_view password,
-                             std::string_view nonce)
-    : user_(user), password_(password), nonce_(nonce) {}
+void LoginFacts::Use(const pg::Credential& credential) {
+  password = credential.password;
+  md5_secret = credential.md5_secret;
+  scram = credential.scram;
+}
 
-absl::StatusOr<bool> LoginDialogue::OnMessage(const pg::Piece& piece, std::string* answer) {
+LoginDialogue::LoginDialogue(const LoginFacts* facts, std::string_view nonce,
+                             const io::TlsFacts* tls)
+    : facts_(facts), nonce_(nonce), tls_(tls) {}
+
+absl::StatusOr<LoginDialogue::Step> LoginDialogue::OnMessage(const pg::Piece& piece,
+                                                             std::string* answer) {
   switch (static_cast<pg::BackendType>(piece.type)) {
     case pg::BackendType::kAuthentication:
-      RETURN_IF_ERROR(OnAuthentication(piece.body, answer));
-      return false;
+      return OnAuthentication(piece.body, answer);
     case pg::BackendType::kErrorResponse:
       return Refusal(piece.body);
     case pg::BackendType::kReadyForQuery:
       if (!ok_) {
         return base::Unavailable("the server is ready before it authenticated anybody");
       }
-      return true;
+      return Step::kOver;
     default:  // ParameterStatus, BackendKeyData, notices: nothing to answer
-      return false;
+      return Step::kGoOn;
   }
 }
 
-absl::Status LoginDialogue::OnAuthentication(std::string_view body, std::string* answer) {
+absl::StatusOr<LoginDialogue::Step> LoginDialogue::OnAuthentication(std::string_view body,
+                                                                    std::string* answer) {
   const std::optional<pg::AuthenticationView> view = pg::ReadAuthentication(body);
   if (!view.has_value()) {
     return Malformed("authentication request");
@@ -142,41 +176,32 @@ absl::Status LoginDialogue::OnAuthentication(std::string_view body, std::string*
   if (ok_) {
     return base::Unavailable("the server asked for authentication after AuthenticationOk");
   }
-  const bool asks = view->code == pg::AuthenticationCode::kCleartextPassword ||
-                    view->code == pg::AuthenticationCode::kMd5Password ||
-                    view->code == pg::AuthenticationCode::kSasl;
-  if (asks && password_.empty()) {
-    return base::PermissionDenied("the server asks for a password and none is configured");
-  }
-  if (asks && scram_.has_value()) {
-    return base::PermissionDenied("the server changed the authentication method");
-  }
   switch (view->code) {
     case pg::AuthenticationCode::kOk:
-      return OnOk();
+      RETURN_IF_ERROR(OnOk());
+      return Step::kGoOn;
     case pg::AuthenticationCode::kCleartextPassword:
-      return pg::AppendPasswordMessage(answer, password_) ? absl::OkStatus() : TooLong();
-    case pg::AuthenticationCode::kMd5Password: {
-      const std::string response =
-          pg::Md5Response(pg::Md5Secret(user_, password_), view->data);
-      return pg::AppendPasswordMessage(answer, response) ? absl::OkStatus() : TooLong();
-    }
+    case pg::AuthenticationCode::kMd5Password:
     case pg::AuthenticationCode::kSasl:
-      return BeginSasl(view->data, answer);
-    case pg::AuthenticationCode::kSaslContinue: {
+      if (asked_) {
+        return base::PermissionDenied(scram_.has_value()
+                                          ? "the server changed the authentication method"
+                                          : "the server asked for a password twice");
+      }
+      asked_ = true;
+      RETURN_IF_ERROR(OnPasswordRequest(*view, answer));
+      return Step::kGoOn;
+    case pg::AuthenticationCode::kSaslContinue:
       if (!scram_.has_value()) {
         break;
       }
-      ASSIGN_OR_RETURN(const pg::ScramChallenge asked, scram_->OnServerFirst(view->data));
-      const std::string final_message =
-          scram_->Final(pg::DeriveScramKeys(password_, asked.salt, asked.iterations));
-      return pg::AppendSaslResponse(answer, final_message) ? absl::OkStatus() : TooLong();
-    }
+      return OnChallenge(view->data, answer);
     case pg::AuthenticationCode::kSaslFinal:
       if (!scram_.has_value()) {
         break;
       }
-      return scram_->Verify(view->data);
+      RETURN_IF_ERROR(scram_->Verify(view->data));
+      return Step::kGoOn;
     default:
       return base::PermissionDenied("the server asks for " + std::string(pg::Name(view->code)) +
                                     ", a method pgbraid does not have (it has trust, password, "
@@ -186,23 +211,120 @@ absl::Status LoginDialogue::OnAuthentication(std::string_view body, std::string*
                            " without having asked for SASL");
 }
 
+absl::Status LoginDialogue::CheckAllowed(config::ServerMethod method) const {
+  if (!facts_->auth.Allows(method)) {
+    return base::PermissionDenied(
+        Asks(method) + ", which the server's require_auth does not allow");
+  }
+  const bool required = facts_->auth.channel_binding() == config::ChannelBindingMode::kRequire;
+  if (required && method != config::ServerMethod::kScramSha256) {
+    return base::PermissionDenied(
+        Asks(method) + ", which cannot bind the channel, and channel_binding=require");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status LoginDialogue::OnPasswordRequest(const pg::AuthenticationView& view,
+                                              std::string* answer) {
+  const absl::Status none =
+      base::PermissionDenied("the server asks for a password and none is configured");
+  switch (view.code) {
+    case pg::AuthenticationCode::kCleartextPassword:
+      RETURN_IF_ERROR(CheckAllowed(config::ServerMethod::kPassword));
+      if (facts_->password.empty()) {
+        return none;
+      }
+      return pg::AppendPasswordMessage(answer, facts_->password) ? absl::OkStatus() : TooLong();
+    case pg::AuthenticationCode::kMd5Password: {
+      RETURN_IF_ERROR(CheckAllowed(config::ServerMethod::kMd5));
+      if (facts_->password.empty() && facts_->md5_secret.empty()) {
+        return none;
+      }
+      const std::string secret = facts_->password.empty()
+                                     ? facts_->md5_secret
+                                     : pg::Md5Secret(facts_->user, facts_->password);
+      const std::string response = pg::Md5Response(secret, view.data);
+      return pg::AppendPasswordMessage(answer, response) ? absl::OkStatus() : TooLong();
+    }
+    default:
+      RETURN_IF_ERROR(CheckAllowed(config::ServerMethod::kScramSha256));
+      if (facts_->password.empty() && !facts_->scram.has_value()) {
+        return none;
+      }
+      return BeginSasl(view.data, answer);
+  }
+}
+
+// Whatever the order of the offer. What is offered and cannot be right is refused as libpq does.
 absl::Status LoginDialogue::BeginSasl(std::string_view mechanisms, std::string* answer) {
   const std::optional<std::vector<std::string_view>> offered = pg::ReadSaslMechanisms(mechanisms);
   if (!offered.has_value()) {
     return Malformed("list of SASL mechanisms");
   }
-  if (std::find(offered->begin(), offered->end(), pg::kScramSha256) == offered->end()) {
-    return base::PermissionDenied("the server offers no SASL mechanism that pgbraid has (it has " +
-                                  std::string(pg::kScramSha256) + ")");
-  }
+  const auto has = [&](std::string_view name) {
+    return std::find(offered->begin(), offered->end(), name) != offered->end();
+  };
+  ASSIGN_OR_RETURN(const pg::ChannelBinding binding,
+                   ChooseBinding(has(pg::kScramSha256Plus), has(pg::kScramSha256)));
   // PostgreSQL takes the user from the StartupMessage.
-  scram_.emplace("", nonce_);
-  return pg::AppendSaslInitialResponse(answer, pg::kScramSha256, scram_->First())
+  scram_.emplace("", nonce_, binding);
+  return pg::AppendSaslInitialResponse(answer, scram_->mechanism(), scram_->First())
              ? absl::OkStatus()
              : TooLong();
 }
 
+absl::StatusOr<pg::ChannelBinding> LoginDialogue::ChooseBinding(bool plus, bool plain) const {
+  if (plus && tls_ == nullptr) {
+    // Somebody between us may speak TLS with the server, and not with us.
+    return base::PermissionDenied(
+        "the server offers SCRAM-SHA-256-PLUS over a connection without TLS");
+  }
+  const config::ChannelBindingMode mode = facts_->auth.channel_binding();
+  const bool able = tls_ != nullptr && !tls_->server_end_point.empty() &&
+                    mode != config::ChannelBindingMode::kDisable;
+  pg::ChannelBinding binding;
+  if (plus && able) {
+    binding.flag = pg::BindingFlag::kBound;
+    binding.data = tls_->server_end_point;
+    return binding;
+  }
+  if (mode == config::ChannelBindingMode::kRequire) {
+    return base::PermissionDenied(
+        able ? "the server does not offer to bind the channel, and channel_binding=require"
+             : "this connection cannot be bound to its channel, and channel_binding=require");
+  }
+  if (!plain) {
+    return base::PermissionDenied("the server offers no SASL mechanism that pgbraid has (it has " +
+                                  std::string(pg::kScramSha256) + ")");
+  }
+  binding.flag = able ? pg::BindingFlag::kNotOffered : pg::BindingFlag::kUnable;
+  return binding;
+}
+
+absl::StatusOr<LoginDialogue::Step> LoginDialogue::OnChallenge(std::string_view server_first,
+                                                               std::string* answer) {
+  ASSIGN_OR_RETURN(challenge_, scram_->OnServerFirst(server_first));
+  const std::optional<pg::Credential::Keys>& scram = facts_->scram;
+  if (scram.has_value() && scram->of == challenge_) {
+    RETURN_IF_ERROR(Derived(scram->keys, answer));
+    return Step::kGoOn;
+  }
+  if (facts_->password.empty()) {
+    return base::PermissionDenied(
+        "the server stores another SCRAM secret of this user than the one the client was checked "
+        "against; both must be the same, or a password must be configured");
+  }
+  return Step::kDerive;
+}
+
+absl::Status LoginDialogue::Derived(const pg::ScramKeys& keys, std::string* answer) {
+  return pg::AppendSaslResponse(answer, scram_->Final(keys)) ? absl::OkStatus() : TooLong();
+}
+
 absl::Status LoginDialogue::OnOk() {
+  if (!asked_) {
+    RETURN_IF_ERROR(CheckAllowed(config::ServerMethod::kNone));
+  }
   if (scram_.has_value() && !scram_->verified()) {
     return base::PermissionDenied("the server says AuthenticationOk without having shown that it "
                                   "knows the password");
@@ -216,10 +338,10 @@ io::Task<absl::Status> Login(Connection* connection, const LoginFacts* facts,
   constexpr uint32_t kReadable = 1;
   const absl::Status sent = SendStartup(connection, *facts);
   CO_RETURN_IF_ERROR(sent);
-  LoginDialogue dialogue(facts->user, facts->password, pg::ScramClient::NewNonce());
+  LoginDialogue dialogue(facts, pg::ScramClient::NewNonce(), nullptr);
   io::Event event(connection->stream().loop());
   connection->stream().NotifyReadable(&event, kReadable);
-  const absl::Status result = co_await Talk(connection, &dialogue, &event, deadline);
+  const absl::Status result = co_await Talk(connection, &dialogue, facts, &event, deadline);
   connection->stream().NotifyReadable(nullptr, 0);
   co_return result;
 }

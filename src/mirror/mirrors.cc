@@ -133,6 +133,8 @@ Lane* Mirrors::MakeLane(Shadow* shadow, const SessionFacts& facts) {
   }
   login.user = shadow->server()->user;
   login.password = shadow->server()->password;
+  login.auth = shadow->server()->auth;
+  login.deriver = tools_.deriver;
   login.parameters = facts.parameters;
   const std::string& application = shadow->server()->application_name;
   if (!application.empty()) {

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "backend/deriver.h"
 #include "backend/backend_metrics.h"
 #include "config/config.h"
 #include "io/event.h"
@@ -43,6 +44,7 @@ struct MirrorsTools {
   const config::Config* config = nullptr;
   io::Resolver* resolver = nullptr;
   Shared* shared = nullptr;
+  backend::Deriver* deriver = nullptr;  // null in tests: keys are derived on the spot
 };
 
 class Mirrors {

@@ -55,6 +55,7 @@ struct ChannelBinding {
 struct ScramChallenge {
   std::string salt;
   uint32_t iterations = 0;
+  bool operator==(const ScramChallenge&) const = default;
 };
 
 class ScramClient {

@@ -26,12 +26,13 @@ uint64_t Seed(const Common& common, uint32_t shard) {
 }
 
 mirror::MirrorsTools ToolsFor(const Common& common, const config::Config* config,
-                              io::Loop* loop) {
+                              io::Loop* loop, backend::Deriver* deriver) {
   mirror::MirrorsTools tools;
   tools.loop = loop;
   tools.config = config;
   tools.resolver = common.resolver;
   tools.shared = common.mirrors;
+  tools.deriver = deriver;
   return tools;
 }
 
@@ -100,7 +101,9 @@ Shard::Shard(Common* common, uint32_t index, std::unique_ptr<io::Engine> engine,
       config_(std::move(config)),
       engine_(std::move(engine)),
       loop_(engine_.get(), &config_->limits, Seed(*common, index)),
-      mirrors_(ToolsFor(*common, &*config_, &loop_)),
+      worker_(common->worker),
+      deriver_(&loop_, &worker_),
+      mirrors_(ToolsFor(*common, &*config_, &loop_, &deriver_)),
       pools_(PoolToolsFor(*common, &*config_, &loop_, &backend_metrics_, index)),
       serving_(&loop_) {
   surroundings_.loop = &loop_;

@@ -14,6 +14,7 @@
 #include "admin/source.h"
 #include "backend/backend_metrics.h"
 #include "backend/cancel.h"
+#include "backend/deriver.h"
 #include "backend/pools.h"
 #include "base/epoch.h"
 #include "base/published.h"
@@ -23,6 +24,7 @@
 #include "io/loop.h"
 #include "io/scope.h"
 #include "io/uring_probe.h"
+#include "io/worker.h"
 #include "mirror/mirrors.h"
 #include "session/session.h"
 
@@ -38,6 +40,7 @@ struct Common {
   io::UringSupport uring;
   bool use_uring = false;
   io::Resolver* resolver = nullptr;
+  io::Worker::Kind worker = io::Worker::Kind::kThread;  // of each shard; in a simulation, inline
   backend::CancelRegistry* cancels = nullptr;
   mirror::Shared* mirrors = nullptr;
   backend::SharedPools* pools = nullptr;
@@ -112,6 +115,8 @@ class Shard final : private io::Acceptor, private backend::CancelReceiver {
   session::SessionMetrics session_metrics_;
   backend::BackendMetrics backend_metrics_;
   ShardMetrics shard_metrics_;
+  io::Worker worker_;  // of the deriver; it goes before the loop that it posts to
+  backend::Deriver deriver_;
   mirror::Mirrors mirrors_;
   backend::Pools pools_;
   session::Surroundings surroundings_;

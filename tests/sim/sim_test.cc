@@ -152,6 +152,7 @@ Simulation::Simulation(uint64_t seed, io::Resolver* resolver)
   common_.config = &config_;
   common_.seed = prng_.Next();
   common_.resolver = resolver;
+  common_.worker = io::Worker::Kind::kInline;
   common_.cancels = &cancels_;
   mirrors_ = std::make_unique<mirror::Shared>(config_);
   common_.mirrors = mirrors_.get();
