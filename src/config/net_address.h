@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <compare>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -24,7 +25,7 @@ struct NetAddress {
   // "10.0.0.1", "::1"; without a zone.
   static std::optional<NetAddress> Parse(std::string_view text);
   bool IsLoopback() const;  // a Unix socket counts as one
-  bool operator==(const NetAddress&) const = default;
+  auto operator<=>(const NetAddress&) const = default;
 };
 
 // All addresses that agree with `address` in the bits of `mask`.

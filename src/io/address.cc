@@ -72,6 +72,9 @@ uint16_t Address::port() const {
 }
 
 std::string Address::ToString() const {
+  if (family() == AF_UNSPEC) {
+    return "";
+  }
   char text[INET6_ADDRSTRLEN] = "";
   if (family() == AF_INET) {
     const auto* v4 = reinterpret_cast<const sockaddr_in*>(&storage_);

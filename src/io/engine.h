@@ -110,8 +110,8 @@ class Engine {
   virtual void ShutdownSend(SocketId socket) = 0;
   // Ends everything at once (unsent bytes may be lost), then OnReleased.
   virtual void Release(SocketId socket) = 0;
-  // The address of the other side, as text; "" if unknown.
-  virtual std::string PeerName(SocketId socket) = 0;
+  // The address of the other side; AF_UNSPEC if unknown.
+  virtual Address PeerAddress(SocketId socket) = 0;
 
   // Listens with SO_REUSEPORT and accepts until StopListening(). Returns the bound address.
   virtual absl::StatusOr<Address> Listen(const Address& address, Acceptor* acceptor) = 0;

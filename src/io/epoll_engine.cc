@@ -246,9 +246,9 @@ void EpollEngine::Release(SocketId id) {
   pending_.push_back(Pending{id, News::kReleased, 0});
 }
 
-std::string EpollEngine::PeerName(SocketId id) {
+Address EpollEngine::PeerAddress(SocketId id) {
   Socket* socket = sockets_.Find(id);
-  return socket == nullptr ? "" : PeerNameOf(socket->descriptor);
+  return socket == nullptr ? Address() : PeerAddressOf(socket->descriptor);
 }
 
 // -- listeners ------------------------------------------------------------------------------------

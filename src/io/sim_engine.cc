@@ -105,10 +105,10 @@ void SimEngine::Release(SocketId id) {
   pending_.push_back(Pending{network_->After(0, 500), id, News::kReleased, 0});
 }
 
-std::string SimEngine::PeerName(SocketId id) {
+Address SimEngine::PeerAddress(SocketId id) {
   Socket* socket = sockets_.Find(id);
   const SimNetwork::End* end = socket == nullptr ? nullptr : network_->Find(socket->end);
-  return end == nullptr ? "" : end->remote.ToString();
+  return end == nullptr ? Address() : end->remote;
 }
 
 // -- listeners ------------------------------------------------------------------------------------

@@ -95,13 +95,13 @@ bool IsOutOfResources(int error) {
   return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
-std::string PeerNameOf(int descriptor) {
+Address PeerAddressOf(int descriptor) {
   sockaddr_storage storage{};
   socklen_t length = sizeof storage;
   if (getpeername(descriptor, reinterpret_cast<sockaddr*>(&storage), &length) != 0) {
-    return "";
+    return Address();
   }
-  return Address::From(reinterpret_cast<const sockaddr*>(&storage), length).ToString();
+  return Address::From(reinterpret_cast<const sockaddr*>(&storage), length);
 }
 
 }  // namespace io

@@ -25,7 +25,7 @@ void TuneSocket(int descriptor);
 int64_t SendNow(int descriptor, const iovec* pieces, uint32_t count);
 int64_t ReceiveNow(int descriptor, void* to, size_t room);
 absl::StatusOr<Address> BoundAddress(int descriptor);
-std::string PeerNameOf(int descriptor);
+Address PeerAddressOf(int descriptor);
 // An accept's errno that only time (or a closed socket) mends.
 bool IsOutOfResources(int error);
 // How long a listener that failed so rests; sooner if its own shard closes a socket.

@@ -75,7 +75,8 @@ class Stream final : private Endpoint {
   // No more will be written: when all is sent the peer is told (a half-close).
   void FinishSend();
 
-  std::string PeerName() const { return loop_->engine().PeerName(socket_); }
+  Address PeerAddress() const { return loop_->engine().PeerAddress(socket_); }
+  std::string PeerName() const { return PeerAddress().ToString(); }
   Loop* loop() const { return loop_; }
   // Heap memory held by the queues, bytes.
   size_t memory() const;

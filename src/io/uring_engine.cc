@@ -225,9 +225,9 @@ bool UringEngine::TellReleased() {
   return true;
 }
 
-std::string UringEngine::PeerName(SocketId id) {
+Address UringEngine::PeerAddress(SocketId id) {
   Socket* socket = sockets_.Find(id);
-  return socket == nullptr ? "" : PeerNameOf(socket->descriptor);
+  return socket == nullptr ? Address() : PeerAddressOf(socket->descriptor);
 }
 
 // -- listeners ------------------------------------------------------------------------------------

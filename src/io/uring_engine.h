@@ -45,7 +45,7 @@ class UringEngine final : public Engine {
   void Send(SocketId socket, const iovec* pieces, uint32_t count, SendMode mode) override;
   void ShutdownSend(SocketId socket) override;
   void Release(SocketId socket) override;
-  std::string PeerName(SocketId socket) override;
+  Address PeerAddress(SocketId socket) override;
   absl::StatusOr<Address> Listen(const Address& address, Acceptor* acceptor) override;
   void StopListening(Acceptor* acceptor) override;
   EngineMetrics& metrics() override { return metrics_; }

@@ -1,0 +1,90 @@
+// AuthQuery: asks a server for users' stored secrets (--auth-user, --auth-query), over a connection
+// that carries nothing else.
+//
+// One per shard and server, on the shard. One question at a time; who asks while another is being
+// asked waits for its turn, and finds the answer if it was the same. No setting of a client ever
+// reaches the connection (case A3): the user's name is a parameter, and the StartupMessage is ours.
+// Answers are kept for auth_query_max_age, so a changed password or a revoked login is noticed
+// after that at the latest, or at once after Forget() (case C13). After a failure nobody is asked
+// for kRetryAfter: whoever waits fails with the same error (case C14).
+//
+// Errors: kUnavailable, kDeadlineExceeded, kPermissionDenied (the server refused auth_user); for
+// the log, never for a client. Bounds: kAnswersMax answers, a secret of pg::kSecretMax bytes.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "absl/status/statusor.h"
+#include "backend/connection.h"
+#include "backend/deriver.h"
+#include "backend/login.h"
+#include "config/config.h"
+#include "io/event.h"
+#include "io/resolver.h"
+#include "io/task.h"
+
+namespace session {
+
+inline constexpr size_t kAnswersMax = 10'000;
+
+struct AuthQueryTools {
+  io::Loop* loop = nullptr;
+  const config::Authentication* authentication = nullptr;
+  const config::Server* server = nullptr;
+  io::Resolver* resolver = nullptr;
+  backend::Deriver* deriver = nullptr;
+  backend::BackendMetrics* metrics = nullptr;
+};
+
+class AuthQuery {
+ public:
+  explicit AuthQuery(const AuthQueryTools& tools);  // what they point to outlives it
+  ~AuthQuery();                                     // after Close()
+  AuthQuery(const AuthQuery&) = delete;
+  AuthQuery& operator=(const AuthQuery&) = delete;
+
+  // The stored secret of `user`; empty: there is no such user, or no password lets it in. The
+  // deadline is for getting a turn; a question has connect_timeout.
+  io::Task<absl::StatusOr<std::string>> Find(std::string user, base::Deadline deadline);
+  // What is kept of `user` is asked anew the next time.
+  void Forget(std::string_view user);
+  // Ends the connection; nobody asks any more.
+  io::Task<void> Close();
+  uint64_t asked() const { return asked_; }
+
+ private:
+  struct Answer {
+    std::string secret;
+    base::Instant since;
+    bool stale = false;  // true exactly when it was forgotten
+  };
+  const Answer* Kept(const std::string& user) const;
+  void Keep(const std::string& user, std::string secret);
+  io::Task<bool> TakeTurn(base::Deadline deadline);
+  void EndTurn();
+  io::Task<absl::StatusOr<std::string>> FindInTurn(std::string user);
+  io::Task<absl::StatusOr<std::string>> ConnectAndAsk(const std::string& user,
+                                                      base::Deadline deadline);
+  io::Task<absl::Status> Connect(base::Deadline deadline);
+  io::Task<absl::StatusOr<std::string>> Ask(std::string user, base::Deadline deadline);
+  absl::Status Send(std::string_view user);
+  io::Task<void> Hangup();
+
+  const AuthQueryTools tools_;
+  backend::LoginFacts login_;
+  std::unique_ptr<backend::Connection> connection_;  // null: none, or none that works
+  bool busy_ = false;
+  std::deque<io::Event*> waiting_;
+  std::unordered_map<std::string, Answer> answers_;
+  std::deque<std::string> order_;  // of answers_, oldest first
+  absl::Status failure_;           // of the last attempt; OK: it worked
+  base::Instant failed_at_;
+  uint64_t asked_ = 0;
+};
+
+}  // namespace session
