@@ -12,6 +12,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/crypto.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "config/cpus.h"
@@ -300,6 +301,7 @@ absl::Status Run(const config::Config& config) {
   io::Resolver resolver;
   backend::CancelRegistry cancels;
   common.resolver = &resolver;
+  common.auth_secret = base::SecureRandom(32);
   common.cancels = &cancels;
   mirror::Shared mirrors(config);
   common.mirrors = &mirrors;

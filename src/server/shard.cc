@@ -105,6 +105,7 @@ Shard::Shard(Common* common, uint32_t index, std::unique_ptr<io::Engine> engine,
       deriver_(&loop_, &worker_),
       mirrors_(ToolsFor(*common, &*config_, &loop_, &deriver_)),
       pools_(PoolToolsFor(*common, &*config_, &loop_, &backend_metrics_, index)),
+      authenticator_(AuthTools()),
       serving_(&loop_) {
   surroundings_.loop = &loop_;
   surroundings_.config = &*config_;
@@ -113,8 +114,22 @@ Shard::Shard(Common* common, uint32_t index, std::unique_ptr<io::Engine> engine,
   surroundings_.mirrors = &mirrors_;
   surroundings_.pools = &pools_;
   surroundings_.receiver = this;
+  surroundings_.authenticator = &authenticator_;
   surroundings_.metrics = &session_metrics_;
   surroundings_.backend_metrics = &backend_metrics_;
+}
+
+session::AuthenticatorTools Shard::AuthTools() {
+  session::AuthenticatorTools tools;
+  tools.loop = &loop_;
+  tools.config = &*config_;
+  tools.resolver = common_->resolver;
+  tools.deriver = &deriver_;
+  tools.worker = &worker_;
+  tools.metrics = &session_metrics_;
+  tools.backend_metrics = &backend_metrics_;
+  tools.process_secret = common_->auth_secret;
+  return tools;
 }
 
 Shard::~Shard() = default;
@@ -240,6 +255,7 @@ io::Task<void> Shard::Drain(absl::Duration within) {
     co_await tick.Wait(loop_.In(absl::Milliseconds(20)));
   }
   co_await pools_.Drain();
+  co_await authenticator_.Close();
   co_await mirrors_.Drain(deadline);
   common_->drained.fetch_add(1, std::memory_order_relaxed);
   if (admin_ != nullptr) {

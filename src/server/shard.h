@@ -26,6 +26,7 @@
 #include "io/uring_probe.h"
 #include "io/worker.h"
 #include "mirror/mirrors.h"
+#include "session/authenticator.h"
 #include "session/session.h"
 
 namespace server {
@@ -44,6 +45,7 @@ struct Common {
   backend::CancelRegistry* cancels = nullptr;
   mirror::Shared* mirrors = nullptr;
   backend::SharedPools* pools = nullptr;
+  std::string auth_secret;  // random bytes: of the salts and stand-ins that clients are shown
   uint64_t seed = 0;  // of the shards' random sources, for tests; 0: each has one of its own
   std::atomic<uint64_t> next_session{1};
   std::atomic<int64_t> clients{0};  // of all shards, against Limits::clients_max
@@ -105,6 +107,7 @@ class Shard final : private io::Acceptor, private backend::CancelReceiver {
   io::Task<void> Drain(absl::Duration within);
   io::Task<void> StopAdmin();
   Shard* LessLoaded();
+  session::AuthenticatorTools AuthTools();
   const base::Limits& limits() const { return loop_.limits(); }
 
   Common* const common_;
@@ -119,6 +122,7 @@ class Shard final : private io::Acceptor, private backend::CancelReceiver {
   backend::Deriver deriver_;
   mirror::Mirrors mirrors_;
   backend::Pools pools_;
+  session::Authenticator authenticator_;
   session::Surroundings surroundings_;
   io::Scope serving_;
   std::unique_ptr<admin::Endpoint> admin_;  // on shard 0, if configured

@@ -33,6 +33,8 @@
 
 namespace session {
 
+class Authenticator;
+
 // What a session needs of its shard; everything outlives every session.
 struct Surroundings {
   io::Loop* loop = nullptr;
@@ -42,6 +44,7 @@ struct Surroundings {
   mirror::Mirrors* mirrors = nullptr;
   backend::Pools* pools = nullptr;
   backend::CancelReceiver* receiver = nullptr;  // of cancels for this shard's sessions
+  Authenticator* authenticator = nullptr;
   SessionMetrics* metrics = nullptr;
   backend::BackendMetrics* backend_metrics = nullptr;
   turn::Judge* judge = nullptr;  // none by default
