@@ -161,7 +161,6 @@ io::Task<void> Authenticator::PrepareScram(const Claim* claim, Found* found) {
   backend::Deriver* const deriver = found->doomed ? &mock_deriver_ : tools_.deriver;
   const pg::ScramKeys keys =
       co_await deriver->Derive(secret.text, salt, pg::kScramIterationsDefault);
-  found->password = std::exchange(secret.text, std::string());
   secret.kind = pg::SecretKind::kScram;
   secret.verifier = pg::VerifierOf(salt, pg::kScramIterationsDefault, keys);
 }
@@ -182,7 +181,7 @@ io::Task<std::optional<Identity>> Authenticator::Converse(const Claim* claim, Cl
   ClientDialogue dialogue(std::move(facts));
   std::optional<Identity> identity = co_await Run(claim, link, &dialogue, deadline);
   if (identity.has_value() && !found->password.empty()) {
-    identity->credential.password = found->password;
+    identity->credential.password = found->password;  // good for every method of a server
   }
   co_return identity;
 }
@@ -269,9 +268,8 @@ io::Task<bool> Authenticator::NextAnswer(const Claim* claim, ClientLink* link, s
 
 pg::Credential Authenticator::Found::CredentialWithoutProof() const {
   pg::Credential credential;
-  if (!doomed && secret.kind == pg::SecretKind::kPlain) {
-    credential.password = secret.text;
-  } else if (!doomed && secret.kind == pg::SecretKind::kMd5) {
+  credential.password = password;
+  if (!doomed && secret.kind == pg::SecretKind::kMd5) {
     credential.md5_secret = secret.text;
   }
   return credential;
@@ -302,6 +300,9 @@ io::Task<absl::StatusOr<Authenticator::Found>> Authenticator::FindSecret(const C
   }
   found.doomed = !secret.has_value();
   found.secret = found.doomed ? secrets_.Mock(claim->user, fallback) : *std::move(secret);
+  if (!found.doomed && found.secret.kind == pg::SecretKind::kPlain) {
+    found.password = found.secret.text;
+  }
   co_return found;
 }
 

@@ -94,7 +94,7 @@ class Authenticator {
   struct Found {
     pg::Secret secret;
     bool doomed = false;   // true exactly when it is a stand-in: nobody comes in
-    std::string password;  // of which `secret` was made a verifier
+    std::string password;  // if it is known
     // For a login to a server without any proof of the client's.
     pg::Credential CredentialWithoutProof() const;
   };

@@ -93,6 +93,7 @@ TEST(Authenticator, C3_Md5RunsScramForAScramSecret) {
   rig.rules().users_file = "users";
   EXPECT_EQ(rig.LogIn("alice", "pencil"), "in");
   EXPECT_EQ(rig.method(), "md5");
+  EXPECT_EQ(rig.identity()->credential.password, "pencil");  // the server may ask for SCRAM
   EXPECT_EQ(rig.LogIn("bob", "crayon"), "in");
   EXPECT_EQ(rig.method(), "scram");
 }
