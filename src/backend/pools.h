@@ -31,6 +31,7 @@ struct PoolsTools {
   io::Resolver* resolver = nullptr;
   SharedPools* shared = nullptr;
   BackendMetrics* metrics = nullptr;
+  Deriver* deriver = nullptr;
   uint32_t shard = 0;
 };
 

@@ -45,7 +45,7 @@ absl::Status CheckPrimary(const Server& primary, const Config& config) {
 absl::Status CheckService(const Service& service, const Config& config) {
   RETURN_IF_ERROR(CheckPrimary(service.primary, config));
   const PoolSettings& pool = service.pool;
-  if (pool.mode != PoolMode::kSession && service.passes_login_through()) {
+  if (pool.mode != PoolMode::kSession && service.passes_login_through) {
     return At(service.primary,
               Cat({"names no user, so each client logs in to the server itself and keeps its "
                    "connection; pool_mode ",
@@ -191,7 +191,7 @@ std::string DescribeService(const Service& service) {
                          ? Cat({"primary=", service.primary.Display()})
                          : Cat({"service=", service.name, "=", service.primary.Display()});
   const PoolSettings& pool = service.pool;
-  if (!service.passes_login_through()) {
+  if (!service.passes_login_through) {
     text += Cat({" pool_mode=", Name(pool.mode), " max_conns=", std::to_string(pool.max_conns),
                  " min_conns=", std::to_string(pool.min_conns)});
   }
@@ -263,6 +263,8 @@ absl::Status Complete(Config* config) {
   }
   RETURN_IF_ERROR(AddTopService(config));
   for (Service& service : config->services) {
+    service.passes_login_through =
+        service.primary.user.empty() && !config->authentication.configured();
     if (!service.pool.min_conns_given) {
       service.pool.min_conns = std::min(service.pool.min_conns, service.pool.max_conns);
     }

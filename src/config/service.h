@@ -52,8 +52,8 @@ struct Service {
   PoolSettings pool;
   bool mirrored = false;  // true exactly for the one that the top-level keys describe
 
-  // True exactly when a client's own login goes to the server, which then is its alone.
-  bool passes_login_through() const { return primary.user.empty(); }
+  // True exactly when a client's own login goes to the server, whose connection is then its alone.
+  bool passes_login_through = true;
 };
 
 }  // namespace config

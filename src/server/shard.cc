@@ -36,18 +36,6 @@ mirror::MirrorsTools ToolsFor(const Common& common, const config::Config* config
   return tools;
 }
 
-backend::PoolsTools PoolToolsFor(const Common& common, const config::Config* config, io::Loop* loop,
-                                 backend::BackendMetrics* metrics, uint32_t shard) {
-  backend::PoolsTools tools;
-  tools.loop = loop;
-  tools.config = config;
-  tools.resolver = common.resolver;
-  tools.shared = common.pools;
-  tools.metrics = metrics;
-  tools.shard = shard;
-  return tools;
-}
-
 }  // namespace
 
 class Shard::DrainMessage final : public io::Message {
@@ -104,7 +92,7 @@ Shard::Shard(Common* common, uint32_t index, std::unique_ptr<io::Engine> engine,
       worker_(common->worker),
       deriver_(&loop_, &worker_),
       mirrors_(ToolsFor(*common, &*config_, &loop_, &deriver_)),
-      pools_(PoolToolsFor(*common, &*config_, &loop_, &backend_metrics_, index)),
+      pools_(PoolsTools()),
       authenticator_(AuthTools()),
       serving_(&loop_) {
   surroundings_.loop = &loop_;
@@ -117,6 +105,18 @@ Shard::Shard(Common* common, uint32_t index, std::unique_ptr<io::Engine> engine,
   surroundings_.authenticator = &authenticator_;
   surroundings_.metrics = &session_metrics_;
   surroundings_.backend_metrics = &backend_metrics_;
+}
+
+backend::PoolsTools Shard::PoolsTools() {
+  backend::PoolsTools tools;
+  tools.loop = &loop_;
+  tools.config = &*config_;
+  tools.resolver = common_->resolver;
+  tools.shared = common_->pools;
+  tools.metrics = &backend_metrics_;
+  tools.deriver = &deriver_;
+  tools.shard = index_;
+  return tools;
 }
 
 session::AuthenticatorTools Shard::AuthTools() {

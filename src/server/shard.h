@@ -108,6 +108,7 @@ class Shard final : private io::Acceptor, private backend::CancelReceiver {
   io::Task<void> StopAdmin();
   Shard* LessLoaded();
   session::AuthenticatorTools AuthTools();
+  backend::PoolsTools PoolsTools();
   const base::Limits& limits() const { return loop_.limits(); }
 
   Common* const common_;

@@ -43,7 +43,7 @@ Authenticator::Authenticator(AuthenticatorTools tools)
 Authenticator::~Authenticator() { CHECK(queries_.empty() && logins_.empty()); }
 
 bool Authenticator::Decides(const config::Service& service) const {
-  return rules_->configured() || !service.passes_login_through();
+  return rules_->configured() || !service.primary.user.empty();
 }
 
 AuthQuery* Authenticator::QueryOf(const config::Service* service) {

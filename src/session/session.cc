@@ -83,7 +83,7 @@ bool Session::FindService(const Opening& opening) {
 }
 
 io::Task<bool> Session::LogIn(Opening* opening, base::Deadline deadline) {
-  if (!service_->passes_login_through()) {
+  if (around_->authenticator != nullptr && around_->authenticator->Decides(*service_)) {
     const bool in = co_await EnterPooled(opening, deadline);
     co_return in;
   }

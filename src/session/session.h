@@ -28,12 +28,11 @@
 #include "mirror/mirrors.h"
 #include "pg/frame_reader.h"
 #include "pg/startup.h"
+#include "session/authenticator.h"
 #include "session/borrower.h"
 #include "session/session_metrics.h"
 
 namespace session {
-
-class Authenticator;
 
 // What a session needs of its shard; everything outlives every session.
 struct Surroundings {
@@ -122,7 +121,8 @@ class Session {
   void KeepRest(const Opening* opening);
   bool OnBackendKey(const pg::Piece& piece);
   // -- welcome.cc: pgbraid's own login to the server, and what the client is told ----------------
-  io::Task<bool> Authenticate(Opening* opening, base::Deadline deadline);
+  io::Task<std::optional<Identity>> Admit(Opening* opening, base::Deadline deadline);
+  backend::LoginFacts LoginOf(const Identity& identity, const pg::StartupPacket& packet) const;
   io::Task<bool> EnterPooled(Opening* opening, base::Deadline deadline);
   bool TakeSettings(const Opening& opening);
   io::Task<bool> AwaitConnection(base::Deadline deadline);

@@ -21,21 +21,12 @@ bool IsIdentity(std::string_view name) {
 // A service whose server pgbraid logs in to: the client proves itself to pgbraid, and hears of the
 // server what a connection of the pool has heard.
 io::Task<bool> Session::EnterPooled(Opening* opening, base::Deadline deadline) {
-  const bool proved = co_await Authenticate(opening, deadline);
-  if (!proved) {
+  const std::optional<Identity> identity = co_await Admit(opening, deadline);
+  if (!identity.has_value()) {
+    ended_ = true;
     co_return false;
   }
-  const pg::StartupPacket& packet = opening->packet;
-  backend::LoginFacts login;
-  login.user = service_->primary.user;
-  login.password = service_->primary.password;
-  login.database = service_->primary.dbname;
-  if (login.database.empty()) {
-    login.database = packet.database.empty() ? packet.user : packet.database;
-  }
-  if (!service_->primary.application_name.empty()) {
-    login.parameters.emplace_back("application_name", service_->primary.application_name);
-  }
+  const backend::LoginFacts login = LoginOf(*identity, opening->packet);
   const Borrower::Bits bits{
       .changed = kLeaseChanged, .over = kServerOver, .drained = kServerDrained};
   borrower_ = std::make_unique<Borrower>(around_->pools->Join(service_, login), &event_, bits,
@@ -48,6 +39,49 @@ io::Task<bool> Session::EnterPooled(Opening* opening, base::Deadline deadline) {
   }
   const bool welcome = co_await Welcome(opening, deadline);
   co_return welcome;
+}
+
+io::Task<std::optional<Identity>> Session::Admit(Opening* opening, base::Deadline deadline) {
+  const pg::StartupPacket& packet = opening->packet;
+  KeepRest(opening);
+  Claim claim;
+  claim.session = id_;
+  claim.user = packet.user;
+  claim.database = packet.database.empty() ? packet.user : packet.database;
+  claim.service = service_;
+  ClientLink link;
+  link.stream = &client_;
+  link.reader = &reader_;
+  link.slice = &client_slice_;
+  link.event = &event_;
+  link.stop_bits = io::Event::kStop | kDrain;
+  std::optional<Identity> identity =
+      co_await around_->authenticator->Admit(&claim, &link, deadline);
+  co_return identity;
+}
+
+// As whom pgbraid logs in to the server: as the URL says, else as the client.
+backend::LoginFacts Session::LoginOf(const Identity& identity,
+                                     const pg::StartupPacket& packet) const {
+  const config::Server& primary = service_->primary;
+  backend::LoginFacts login;
+  if (primary.user.empty()) {
+    login.user = identity.user;
+    login.Use(identity.credential);
+  } else {
+    login.user = primary.user;
+    login.password = primary.password;
+  }
+  login.database = primary.dbname;
+  if (login.database.empty()) {
+    login.database = packet.database.empty() ? packet.user : packet.database;
+  }
+  if (!primary.application_name.empty()) {
+    login.parameters.emplace_back("application_name", primary.application_name);
+  }
+  login.auth = primary.auth;
+  login.deriver = around_->pools->tools().deriver;
+  return login;
 }
 
 // The settings of the StartupMessage, those in `options` too.
