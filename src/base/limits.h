@@ -14,6 +14,10 @@ struct Limits {
   uint32_t queue_low = 64 * 1024;    // resume below this
   uint32_t send_pieces_max = 64;     // pieces of one sendmsg
 
+  // -- TLS ----------------------------------------------------------------------------------
+  uint32_t tls_handshakes_per_round = 4;          // steps; more wait for the shard's next round
+  uint32_t tls_handshake_bytes_max = 128 * 1024;  // received and not used yet, before it is over
+
   // -- protocol -----------------------------------------------------------------------------
   uint32_t startup_packet_max = 10'000;     // PostgreSQL's MAX_STARTUP_PACKET_LENGTH
   uint32_t frame_held_max = 64 * 1024;      // a frame up to this size is seen whole

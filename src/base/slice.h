@@ -89,6 +89,12 @@ class Slice {
     __builtin_memcpy(block_->data + offset_ + length_, bytes.data(), bytes.size());
     length_ += static_cast<uint32_t>(bytes.size());
   }
+  // The same for whoever writes there himself: at most room() bytes from tail(), then Extend.
+  char* tail() { return block_->data + offset_ + length_; }
+  void Extend(uint32_t count) {
+    CHECK(count <= room());
+    length_ += count;
+  }
   // Bytes of the block behind the range.
   uint32_t room() const { return block_ == nullptr ? 0 : block_->capacity - offset_ - length_; }
 

@@ -13,14 +13,21 @@ void LoopMetrics::Describe(base::MetricSink* sink, std::string_view labels) cons
   sink->Add("pgbraid_io_messages", "Messages received from other threads.", labels, messages);
   sink->Add("pgbraid_io_streams", "Sockets open now, to clients and servers.", labels, streams);
   sink->Add("pgbraid_io_busy_seconds", "Time from waking to waiting again.", labels, busy_rounds);
+  tls.Describe(sink, labels);
 }
 
 Loop::Loop(Engine* engine, const base::Limits* limits, uint64_t seed)
-    : engine_(engine), limits_(limits), now_(engine->Now()), timers_(now_), prng_(seed) {}
+    : engine_(engine),
+      limits_(limits),
+      now_(engine->Now()),
+      timers_(now_),
+      prng_(seed),
+      handshakes_(limits->tls_handshakes_per_round) {}
 
 Loop::~Loop() {
   CHECK(ready_.empty());
   CHECK(dirty_.empty());
+  CHECK(!handshakes_.waiting());
 }
 
 void Loop::Run() {
@@ -30,12 +37,13 @@ void Loop::Run() {
 }
 
 void Loop::RunOnce(base::Instant until) {
+  handshakes_.NewRound(&ready_);
   ResumeReady();
   DeliverMessages();
   timers_.Advance(now_);
   FlushDirty();
   engine_->TellKnown();
-  if (!ready_.empty() || !dirty_.empty() || stopped_) {
+  if (!ready_.empty() || !dirty_.empty() || handshakes_.waiting() || stopped_) {
     until = now_;
   } else {
     until = std::min(until, timers_.Next());

@@ -18,6 +18,8 @@
 #include "base/random.h"
 #include "io/engine.h"
 #include "io/timers.h"
+#include "io/tls_metrics.h"
+#include "io/turnstile.h"
 
 namespace io {
 
@@ -35,6 +37,7 @@ struct LoopMetrics {
   base::Counter messages;
   base::Gauge streams;          // open now
   base::Histogram busy_rounds;  // time from waking to waiting again
+  TlsMetrics tls;
   void Describe(base::MetricSink* sink, std::string_view labels) const;
 };
 
@@ -66,6 +69,8 @@ class Loop {
   Engine& engine() { return *engine_; }
   Timers& timers() { return timers_; }
   base::Prng& prng() { return prng_; }
+  // Through which every step of a TLS handshake goes: it costs as much as many queries.
+  Turnstile& handshakes() { return handshakes_; }
   const base::Limits& limits() const { return *limits_; }
   LoopMetrics& metrics() { return metrics_; }
   const LoopMetrics& metrics() const { return metrics_; }
@@ -80,6 +85,7 @@ class Loop {
   base::Instant now_;
   Timers timers_;
   base::Prng prng_;
+  Turnstile handshakes_;
   LoopMetrics metrics_;
   bool stopped_ = false;
   std::vector<std::coroutine_handle<>> ready_;

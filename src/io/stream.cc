@@ -7,13 +7,12 @@
 #include "base/check.h"
 #include "base/status.h"
 #include "io/frame_pool.h"
+#include "io/slice_tail.h"
 
 namespace io {
 namespace {
 
 constexpr uint32_t kLifeBit = 1;
-constexpr uint32_t kTailFirst = 512;  // first block of WriteCopy, bytes
-constexpr uint32_t kTailLargest = 64 * 1024;
 constexpr size_t kQueueKept = 8;  // slots an idle stream keeps
 constexpr size_t kPiecesBytes = sizeof(iovec) * kSendPieces;
 
@@ -94,6 +93,9 @@ Task<void> Stream::Close(base::Deadline deadline) {
   Event changed(loop_);
   life_ = &changed;
   readable_ = drained_ = nullptr;
+  if (tls_ != nullptr) {
+    SayGoodbye();
+  }
   uint32_t bits = 0;
   while (state_ == State::kOpen && queued_ > 0 && !broken_ && (bits & Event::kTimeout) == 0) {
     bits = co_await changed.Wait(deadline);
@@ -170,6 +172,10 @@ void Stream::StartReceiving() {
 }
 
 void Stream::OnReceived(base::Slice bytes) {
+  if (tls_ != nullptr) [[unlikely]] {
+    TakeCiphertext(std::move(bytes));
+    return;
+  }
   if (!want_receive_) {
     bytes = Owned(std::move(bytes));  // nobody takes it for a while
   }
@@ -181,6 +187,9 @@ void Stream::OnReceiveEnded(int error) {
   receiving_ = false;
   if (error == ECANCELED) {
     StartReceiving();  // resumed while it was being stopped
+    return;
+  }
+  if (tls_ != nullptr && error == 0 && EndCiphertext()) {
     return;
   }
   receive_ended_ = true;
@@ -210,6 +219,9 @@ void Stream::PauseReceive() {
   for (size_t i = next_input_; i < input_.size(); ++i) {
     input_[i] = Owned(std::move(input_[i]));
   }
+  if (tls_ != nullptr) {
+    tls_->OwnFed([this](base::Slice slice) { return Owned(std::move(slice)); });
+  }
   if (receiving_ && state_ == State::kOpen) {
     loop_->engine().StopReceive(socket_);
   }
@@ -217,6 +229,9 @@ void Stream::PauseReceive() {
 
 void Stream::ResumeReceive() {
   want_receive_ = true;
+  if (tls_ != nullptr) {
+    Decrypt();
+  }
   StartReceiving();
 }
 
@@ -238,6 +253,11 @@ void Stream::Write(base::Slice slice) {
   if (slow_ || sending_) {
     slice = Owned(std::move(slice));
   }
+  if (tls_ != nullptr) [[unlikely]] {
+    tls_->Queue(std::move(slice));
+    MarkDirty();
+    return;
+  }
   queue_.push_back(std::move(slice));
   tail_open_ = false;
   MarkDirty();
@@ -248,15 +268,10 @@ void Stream::WriteCopy(std::string_view bytes) {
     return;
   }
   queued_ += static_cast<uint32_t>(bytes.size());
-  while (!bytes.empty()) {
-    if (!tail_open_ || queue_.back().room() == 0) {
-      const auto want = static_cast<uint32_t>(std::min<size_t>(bytes.size(), kTailLargest));
-      queue_.push_back(base::Slice::WithCapacity(std::max(want, kTailFirst)));
-      tail_open_ = true;
-    }
-    const size_t part = std::min<size_t>(bytes.size(), queue_.back().room());
-    queue_.back().Append(bytes.substr(0, part));
-    bytes.remove_prefix(part);
+  if (tls_ != nullptr) [[unlikely]] {
+    tls_->QueueCopy(bytes);
+  } else {
+    AppendCopy(bytes, &queue_, &tail_open_);
   }
   MarkDirty();
 }
@@ -268,13 +283,21 @@ void Stream::FinishSend() {
 
 void Stream::FinishIfSent() {
   if (finishing_ && queued_ == 0 && state_ == State::kOpen && !broken_) {
+    if (tls_ != nullptr && tls_->established() && !tls_->close_sent()) {
+      tls_->SendClose();  // comes here again once it is sent
+      return;
+    }
     finishing_ = false;
     loop_->engine().ShutdownSend(socket_);
   }
 }
 
 void Stream::Flush() {
+  const bool nothing = tls_ != nullptr && !Encrypt();
   dirty_ = false;
+  if (nothing) [[unlikely]] {
+    return;
+  }
   if (sending_ || queued_ == 0 || state_ != State::kOpen || broken_) {
     return;
   }
@@ -343,17 +366,25 @@ void Stream::Consume(uint64_t sent) {
     ++next_queued_;
   }
   if (next_queued_ == queue_.size()) {
-    DropQueue();
+    EmptyQueue();
   } else if (next_queued_ >= kSendPieces) {
     queue_.erase(queue_.begin(), queue_.begin() + next_queued_);
     next_queued_ = 0;
   }
 }
 
-// Nothing waits any more; an idle stream keeps little memory.
 void Stream::DropQueue() {
+  EmptyQueue();
+  if (tls_ != nullptr) {
+    tls_->DropQueued();
+  }
+  queued_ = 0;
+}
+
+// Nothing of it waits any more; an idle stream keeps little memory.
+void Stream::EmptyQueue() {
   queue_.clear();
-  next_queued_ = queued_ = 0;
+  next_queued_ = 0;
   tail_open_ = false;
   if (pieces_ != nullptr) {
     FramePool::Free(std::exchange(pieces_, nullptr), kPiecesBytes);
@@ -396,7 +427,7 @@ void Stream::Break(int error) {
 
 size_t Stream::memory() const {
   return input_.capacity() * sizeof(base::Slice) + queue_.capacity() * sizeof(base::Slice) +
-         (pieces_ != nullptr ? kPiecesBytes : 0);
+         (pieces_ != nullptr ? kPiecesBytes : 0) + (tls_ != nullptr ? tls_->memory() : 0);
 }
 
 }  // namespace io

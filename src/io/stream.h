@@ -8,13 +8,21 @@
 //
 // Sends: one in flight; all that is written meanwhile leaves with the next one. A stream that was
 // written to is flushed once, at the end of the loop's round.
+//
+// TLS: after StartTls() the same calls carry plaintext. What is written is encrypted once, when the
+// stream is flushed; what is received is decrypted as it comes, unless the stream is paused.
+// queued() counts what is not encrypted yet and the records that are.
+//
 // Bound: the writer watches queued() against Limits::queue_high and pauses its source.
-// Failure: a broken socket drops what is queued; readers see ended() and error().
+// Failure: a broken socket drops what is queued; readers see ended() and error(). A TLS stream
+// whose peer goes without close_notify ends with ECONNRESET, one that breaks the protocol with
+// EPROTO; tls_fault() says more.
 #pragma once
 
 #include <sys/uio.h>
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,10 +32,13 @@
 #include "io/event.h"
 #include "io/loop.h"
 #include "io/task.h"
+#include "io/tls_context.h"
+#include "io/tls_facts.h"
+#include "io/tls_session.h"
 
 namespace io {
 
-class Stream final : private Endpoint {
+class Stream final : private Endpoint, private RecordSink {
  public:
   explicit Stream(Loop* loop) : loop_(loop) {}
   ~Stream() override;  // closed, or never opened
@@ -43,8 +54,26 @@ class Stream final : private Endpoint {
   // the kernel owes nothing. Close. Returns when the stream may be destroyed.
   Task<void> Close(base::Deadline deadline);
   bool open() const { return state_ == State::kOpen; }
-  // Whoever dials, reads or writes finds the stream broken; it is to be closed as ever.
+  // Whoever dials, shakes hands, reads or writes finds the stream broken; it is to be closed as
+  // ever.
   void Abort();
+  // Closed, and may be dialled again: for whoever tries in another way.
+  void Renew();
+
+  // -- TLS --------------------------------------------------------------------------------------
+  // The handshake, in the role of `context`; once. What has been received and not taken is the
+  // peer's first ciphertext; what was written before still goes out in the clear, in front.
+  // `context` and `options` are used until the first wait only. kDeadlineExceeded, or kUnavailable
+  // with the cause, for the log: then the stream is to be closed, which also sends the alert.
+  Task<absl::Status> StartTls(const TlsContext* context, const TlsOptions* options,
+                              base::Deadline deadline);
+  // Null without TLS, and until the handshake is over.
+  const TlsFacts* tls() const {
+    return tls_ != nullptr && tls_->known() ? &tls_->facts() : nullptr;
+  }
+  // Why TLS failed; kNone and "" if it did not.
+  TlsFailure tls_failure() const { return tls_ == nullptr ? TlsFailure::kNone : tls_->failure(); }
+  std::string_view tls_fault() const { return tls_ == nullptr ? std::string_view() : tls_->why(); }
 
   // -- who is told ------------------------------------------------------------------------------
   // `bit` of `event` is raised when input or the end of it has come.
@@ -56,6 +85,10 @@ class Stream final : private Endpoint {
   // -- receiving --------------------------------------------------------------------------------
   // The next received slice; empty if there is none now.
   base::Slice TakeInput();
+  // The first byte that TakeInput() would give; has_input() only.
+  unsigned char first_input() const {
+    return static_cast<unsigned char>(*input_[next_input_].data());
+  }
   bool has_input() const { return next_input_ < input_.size(); }
   // True exactly when no more bytes will come, and all that came was taken.
   bool ended() const { return receive_ended_ && !has_input(); }
@@ -103,11 +136,23 @@ class Stream final : private Endpoint {
   void CopyOut();
   base::Slice Owned(base::Slice slice);
   void DropQueue();
+  void EmptyQueue();
   void FinishIfSent();
   void Break(int error);
   void RaiseReadable();
   void RaiseDrained();
   void StartReceiving();
+
+  // -- stream_tls.cc ----------------------------------------------------------------------------
+  void PutRecord(std::string_view bytes) override;
+  Task<bool> ShakeHands(base::Deadline deadline);
+  TlsMetrics::Side& tls_side(TlsRole role);
+  void TakeCiphertext(base::Slice bytes);
+  bool EndCiphertext();
+  void Decrypt();
+  void FailTls(int error);
+  bool Encrypt();
+  void SayGoodbye();
 
   Loop* const loop_;
   SocketId socket_;
@@ -117,6 +162,8 @@ class Stream final : private Endpoint {
   uint32_t readable_bit_ = 0;
   uint32_t drained_bit_ = 0;
   int error_ = 0;
+
+  std::unique_ptr<TlsSession> tls_;  // null: plain
 
   std::vector<base::Slice> input_;
   uint32_t next_input_ = 0;
@@ -138,6 +185,8 @@ class Stream final : private Endpoint {
   bool slow_ = false;       // true exactly when the last send was short: the rest is owned
   bool finishing_ = false;  // true exactly when FinishSend was called and not yet done
   bool broken_ = false;
+  bool cipher_ended_ = false;  // TLS: the socket has ended, what came before is not decrypted yet
+  bool leaving_ = false;       // TLS: Close was called, what comes is dropped
 };
 
 }  // namespace io
