@@ -45,12 +45,13 @@ size_t CancelRegistry::size() const {
   return targets_.size();
 }
 
-io::Task<absl::Status> ForwardCancel(io::Loop* loop, CancelTarget target, base::Deadline deadline) {
+io::Task<absl::Status> ForwardCancel(io::Loop* loop, const Dialler* dialler, CancelTarget target,
+                                     base::Deadline deadline) {
   constexpr uint32_t kReadable = 1;
   io::Stream stream(loop);
-  const io::Address address = target.server;
-  absl::Status result = co_await stream.Dial(address, io::Traffic::kServer, deadline);
+  absl::Status result = co_await dialler->DialAgain(&stream, &target.server, deadline);
   if (!result.ok()) {
+    co_await stream.Close(loop->now());
     co_return result;
   }
   std::string request;

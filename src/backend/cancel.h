@@ -12,8 +12,8 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "backend/dial.h"
 #include "base/instant.h"
-#include "io/address.h"
 #include "io/loop.h"
 #include "io/task.h"
 
@@ -31,7 +31,7 @@ class CancelReceiver {
 struct CancelTarget {
   CancelReceiver* receiver = nullptr;  // null: `server`
   uint64_t session = 0;
-  io::Address server;
+  Dialled server;  // as the session's own connection: the same address, encrypted in the same way
   uint32_t pid = 0;
   std::string secret;
 };
@@ -53,6 +53,7 @@ class CancelRegistry {
 
 // Sends the CancelRequest on a connection of its own and waits until the server has closed it,
 // which it does when the signal has been sent (or until `deadline`).
-io::Task<absl::Status> ForwardCancel(io::Loop* loop, CancelTarget target, base::Deadline deadline);
+io::Task<absl::Status> ForwardCancel(io::Loop* loop, const Dialler* dialler, CancelTarget target,
+                                     base::Deadline deadline);
 
 }  // namespace backend

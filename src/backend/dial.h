@@ -1,22 +1,80 @@
-// Dial: a configured server's address, resolved and connected to. On the caller's shard.
+// Dialler: how servers are reached: name to address, connect, and TLS as the server's sslmode says.
+// Whoever connects to a server goes through here (sessions, mirrors, cancels, whatever comes), so
+// that what holds for one connection holds for all of them.
+//
+// Made once per configuration, on the starting thread; immutable afterwards and used by all shards.
+// It owns the TLS contexts of the servers. A configuration that replaces another brings a Dialler
+// of its own; connections made by the old one live on.
+//
+// sslmode as libpq has it: `require` and stricter never go without TLS. `prefer` does where the
+// server says it has none, or where the handshake fails: then on a second connection. `allow` never
+// tries TLS. Over a Unix socket there is none.
 #pragma once
 
+#include <map>
+#include <memory>
+#include <string>
+
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "base/limits.h"
-#include "config/server_url.h"
+#include "config/config.h"
 #include "io/resolver.h"
 #include "io/stream.h"
 #include "io/task.h"
+#include "io/tls_context.h"
 
 namespace backend {
 
 // How long a connect and login to `server` may take: what its URL says, else the process's limit.
 absl::Duration ConnectTimeout(const config::Server& server, const base::Limits& limits);
 
-// Resolves and connects `stream`; `*address` is what it connected to. kDeadlineExceeded,
-// kUnavailable: texts name the server's host, so they are for the log, not for clients.
-io::Task<absl::Status> Dial(io::Stream* stream, const config::Server* server,
-                            io::Resolver* resolver, base::Deadline deadline, io::Address* address);
+// How a server was reached; enough to reach it in the same way again.
+struct Dialled {
+  io::Address address;
+  bool encrypted = false;
+  bool direct = false;      // TLS from the first byte
+  bool check_name = false;  // verify-full
+  std::string name;         // to be verified, and told by SNI
+  std::string files;        // which of the Dialler's contexts
+};
+
+class Dialler {
+ public:
+  // For servers that want no TLS: dialling any other is an error.
+  explicit Dialler(io::Resolver* resolver) : resolver_(resolver) {}
+  // Reads the files that the configuration's servers name. An error starts with where the server
+  // was configured. `resolver` outlives this.
+  static absl::StatusOr<std::unique_ptr<Dialler>> Make(const config::Config& config,
+                                                       io::Resolver* resolver);
+  Dialler(const Dialler&) = delete;
+  Dialler& operator=(const Dialler&) = delete;
+
+  // Resolves, connects and encrypts `stream`; after an error it is to be closed all the same.
+  // kDeadlineExceeded, kUnavailable: texts name the server's host, so they are for the log, not for
+  // clients. What a server says instead of an answer is not kept.
+  io::Task<absl::Status> Dial(io::Stream* stream, const config::Server* server,
+                              base::Deadline deadline, Dialled* dialled) const;
+  // As it was dialled before: never without TLS if there was TLS.
+  io::Task<absl::Status> DialAgain(io::Stream* stream, const Dialled* dialled,
+                                   base::Deadline deadline) const;
+  // What should be said when the process starts.
+  const std::vector<std::string>& warnings() const { return warnings_; }
+
+ private:
+  absl::Status AddContext(const config::Server& server, bool skip_verify);
+  const io::TlsContext* ContextFor(const std::string& files) const;
+  Dialled Plan(const config::Server& server) const;
+  io::Task<absl::Status> Resolve(io::Loop* loop, const config::Server* server,
+                                 base::Deadline deadline, io::Address* address) const;
+  io::Task<absl::Status> Encrypt(io::Stream* stream, Dialled* dialled, bool plain_will_do,
+                                 base::Deadline deadline) const;
+
+  io::Resolver* const resolver_;
+  std::string server_name_;  // instead of every host, or empty
+  std::map<std::string, std::unique_ptr<io::TlsContext>> contexts_;  // by Dialled::files
+  std::vector<std::string> warnings_;
+};
 
 }  // namespace backend

@@ -189,15 +189,16 @@ void Pool::Cancel(Pooled* pooled) {
 
 io::Task<void> Pool::RunCancel(Pooled* pooled) {
   CancelTarget target;
-  target.server = pooled->address;
+  target.server = pooled->dialled;
   target.pid = pooled->connection.key_pid();
   target.secret = pooled->connection.key_secret();
   io::Loop* const loop = pools_->loop();
   BackendMetrics& metrics = *pools_->tools().metrics;
   metrics.cancels_forwarded.Add();
   metrics.cancels_in_flight.Add(1);
+  const Dialler* const dialler = pools_->tools().dialler;
   const absl::Status done =
-      co_await ForwardCancel(loop, target, loop->In(loop->limits().cancel_timeout));
+      co_await ForwardCancel(loop, dialler, target, loop->In(loop->limits().cancel_timeout));
   metrics.cancels_in_flight.Add(-1);
   if (!done.ok()) {
     base::Log(base::LogLevel::kWarn, "backend.cancel_failed",
@@ -297,8 +298,8 @@ io::Task<absl::Status> Pool::Open(Pooled* pooled) {
   const base::Deadline deadline = loop->In(ConnectTimeout(*server, loop->limits()));
   const LoginFacts login = login_;
   const absl::Status dialled =
-      co_await Dial(&pooled->connection.stream(), server, pools_->tools().resolver, deadline,
-                    &pooled->address);
+      co_await pools_->tools().dialler->Dial(&pooled->connection.stream(), server, deadline,
+                                             &pooled->dialled);
   CO_RETURN_IF_ERROR(dialled);
   const absl::Status in = co_await Login(&pooled->connection, &login, deadline);
   CO_RETURN_IF_ERROR(in);

@@ -34,7 +34,7 @@ struct Pooled {
   Connection connection;
   SessionSettings in_force;  // what differs from the defaults of its login
   Prepared prepared;
-  io::Address address;       // what it is connected to
+  Dialled dialled;           // how it was reached
   base::Instant born;
   base::Instant used;        // when it was last given back
   uint64_t last_owner = 0;   // the session that had it last: the sequences' state is that one's

@@ -12,13 +12,13 @@
 #include <unordered_map>
 
 #include "backend/backend_metrics.h"
+#include "backend/dial.h"
 #include "backend/pool.h"
 #include "backend/pool_metrics.h"
 #include "backend/pool_shared.h"
 #include "backend/prepared.h"
 #include "config/config.h"
 #include "io/event.h"
-#include "io/resolver.h"
 #include "io/scope.h"
 #include "io/task.h"
 
@@ -28,7 +28,7 @@ namespace backend {
 struct PoolsTools {
   io::Loop* loop = nullptr;
   const config::Config* config = nullptr;
-  io::Resolver* resolver = nullptr;
+  const Dialler* dialler = nullptr;
   SharedPools* shared = nullptr;
   BackendMetrics* metrics = nullptr;
   Deriver* deriver = nullptr;

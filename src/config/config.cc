@@ -85,6 +85,35 @@ absl::Status CheckMirrors(const Config& config) {
   return absl::OkStatus();
 }
 
+absl::Status CheckTls(const Config& config) {
+  const Tls& tls = config.tls;
+  const bool any = !tls.certificate.empty() || !tls.key.empty() || !tls.client_ca.empty() ||
+                   tls.verify_client || tls.required;
+  if (any && !tls.enabled) {
+    return base::InvalidArgument(
+        "--tls-cert, --tls-key, --tls-ca, --tls-verify-client and --tls-required need --enable-tls "
+        "beside them");
+  }
+  if (tls.enabled && (tls.certificate.empty() || tls.key.empty())) {
+    return base::InvalidArgument(
+        "--enable-tls needs --tls-cert and --tls-key, the files with pgbraid's certificate and its "
+        "private key");
+  }
+  if (tls.verify_client && tls.client_ca.empty()) {
+    return base::InvalidArgument(
+        "--tls-verify-client needs --tls-ca, the authority of the clients' certificates");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckServerTls(const Server& server, const Tls& tls) {
+  if (tls.skip_verify && server.sslmode >= SslMode::kVerifyCa) {
+    return At(server, Cat({"sslmode=", Name(server.sslmode),
+                           " and --tls-skip-verify contradict each other; one of them must go"}));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckListen(const Config& config) {
   for (size_t i = 0; i < config.listen.size(); ++i) {
     const Endpoint& listen = config.listen[i];
@@ -185,6 +214,20 @@ std::string DescribeLimits(const base::Limits& limits) {
               std::to_string(limits.mirror_connections_max)});
 }
 
+std::string DescribeTls(const Tls& tls) {
+  std::string text = tls.enabled ? Cat({" enable_tls=true tls_cert=", tls.certificate, " tls_key=",
+                                        tls.key, " tls_required=", tls.required ? "true" : "false"})
+                                 : " enable_tls=false";
+  if (!tls.client_ca.empty()) {
+    text += Cat({" tls_ca=", tls.client_ca,
+                 " tls_verify_client=", tls.verify_client ? "true" : "false"});
+  }
+  if (!tls.server_name.empty()) {
+    text += Cat({" tls_server_name=", tls.server_name});
+  }
+  return text + (tls.skip_verify ? " tls_skip_verify=true" : "");
+}
+
 // "primary=…" for the one that the flags describe, with the pool's settings where there is one.
 std::string DescribeService(const Service& service) {
   std::string text = service.name == kEveryOther
@@ -240,6 +283,7 @@ std::string Describe(const Config& config) {
   text += Cat({" admin=", config.admin.has_value() ? config.admin->Display() : "none",
                " shards=", std::to_string(config.shards), " io=", IoName(config.io), " ring_size=",
                std::to_string(config.ring_size), " buffer_size=", BytesText(config.buffer_size)});
+  text += DescribeTls(config.tls);
   text += DescribeLimits(config.limits);
   const bool json = config.log_format == base::LogFormat::kJson;
   text +=
@@ -289,8 +333,13 @@ absl::Status Complete(Config* config) {
         "--log-protocol shows SQL and data and needs --log-level debug beside it");
   }
   RETURN_IF_ERROR(CheckListen(*config));
+  RETURN_IF_ERROR(CheckTls(*config));
   for (const Service& service : config->services) {
     RETURN_IF_ERROR(CheckService(service, *config));
+    RETURN_IF_ERROR(CheckServerTls(service.primary, config->tls));
+  }
+  for (const Server& mirror : config->mirrors) {
+    RETURN_IF_ERROR(CheckServerTls(mirror, config->tls));
   }
   RETURN_IF_ERROR(CheckAuthentication(config->authentication, config->listen, config->services));
   return CheckMirrors(*config);

@@ -15,6 +15,7 @@
 #include "config/server_url.h"
 #include "config/service.h"
 #include "config/text.h"
+#include "config/tls.h"
 
 namespace config {
 
@@ -27,6 +28,7 @@ struct Config {
   std::vector<Service> services;  // distinct names; Complete() adds "*", behind the others
   Authentication authentication;
   std::vector<Server> mirrors;    // distinct names, distinct servers, none the primary
+  Tls tls;
   std::optional<Endpoint> admin;  // a loopback address; absent: no admin endpoint
 
   uint32_t shards = 0;                // 0: ShardCount() decides

@@ -21,6 +21,10 @@ const std::vector<std::string_view>& KnownOptions() {
       "password",
       "dbname",
       "sslmode",
+      "sslrootcert",
+      "sslcert",
+      "sslkey",
+      "sslnegotiation",
       "name",
       "application_name",
       "connect_timeout",
@@ -54,19 +58,18 @@ constexpr std::array kLibpqOnly = {
     "service",
     "ssl_max_protocol_version",
     "ssl_min_protocol_version",
-    "sslcert",
     "sslcertmode",
     "sslcompression",
     "sslcrl",
     "sslcrldir",
-    "sslkey",
-    "sslnegotiation",
     "sslpassword",
-    "sslrootcert",
     "sslsni",
     "target_session_attrs",
     "tcp_user_timeout",
 };
+
+constexpr std::array<std::string_view, 6> kSslModes = {"disable", "allow",     "prefer",
+                                                       "require", "verify-ca", "verify-full"};
 
 bool IsSpace(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
@@ -127,6 +130,8 @@ class Builder {
  private:
   absl::Status UnknownOption(std::string_view option) const;
   absl::Status SetSslMode(std::string_view value);
+  absl::Status SetSsl(std::string_view option, std::string value);
+  absl::Status CheckSsl();
   absl::Status CheckHost() const;
 
   Server server_;
@@ -156,22 +161,59 @@ absl::Status Builder::UnknownOption(std::string_view option) const {
 }
 
 absl::Status Builder::SetSslMode(std::string_view value) {
-  constexpr std::array<std::string_view, 3> kPlain = {"disable", "allow", "prefer"};
-  constexpr std::array<std::string_view, 3> kSecured = {"require", "verify-ca", "verify-full"};
-  const auto plain = std::find(kPlain.begin(), kPlain.end(), value);
-  if (plain != kPlain.end()) {
-    server_.sslmode = static_cast<SslMode>(plain - kPlain.begin());
+  const std::vector<std::string_view> modes(std::begin(kSslModes), std::end(kSslModes));
+  const auto found = std::find(modes.begin(), modes.end(), value);
+  if (found == modes.end()) {
+    return base::InvalidArgument(
+        Cat({"the sslmode is not one of disable, allow, prefer, require, verify-ca, verify-full",
+             DidYouMean(value, modes)}));
+  }
+  server_.sslmode = static_cast<SslMode>(found - modes.begin());
+  return absl::OkStatus();
+}
+
+// The options of TLS that are not the mode.
+absl::Status Builder::SetSsl(std::string_view option, std::string value) {
+  if (option == "sslnegotiation") {
+    if (value != "postgres" && value != "direct") {
+      return base::InvalidArgument("the sslnegotiation is not one of postgres, direct");
+    }
+    server_.ssl_direct = value == "direct";
     return absl::OkStatus();
   }
-  const auto secured = std::find(kSecured.begin(), kSecured.end(), value);
-  if (secured != kSecured.end()) {
-    return base::InvalidArgument(
-        Cat({"sslmode=", *secured,
-             ": TLS to servers is not built yet, and pgbraid never falls "
-             "back to an unencrypted connection; use sslmode=disable on a network you trust"}));
+  if (value.empty()) {
+    return base::InvalidArgument(Cat({"the ", option, " is empty; it is the name of a file"}));
   }
-  return base::InvalidArgument(Cat({"the sslmode is not one of disable, allow, prefer",
-                                    DidYouMean(value, {"disable", "allow", "prefer"})}));
+  (option == "sslrootcert" ? server_.sslrootcert
+   : option == "sslcert"   ? server_.sslcert
+                           : server_.sslkey) = std::move(value);
+  return absl::OkStatus();
+}
+
+// What contradicts itself, as libpq sees it.
+absl::Status Builder::CheckSsl() {
+  const bool mode_given = std::find(seen_.begin(), seen_.end(), "sslmode") != seen_.end();
+  if (server_.sslrootcert == "system") {
+    if (!mode_given) {
+      server_.sslmode = SslMode::kVerifyFull;
+    } else if (server_.sslmode != SslMode::kVerifyFull) {
+      return base::InvalidArgument(
+          "sslrootcert=system trusts every public authority and needs sslmode=verify-full");
+    }
+  }
+  if (server_.sslmode >= SslMode::kVerifyCa && server_.sslrootcert.empty()) {
+    return base::InvalidArgument(
+        Cat({"sslmode=", Name(server_.sslmode),
+             " needs sslrootcert, the file with the authority's certificate (or system)"}));
+  }
+  if (server_.ssl_direct && server_.sslmode < SslMode::kRequire) {
+    return base::InvalidArgument(
+        "sslnegotiation=direct needs sslmode=require, verify-ca or verify-full");
+  }
+  if (server_.sslcert.empty() != server_.sslkey.empty()) {
+    return base::InvalidArgument("sslcert and sslkey belong together, and one of them is missing");
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Builder::Set(std::string_view option, std::string value) {
@@ -209,6 +251,8 @@ absl::Status Builder::Set(std::string_view option, std::string value) {
     return server_.auth.SetRequireAuth(value);
   } else if (option == "channel_binding") {
     return server_.auth.SetChannelBinding(value);
+  } else if (option.starts_with("ssl")) {
+    return SetSsl(option, std::move(value));
   } else if (option == "connect_timeout") {
     const auto timeout = ParseDuration(value, absl::ZeroDuration(), absl::Hours(24));
     if (!timeout.ok()) {
@@ -256,6 +300,7 @@ absl::StatusOr<Server> Builder::Finish() {
   if (server_.user.empty() && !server_.password.empty()) {
     return base::InvalidArgument("a password is given without a user");
   }
+  RETURN_IF_ERROR(CheckSsl());
   return std::move(server_);
 }
 
@@ -426,6 +471,8 @@ absl::StatusOr<Server> ParseKeyValue(std::string_view text) {
 
 }  // namespace
 
+std::string_view Name(SslMode mode) { return kSslModes[static_cast<size_t>(mode)]; }
+
 std::string Server::SocketPath() const {
   return Cat({host, host.ends_with("/") ? "" : "/", ".s.PGSQL.", std::to_string(port)});
 }
@@ -458,7 +505,16 @@ std::string Server::Display() const {
     separator = '&';
   };
   if (sslmode != SslMode::kPrefer) {
-    add("sslmode", sslmode == SslMode::kDisable ? "disable" : "allow");
+    add("sslmode", Name(sslmode));
+  }
+  if (ssl_direct) {
+    add("sslnegotiation", "direct");
+  }
+  for (const auto& [option, file] : {std::pair<std::string_view, const std::string&>
+           {"sslrootcert", sslrootcert}, {"sslcert", sslcert}, {"sslkey", sslkey}}) {
+    if (!file.empty()) {
+      add(option, file);
+    }
   }
   if (!auth.require_auth_text().empty()) {
     add("require_auth", auth.require_auth_text());

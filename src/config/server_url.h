@@ -18,8 +18,16 @@ namespace config {
 
 inline constexpr size_t kServerTextMax = 4096;
 
-// TLS towards servers is not built: kAllow and kPrefer connect without it.
-enum class SslMode : uint8_t { kDisable, kAllow, kPrefer };
+// As libpq's; in order of strictness. Over a Unix socket there is no TLS, whatever the mode.
+enum class SslMode : uint8_t {
+  kDisable,
+  kAllow,       // without TLS
+  kPrefer,      // with TLS, or without it if the server has none or the handshake fails
+  kRequire,     // this and the following: never without
+  kVerifyCa,    // the certificate is one of sslrootcert's
+  kVerifyFull,  // and is for the host that was dialled
+};
+std::string_view Name(SslMode mode);
 
 struct Server {
   std::string name;  // in logs and metrics: given, or "primary", "mirror1", "mirror2" …
@@ -32,6 +40,10 @@ struct Server {
   absl::Duration connect_timeout;  // zero: Limits::connect_timeout
   SslMode sslmode = SslMode::kPrefer;
   ServerAuth auth;  // what we accept of it when it asks who we are
+  bool ssl_direct = false;   // sslnegotiation=direct: TLS from the first byte, with ALPN
+  std::string sslrootcert;   // file, or "system"; if given, the certificate is always verified
+  std::string sslcert;       // files: our own certificate for the server, or empty
+  std::string sslkey;
   std::string origin;  // where it was configured, for messages: "--mirror", "a.toml:3:1: mirror"
 
   bool IsUnixSocket() const { return host.starts_with("/"); }

@@ -183,6 +183,21 @@ absl::Status SetLogProtocol(std::string_view text, Config* config) {
   return absl::OkStatus();
 }
 
+template <auto kMember>
+absl::Status SetTlsText(std::string_view text, Config* config) {
+  if (text.empty() || text.find('\0') != std::string_view::npos) {
+    return base::InvalidArgument("is empty");
+  }
+  config->tls.*kMember = text;
+  return absl::OkStatus();
+}
+
+template <auto kMember>
+absl::Status SetTlsSwitch(std::string_view text, Config* config) {
+  ASSIGN_OR_RETURN(config->tls.*kMember, ParseBoolean(text));
+  return absl::OkStatus();
+}
+
 using base::Limits;
 constexpr uint64_t kConnectionsMax = 1'000'000;
 
@@ -260,6 +275,25 @@ constexpr Setting kSettings[] = {
     {"Authentication", "max-logins-per-address", "", 0, Kind::kInteger, "N", "256", "",
      "logins of one client address under way in a shard",
      SetCount<&Limits::logins_per_address_max, 1, kConnectionsMax>},
+
+    {"TLS", "enable-tls", "", 0, Kind::kBoolean, "", "false", "",
+     "clients may connect with TLS", SetTlsSwitch<&Tls::enabled>},
+    {"TLS", "tls-cert", "", 0, Kind::kText, "FILE", "none", "",
+     "PEM: our certificate for clients, then intermediate ones", SetTlsText<&Tls::certificate>},
+    {"TLS", "tls-key", "", 0, Kind::kText, "FILE", "none", "",
+     "PEM: its private key, readable by its owner only", SetTlsText<&Tls::key>},
+    {"TLS", "tls-ca", "", 0, Kind::kText, "FILE", "none", "",
+     "PEM: authorities of clients' certificates, which are then asked for",
+     SetTlsText<&Tls::client_ca>},
+    {"TLS", "tls-verify-client", "", 0, Kind::kBoolean, "", "false", "",
+     "refuse TLS to clients without a certificate", SetTlsSwitch<&Tls::verify_client>},
+    {"TLS", "tls-required", "", 0, Kind::kBoolean, "", "false", "",
+     "refuse clients without TLS", SetTlsSwitch<&Tls::required>},
+    {"TLS", "tls-server-name", "", 0, Kind::kText, "NAME", "none", "",
+     "verify servers' certificates for this name, not for their hosts",
+     SetTlsText<&Tls::server_name>},
+    {"TLS", "tls-skip-verify", "", 0, Kind::kBoolean, "", "false", "",
+     "verify no server's certificate", SetTlsSwitch<&Tls::skip_verify>},
 
     {"Pools", "pool-mode", "", 0, Kind::kText, "MODE", "session", "",
      "how long a client keeps a server: session, transaction, statement", SetPoolMode,

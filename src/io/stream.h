@@ -71,6 +71,8 @@ class Stream final : private Endpoint, private RecordSink {
   const TlsFacts* tls() const {
     return tls_ != nullptr && tls_->known() ? &tls_->facts() : nullptr;
   }
+  // True exactly while StartTls() is under way; Abort() ends it.
+  bool shaking() const { return tls_ != nullptr && tls_->shaking(); }
   // Why TLS failed; kNone and "" if it did not.
   TlsFailure tls_failure() const { return tls_ == nullptr ? TlsFailure::kNone : tls_->failure(); }
   std::string_view tls_fault() const { return tls_ == nullptr ? std::string_view() : tls_->why(); }

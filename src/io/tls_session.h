@@ -65,6 +65,7 @@ class TlsSession {
   // Goes on with what was fed. After kDone facts() are known.
   Step Handshake();
   const TlsFacts& facts() const { return facts_; }
+  bool shaking() const { return state_ == State::kHandshake; }
   bool established() const { return state_ == State::kOpen; }
   bool known() const { return known_; }  // true exactly once facts() are, also after a failure
 

@@ -246,9 +246,9 @@ io::Task<void> Lane::Connect() {
   const absl::Duration configured = backend::ConnectTimeout(*server, loop_->limits());
   const base::Deadline deadline = loop_->In(std::min(configured, DialTime()));
   std::unique_ptr<Link> link = shadow_->NewLink(key_);
-  io::Resolver* const resolver = shadow_->mirrors()->tools().resolver;
+  const backend::Dialler* const dialler = shadow_->mirrors()->tools().dialler;
   dialling_ = link.get();
-  const absl::Status status = co_await link->Open(server, resolver, &facts_, deadline);
+  const absl::Status status = co_await link->Open(server, dialler, &facts_, deadline);
   dialling_ = nullptr;
   placed_ = false;
   if (!status.ok()) {

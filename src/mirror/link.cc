@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include "backend/dial.h"
 #include "pg/builders.h"
 
 namespace mirror {
@@ -10,11 +9,11 @@ namespace mirror {
 Link::Link(io::Loop* loop, backend::BackendMetrics* metrics, bool protocol_log, std::string key)
     : loop_(loop), connection_(loop, metrics, protocol_log), pump_(loop), key_(std::move(key)) {}
 
-io::Task<absl::Status> Link::Open(const config::Server* server, io::Resolver* resolver,
+io::Task<absl::Status> Link::Open(const config::Server* server, const backend::Dialler* dialler,
                                   const backend::LoginFacts* facts, base::Deadline deadline) {
-  io::Address address;
+  backend::Dialled dialled;
   absl::Status status =
-      co_await backend::Dial(&connection_.stream(), server, resolver, deadline, &address);
+      co_await dialler->Dial(&connection_.stream(), server, deadline, &dialled);
   if (!status.ok()) {
     co_return status;
   }

@@ -8,9 +8,9 @@
 
 #include "absl/status/status.h"
 #include "backend/connection.h"
+#include "backend/dial.h"
 #include "backend/login.h"
 #include "config/server_url.h"
-#include "io/resolver.h"
 #include "io/scope.h"
 #include "io/task.h"
 
@@ -24,7 +24,7 @@ class Link {
   Link& operator=(const Link&) = delete;
 
   // Dials and logs in. After an error it must be closed all the same.
-  io::Task<absl::Status> Open(const config::Server* server, io::Resolver* resolver,
+  io::Task<absl::Status> Open(const config::Server* server, const backend::Dialler* dialler,
                               const backend::LoginFacts* facts, base::Deadline deadline);
   // Ends an Open that is under way: it fails soon.
   void Abort() { connection_.stream().Abort(); }

@@ -16,9 +16,9 @@
 
 #include "backend/deriver.h"
 #include "backend/backend_metrics.h"
+#include "backend/dial.h"
 #include "config/config.h"
 #include "io/event.h"
-#include "io/resolver.h"
 #include "io/scope.h"
 #include "io/task.h"
 #include "mirror/lane.h"
@@ -42,7 +42,7 @@ struct SessionFacts {
 struct MirrorsTools {
   io::Loop* loop = nullptr;
   const config::Config* config = nullptr;
-  io::Resolver* resolver = nullptr;
+  const backend::Dialler* dialler = nullptr;
   Shared* shared = nullptr;
   backend::Deriver* deriver = nullptr;  // null in tests: keys are derived on the spot
 };

@@ -112,6 +112,39 @@ absl::StatusOr<std::unique_ptr<io::Engine>> MakeEngine(const Common& common) {
   return std::unique_ptr<io::Engine>(*std::move(engine));
 }
 
+// What clients' connections are encrypted with; null if they are not.
+absl::StatusOr<std::unique_ptr<io::TlsContext>> ClientTls(const config::Config& config) {
+  const config::Tls& tls = config.tls;
+  if (!tls.enabled) {
+    return std::unique_ptr<io::TlsContext>();
+  }
+  absl::StatusOr<std::unique_ptr<io::TlsContext>> made =
+      io::TlsContext::ForServer({.certificate = tls.certificate,
+                                 .key = tls.key,
+                                 .client_ca = tls.client_ca,
+                                 .demand_certificate = tls.verify_client});
+  if (!made.ok()) {
+    return base::Error(made.status().code(),
+                       "TLS for clients: " + std::string(base::Message(made.status())));
+  }
+  return made;
+}
+
+void WarnOfTls(const config::Config& config, const Common& common) {
+  std::vector<std::string> warnings = common.dialler->warnings();
+  if (common.client_tls != nullptr) {
+    const std::vector<std::string>& more = common.client_tls->warnings();
+    warnings.insert(warnings.end(), more.begin(), more.end());
+  }
+  for (const std::string& warning : warnings) {
+    base::Log(base::LogLevel::kWarn, "server.tls", {{"what", warning}});
+  }
+  if (config.tls.skip_verify) {
+    base::Log(base::LogLevel::kWarn, "server.tls_skip_verify",
+              {{"what", "no server's certificate is verified; anybody on the way can be one"}});
+  }
+}
+
 // Where all shards wait until each of them has come, and the main thread has done its part.
 struct Meeting {
   explicit Meeting(uint32_t shards) : come(shards) {}
@@ -299,6 +332,12 @@ absl::Status Run(const config::Config& config) {
   common.config = &config;
   RETURN_IF_ERROR(ChooseEngine(config, &common));
   io::Resolver resolver;
+  ASSIGN_OR_RETURN(const std::unique_ptr<io::TlsContext> client_tls, ClientTls(config));
+  common.client_tls = client_tls.get();
+  ASSIGN_OR_RETURN(const std::unique_ptr<backend::Dialler> dialler,
+                   backend::Dialler::Make(config, &resolver));
+  common.dialler = dialler.get();
+  WarnOfTls(config, common);
   backend::CancelRegistry cancels;
   common.resolver = &resolver;
   common.auth_secret = base::SecureRandom(32);

@@ -30,7 +30,7 @@ mirror::MirrorsTools ToolsFor(const Common& common, const config::Config* config
   mirror::MirrorsTools tools;
   tools.loop = loop;
   tools.config = config;
-  tools.resolver = common.resolver;
+  tools.dialler = common.dialler;
   tools.shared = common.mirrors;
   tools.deriver = deriver;
   return tools;
@@ -97,7 +97,8 @@ Shard::Shard(Common* common, uint32_t index, std::unique_ptr<io::Engine> engine,
       serving_(&loop_) {
   surroundings_.loop = &loop_;
   surroundings_.config = &*config_;
-  surroundings_.resolver = common->resolver;
+  surroundings_.dialler = common->dialler;
+  surroundings_.client_tls = common->client_tls;
   surroundings_.cancels = common->cancels;
   surroundings_.mirrors = &mirrors_;
   surroundings_.pools = &pools_;
@@ -111,7 +112,7 @@ backend::PoolsTools Shard::PoolsTools() {
   backend::PoolsTools tools;
   tools.loop = &loop_;
   tools.config = &*config_;
-  tools.resolver = common_->resolver;
+  tools.dialler = common_->dialler;
   tools.shared = common_->pools;
   tools.metrics = &backend_metrics_;
   tools.deriver = &deriver_;

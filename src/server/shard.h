@@ -15,6 +15,7 @@
 #include "backend/backend_metrics.h"
 #include "backend/cancel.h"
 #include "backend/deriver.h"
+#include "backend/dial.h"
 #include "backend/pools.h"
 #include "base/epoch.h"
 #include "base/published.h"
@@ -40,8 +41,9 @@ struct Common {
   const config::Config* config = nullptr;  // of the first epoch; for what cannot change
   io::UringSupport uring;
   bool use_uring = false;
-  io::Resolver* resolver = nullptr;
   io::Worker::Kind worker = io::Worker::Kind::kThread;  // of each shard; in a simulation, inline
+  const backend::Dialler* dialler = nullptr;
+  const io::TlsContext* client_tls = nullptr;  // null: clients get no TLS
   backend::CancelRegistry* cancels = nullptr;
   mirror::Shared* mirrors = nullptr;
   backend::SharedPools* pools = nullptr;

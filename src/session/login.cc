@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "backend/dial.h"
+#include "base/bytes.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "pg/builders.h"
@@ -9,6 +9,11 @@
 #include "session/session.h"
 
 namespace session {
+namespace {
+
+constexpr std::string_view kScramPlus = "SCRAM-SHA-256-PLUS";
+
+}  // namespace
 
 io::Task<bool> Session::Connect(const Opening* opening, base::Deadline deadline) {
   const std::string startup = StartupFor(opening->packet);
@@ -21,8 +26,8 @@ io::Task<bool> Session::Connect(const Opening* opening, base::Deadline deadline)
   const config::Server* const primary = &service_->primary;
   const base::Deadline until =
       std::min(deadline, loop_->In(backend::ConnectTimeout(*primary, limits())));
-  const absl::Status connected = co_await backend::Dial(
-      &server().stream(), primary, around_->resolver, until, &server_address_);
+  const absl::Status connected = co_await around_->dialler->Dial(
+      &server().stream(), primary, until, &server_address_);
   if (!connected.ok()) {
     around_->backend_metrics->connect_failures.Add();
     base::Log(base::LogLevel::kWarn, "session.connect_failed",
@@ -86,7 +91,16 @@ bool Session::RelayLoginReplies() {
       Refuse("08P01", "the server sent a message that does not belong to a login");
       return false;
     }
-    if (piece.type == 'K' && piece.whole()) {
+    std::string instead;
+    if (!StrikeChannelBinding(piece, &instead)) {
+      Refuse("28000",
+             "SCRAM cannot pass through two encrypted connections: give pgbraid a users file or "
+             "auth_query, or use sslmode=disable on one of them");
+      return false;
+    }
+    if (!instead.empty()) {
+      client_.WriteCopy(instead);
+    } else if (piece.type == 'K' && piece.whole()) {
       if (!OnBackendKey(piece)) {
         Refuse("08P01", "the server sent an invalid cancel key");
         return false;
@@ -117,6 +131,41 @@ bool Session::OnLoginReply(const pg::Piece& piece) {
     authenticated_ = authenticated_ || granted;
     asked_ = request.has_value() && !granted && request->code != pg::AuthenticationCode::kSaslFinal;
   }
+  return true;
+}
+
+// Channel binding ties a login to one TLS connection, and there are two of them, or one that the
+// other side does not see: the mechanism is taken out of the server's offer (`*instead` is what the
+// client gets). A client with TLS would then say that it could have bound, and a server with TLS
+// takes that for an attack, so where both legs have TLS the login cannot work: false.
+bool Session::StrikeChannelBinding(const pg::Piece& piece, std::string* instead) {
+  if (piece.type != 'R' || !piece.whole()) {
+    return true;
+  }
+  const std::optional<pg::AuthenticationView> request = pg::ReadAuthentication(piece.body);
+  if (!request.has_value() || request->code != pg::AuthenticationCode::kSasl) {
+    return true;
+  }
+  const auto offered = pg::ReadSaslMechanisms(request->data);
+  if (!offered.has_value() ||
+      std::find(offered->begin(), offered->end(), kScramPlus) == offered->end()) {
+    return true;
+  }
+  if (client_.tls() != nullptr && server().stream().tls() != nullptr) {
+    return false;
+  }
+  std::string body;
+  base::AppendBe32(&body, static_cast<uint32_t>(pg::AuthenticationCode::kSasl));
+  for (const std::string_view mechanism : *offered) {
+    if (mechanism != kScramPlus) {
+      body += mechanism;
+      body += '\0';
+    }
+  }
+  body += '\0';
+  *instead = 'R';
+  base::AppendBe32(instead, static_cast<uint32_t>(body.size() + sizeof(uint32_t)));
+  *instead += body;
   return true;
 }
 

@@ -1,5 +1,7 @@
 #include "session/opening.h"
 
+#include <utility>
+
 #include "base/log.h"
 #include "base/status.h"
 #include "pg/builders.h"
@@ -9,12 +11,20 @@ namespace session {
 namespace {
 
 constexpr std::string_view kNoEncryption = "N";
+constexpr std::string_view kTlsFollows = "S";
+constexpr unsigned char kTlsHandshake = 0x16;  // a TLS record of that type (RFC 8446, 5.1)
 
 }  // namespace
 
 // True with a StartupMessage or a CancelRequest in `opening`; false when the client is to go.
 io::Task<bool> Session::ReadOpening(Opening* opening, base::Deadline deadline) {
   for (;;) {
+    if (opening->tls_begins) {
+      const bool secured = co_await Secure(opening, deadline);
+      if (!secured) {
+        co_return false;
+      }
+    }
     pg::StartupError error;
     const pg::StartupResult result =
         pg::ParseStartup(opening->bytes, opening->allowed, &opening->packet, &error);
@@ -45,6 +55,12 @@ io::Task<bool> Session::ReadOpening(Opening* opening, base::Deadline deadline) {
         co_return false;
       }
     }
+    const bool first = std::exchange(opening->fresh, false);
+    if (first && around_->client_tls != nullptr && client_.has_input() &&
+        client_.first_input() == kTlsHandshake) {
+      opening->direct = opening->tls_begins = true;
+      continue;
+    }
     const base::Slice slice = client_.TakeInput();
     opening->bytes += slice.view();
   }
@@ -58,16 +74,57 @@ bool Session::Negotiate(Opening* opening, const pg::StartupPacket& packet) {
   }
   const bool ssl = packet.kind == pg::StartupKind::kSslRequest;
   (ssl ? opening->allowed.ssl_request : opening->allowed.gssenc_request) = false;
-  around_->metrics->ssl_refused.Add();
   opening->bytes.erase(0, packet.length);
-  client_.WriteCopy(kNoEncryption);
-  if (!opening->bytes.empty()) {
+  const bool yes = ssl && around_->client_tls != nullptr && client_.tls() == nullptr;
+  if (yes && opening->bytes.empty() && !client_.has_input()) {
+    client_.WriteCopy(kTlsFollows);
+    opening->tls_begins = true;
+    return true;
+  }
+  if (!yes) {
+    around_->metrics->ssl_refused.Add();
+    client_.WriteCopy(kNoEncryption);
+  }
+  if (yes || !opening->bytes.empty()) {
     // As PostgreSQL does: what was sent before the answer could have been injected.
     Violation(ssl ? "received unencrypted data after SSL request"
                   : "received unencrypted data after GSSAPI encryption request");
     return false;
   }
   return true;
+}
+
+// The handshake, in its place of the conversation. From now on no encryption may be asked for: it
+// is decided upon once.
+io::Task<bool> Session::Secure(Opening* opening, base::Deadline deadline) {
+  opening->tls_begins = false;
+  opening->allowed.ssl_request = opening->allowed.gssenc_request = false;
+  const absl::Status done = co_await client_.StartTls(around_->client_tls, &opening->tls, deadline);
+  std::string why(base::Message(done));
+  if (done.ok() && opening->direct && !client_.tls()->alpn) {
+    why = "direct TLS without the protocol's name (ALPN postgresql)";
+  }
+  if (why.empty() && !ended_ && !draining_) {
+    co_return true;
+  }
+  if (absl::IsDeadlineExceeded(done)) {
+    around_->metrics->login_timeouts.Add();
+  }
+  base::Log(base::LogLevel::kInfo, "session.tls_failed",
+            {{"session", id_}, {"client", client_.PeerName()}, {"why", why}});
+  co_return false;
+}
+
+// False if the client had to use TLS and did not. Its cancel is ignored then, as any cancel is that
+// does not work.
+bool Session::MayBePlain(const Opening* opening) {
+  if (!around_->config->tls.required || client_.tls() != nullptr) {
+    return true;
+  }
+  if (opening->packet.kind == pg::StartupKind::kStartupMessage) {
+    Refuse("28000", "this server accepts encrypted connections only; use sslmode=require");
+  }
+  return false;
 }
 
 io::Task<void> Session::Cancel(const Opening* opening) {
@@ -89,8 +146,8 @@ io::Task<void> Session::Cancel(const Opening* opening) {
   }
   metrics.cancels_forwarded.Add();
   metrics.cancels_in_flight.Add(1);
-  const absl::Status done =
-      co_await backend::ForwardCancel(loop_, *found, loop_->In(limits().cancel_timeout));
+  const absl::Status done = co_await backend::ForwardCancel(loop_, around_->dialler, *found,
+                                                            loop_->In(limits().cancel_timeout));
   metrics.cancels_in_flight.Add(-1);
   if (!done.ok()) {
     base::Log(base::LogLevel::kWarn, "session.cancel_failed",

@@ -11,6 +11,10 @@ namespace session {
 struct Session::Opening {
   std::string bytes;  // received and not used; `packet` points into it
   pg::StartupAllowed allowed{.long_cancel_secrets = true};
+  bool fresh = true;        // true exactly until the first byte was looked at
+  bool direct = false;      // TLS from the first byte
+  bool tls_begins = false;  // true exactly when what comes next is a handshake
+  io::TlsOptions tls;
   pg::StartupPacket packet;  // the StartupMessage or CancelRequest
 };
 

@@ -53,6 +53,9 @@ io::Task<bool> Session::Enter() {
   if (!opened) {
     co_return false;
   }
+  if (!MayBePlain(opening.get())) {
+    co_return false;
+  }
   if (opening->packet.kind == pg::StartupKind::kCancelRequest) {
     co_await Cancel(opening.get());
     co_return false;
@@ -104,11 +107,17 @@ bool Session::pools_transactions() const {
 void Session::Drain() {
   draining_ = true;
   event_.Raise(kDrain);
+  if (client_.shaking()) {
+    client_.Abort();
+  }
 }
 
 void Session::Stop() {
   if (!ended_) {
     Refuse("57P01", "terminating connection due to administrator command");
+  }
+  if (client_.shaking()) {
+    client_.Abort();
   }
   event_.Raise(io::Event::kStop);
 }

@@ -18,10 +18,10 @@
 
 #include "backend/cancel.h"
 #include "backend/connection.h"
+#include "backend/dial.h"
 #include "backend/pools.h"
 #include "config/config.h"
 #include "io/event.h"
-#include "io/resolver.h"
 #include "io/scope.h"
 #include "io/stream.h"
 #include "io/task.h"
@@ -38,7 +38,8 @@ namespace session {
 struct Surroundings {
   io::Loop* loop = nullptr;
   const config::Config* config = nullptr;
-  io::Resolver* resolver = nullptr;
+  const backend::Dialler* dialler = nullptr;
+  const io::TlsContext* client_tls = nullptr;  // null: clients get no TLS
   backend::CancelRegistry* cancels = nullptr;
   mirror::Mirrors* mirrors = nullptr;
   backend::Pools* pools = nullptr;
@@ -109,6 +110,8 @@ class Session {
   // -- opening.cc: start-up packets, cancel, connecting ------------------------------------------
   io::Task<bool> ReadOpening(Opening* opening, base::Deadline deadline);
   bool Negotiate(Opening* opening, const pg::StartupPacket& packet);
+  io::Task<bool> Secure(Opening* opening, base::Deadline deadline);
+  bool MayBePlain(const Opening* opening);
   io::Task<void> Cancel(const Opening* opening);
   std::string StartupFor(const pg::StartupPacket& packet) const;
   void OpenRecorder(const Opening* opening);
@@ -118,6 +121,7 @@ class Session {
   bool RelayLoginReplies();
   bool RelayLoginRequests();
   bool OnLoginReply(const pg::Piece& piece);
+  bool StrikeChannelBinding(const pg::Piece& piece, std::string* instead);
   void KeepRest(const Opening* opening);
   bool OnBackendKey(const pg::Piece& piece);
   // -- welcome.cc: pgbraid's own login to the server, and what the client is told ----------------
@@ -190,7 +194,7 @@ class Session {
   base::Slice client_slice_;  // what login reads the client's frames from; its rest is the relay's
   // A frame that the judge holds; it and what is behind it are in client_slice_, copied.
   std::optional<pg::Piece> waiting_;
-  io::Address server_address_;
+  backend::Dialled server_address_;
   std::string cancel_secret_;
   uint32_t cancel_pid_ = 0;
   std::unique_ptr<mirror::Recorder> recorder_;

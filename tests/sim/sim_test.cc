@@ -117,6 +117,7 @@ class Simulation {
 
   base::Prng prng_;
   const bool calm_;  // neither network nor servers have faults
+  const backend::Dialler dialler_;
   io::SimNetwork network_;
   const base::Limits peer_limits_;
   config::Config config_;
@@ -138,10 +139,12 @@ class Simulation {
 Simulation::Simulation(uint64_t seed, io::Resolver* resolver)
     : prng_(seed),
       calm_(prng_.OneIn(6)),
+      dialler_(resolver),
       network_(prng_.Next(), calm_ ? io::SimFaultRates() : Rates(&prng_)) {
   config_.primary.name = "primary";
   config_.primary.host = "10.0.0.1";
   config_.primary.connect_timeout = absl::Seconds(15);
+  config_.primary.sslmode = config::SslMode::kDisable;
   if (prng_.OneIn(2)) {
     config_.limits.queue_high = 4096;  // back-pressure at every turn
     config_.limits.queue_low = 1024;
@@ -151,8 +154,8 @@ Simulation::Simulation(uint64_t seed, io::Resolver* resolver)
   MakeService();
   common_.config = &config_;
   common_.seed = prng_.Next();
-  common_.resolver = resolver;
   common_.worker = io::Worker::Kind::kInline;
+  common_.dialler = &dialler_;
   common_.cancels = &cancels_;
   mirrors_ = std::make_unique<mirror::Shared>(config_);
   common_.mirrors = mirrors_.get();
@@ -183,6 +186,7 @@ void Simulation::MakeMirrors() {
     mirror.name = "mirror" + std::to_string(i + 1);
     mirror.host = "10.0.0." + std::to_string(3 + i);
     mirror.user = "m" + std::to_string(i);
+    mirror.sslmode = config::SslMode::kDisable;
   }
   base::Limits& limits = config_.limits;
 

@@ -55,7 +55,8 @@ TEST(Load, DefaultsAreThoseOfTheDocumentation) {
   const Config config = Loaded({});
   EXPECT_EQ(Describe(config),
             "listen=:6432 primary=postgres://10.0.0.1:5432 admin=none shards=0 io=auto "
-            "ring_size=256 buffer_size=256k query_buffer_size=8k queue_high=256k queue_low=64k "
+            "ring_size=256 buffer_size=256k enable_tls=false query_buffer_size=8k "
+            "queue_high=256k queue_low=64k "
             "max_clients=10000 max_unauthenticated_clients=4096 max_pipelined_frames=1048576 "
             "max_logins_per_address=256 "
             "login_timeout=60s connect_timeout=15s cancel_timeout=10s close_timeout=5s "
@@ -123,7 +124,8 @@ TEST(Load, EveryFlagArrives) {
   EXPECT_EQ(Describe(parsed->config),
             "listen=127.0.0.1:1 listen=[::1]:2 primary=postgres://h:3 "
             "mirror=east=postgres://u@a:5432/d mirror=mirror2=postgres://u@b:5432 admin=[::1]:4 "
-            "shards=3 io=epoll ring_size=512 buffer_size=64k query_buffer_size=4k queue_high=128k "
+            "shards=3 io=epoll ring_size=512 buffer_size=64k enable_tls=false query_buffer_size=4k "
+            "queue_high=128k "
             "queue_low=32k max_clients=5 max_unauthenticated_clients=9 max_pipelined_frames=2048 "
             "max_logins_per_address=256 "
             "login_timeout=1s connect_timeout=2s cancel_timeout=7s close_timeout=8s "
@@ -238,13 +240,49 @@ TEST(Load, EveryErrorOfAFlagNamesIt) {
        "--mirror: a:5432 names no user: pgbraid logs in to a mirror by itself; "
        "write postgres://USER:PASSWORD@HOST:PORT/DBNAME"},
       {{"-m", "host=a sslmode=require"},
-       "--mirror: sslmode=require: TLS to servers is not built yet, and pgbraid never falls back "
-       "to an unencrypted connection; use sslmode=disable on a network you trust"},
+       "--mirror: a:5432 names no user: pgbraid logs in to a mirror by itself; write "
+       "postgres://USER:PASSWORD@HOST:PORT/DBNAME"},
       {{"postgres://u:canary@h"},
        "argument 5 belongs to no flag (not shown, it could hold a password); every value follows "
        "its flag, as in --primary SERVER"},
   };
   for (const Bad& row : rows) {
+    EXPECT_EQ(ErrorBeside(row.arguments), row.error);
+  }
+}
+
+TEST(Load, TlsFlagsArriveAndContradictionsAreNamed) {
+  const auto parsed =
+      LoadWith({"-l", ":1", "-p", "host=h", "--enable-tls", "--tls-cert", "c.pem", "--tls-key",
+                "k.pem", "--tls-ca", "ca.pem", "--tls-verify-client", "--tls-required",
+                "--tls-server-name", "db.example", "--tls-skip-verify"});
+  ASSERT_TRUE(parsed.ok()) << base::Message(parsed.status());
+  EXPECT_NE(Describe(parsed->config)
+                .find("enable_tls=true tls_cert=c.pem tls_key=k.pem tls_required=true "
+                      "tls_ca=ca.pem tls_verify_client=true tls_server_name=db.example "
+                      "tls_skip_verify=true"),
+            std::string::npos);
+  struct Row {
+    std::vector<const char*> arguments;
+    std::string_view error;
+  };
+  const std::vector<Row> rows = {
+      {{"--tls-cert", "c"},
+       "--tls-cert, --tls-key, --tls-ca, --tls-verify-client and --tls-required need --enable-tls "
+       "beside them"},
+      {{"--tls-required"},
+       "--tls-cert, --tls-key, --tls-ca, --tls-verify-client and --tls-required need --enable-tls "
+       "beside them"},
+      {{"--enable-tls", "--tls-cert", "c"},
+       "--enable-tls needs --tls-cert and --tls-key, the files with pgbraid's certificate and its "
+       "private key"},
+      {{"--enable-tls", "--tls-cert", "c", "--tls-key", "k", "--tls-verify-client"},
+       "--tls-verify-client needs --tls-ca, the authority of the clients' certificates"},
+      {{"--tls-skip-verify", "-m", "host=a user=u sslmode=verify-ca sslrootcert=r"},
+       "--mirror: sslmode=verify-ca and --tls-skip-verify contradict each other; one of them must "
+       "go"},
+  };
+  for (const Row& row : rows) {
     EXPECT_EQ(ErrorBeside(row.arguments), row.error);
   }
 }

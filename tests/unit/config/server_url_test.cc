@@ -80,6 +80,9 @@ TEST(ServerUrl, KeyValueFollowsTheQuotingOfLibpq) {
 TEST(ServerUrl, DisplayIsTheServerWithoutItsPassword) {
   for (const std::string_view text :
        {"postgres://u:canary@h:1/d?sslmode=allow&application_name=x%20y&connect_timeout=500ms",
+        "postgres://u:canary@h/d?sslmode=verify-full&sslrootcert=%2Fa%20b&sslcert=c&sslkey=k",
+        "postgres://u:canary@h/d?sslmode=require&sslnegotiation=direct",
+        "postgres://u:canary@h/d?sslrootcert=system",
         "host=/tmp user='a@b' password=canary dbname='x?y'", "postgres://u:canary@[::1]/d",
         "postgres://u:canary@[fe80::1%25eth0]/d?connect_timeout=2m&sslmode=disable"}) {
     const Server server = Parsed(text);
@@ -93,6 +96,10 @@ TEST(ServerUrl, DisplayIsTheServerWithoutItsPassword) {
     EXPECT_EQ(again.user, server.user);
     EXPECT_EQ(again.dbname, server.dbname);
     EXPECT_EQ(again.sslmode, server.sslmode);
+    EXPECT_EQ(again.sslrootcert, server.sslrootcert);
+    EXPECT_EQ(again.sslcert, server.sslcert);
+    EXPECT_EQ(again.sslkey, server.sslkey);
+    EXPECT_EQ(again.ssl_direct, server.ssl_direct);
     EXPECT_EQ(again.connect_timeout, server.connect_timeout);
     EXPECT_EQ(again.application_name, server.application_name);
   }
@@ -134,14 +141,9 @@ TEST(ServerUrl, EveryErrorSaysWhatIsWrong) {
        "a '%' in the dbname is not followed by two hexadecimal digits; "
        "write %25 for the character itself"},
       {"postgres://h/d%00", "the dbname holds a NUL byte"},
-      {"postgres://h/d?sslmode=require",
-       "sslmode=require: TLS to servers is not built yet, and pgbraid never falls back to an "
-       "unencrypted connection; use sslmode=disable on a network you trust"},
-      {"host=h sslmode=verify-full",
-       "sslmode=verify-full: TLS to servers is not built yet, and pgbraid never falls back to an "
-       "unencrypted connection; use sslmode=disable on a network you trust"},
       {"host=h sslmode=disabled",
-       "the sslmode is not one of disable, allow, prefer; did you mean \"disable\"?"},
+       "the sslmode is not one of disable, allow, prefer, require, verify-ca, verify-full; did you "
+       "mean \"disable\"?"},
       {"host=h connect_timeout=soon",
        "the connect_timeout is not a time from 0 to 24h, in seconds"},
       {"host=h name='a b'", "the name is not made of 1 to 63 letters, digits, '_', '-' or '.'"},
@@ -149,7 +151,8 @@ TEST(ServerUrl, EveryErrorSaysWhatIsWrong) {
       {"postgres://h?sslmod=disable", "unknown option \"sslmod\"; did you mean \"sslmode\"?"},
       {"postgres://h?zzz=1",
        "unknown option \"zzz\"; known are host, port, user, password, dbname, "
-       "sslmode, name, application_name, connect_timeout, require_auth, channel_binding"},
+       "sslmode, sslrootcert, sslcert, sslkey, sslnegotiation, name, application_name, "
+       "connect_timeout, require_auth, channel_binding"},
       {"host=h target_session_attrs=any",
        "option \"target_session_attrs\" of libpq is not supported by pgbraid; leave it out"},
       {"host=h host=i", "option \"host\" is given twice"},
@@ -168,6 +171,31 @@ TEST(ServerUrl, EveryErrorSaysWhatIsWrong) {
   for (const Bad& row : rows) {
     EXPECT_EQ(ErrorOf(row.text), row.error) << row.text;
   }
+}
+
+TEST(ServerUrl, ContradictionsOfTlsAreNamed) {
+  const std::vector<std::pair<std::string, std::string>> rows = {
+      {"host=h sslmode=verify-full",
+       "sslmode=verify-full needs sslrootcert, the file with the authority's certificate (or "
+       "system)"},
+      {"postgres://h/d?sslmode=verify-ca",
+       "sslmode=verify-ca needs sslrootcert, the file with the authority's certificate (or "
+       "system)"},
+      {"host=h sslrootcert=system sslmode=verify-ca",
+       "sslrootcert=system trusts every public authority and needs sslmode=verify-full"},
+      {"host=h sslnegotiation=direct",
+       "sslnegotiation=direct needs sslmode=require, verify-ca or verify-full"},
+      {"host=h sslnegotiation=quick", "the sslnegotiation is not one of postgres, direct"},
+      {"host=h sslcert=c",
+       "sslcert and sslkey belong together, and one of them is missing"},
+      {"host=h sslkey=''", "the sslkey is empty; it is the name of a file"},
+  };
+  for (const auto& [text, error] : rows) {
+    EXPECT_EQ(ErrorOf(text), error) << text;
+  }
+  const auto system = ParseServer("host=h sslrootcert=system");
+  ASSERT_TRUE(system.ok());
+  EXPECT_EQ(system->sslmode, SslMode::kVerifyFull);
 }
 
 TEST(ServerUrl, WhatIsTooLongIsRefused) {

@@ -152,6 +152,7 @@ class LaneTest : public testing::Test {
     server.host = "127.0.0.1";
     server.port = mirror_.port;
     server.user = "shadow";
+    server.sslmode = config::SslMode::kDisable;
     config_.mirrors.push_back(server);
   }
   void Start() {
@@ -160,7 +161,7 @@ class LaneTest : public testing::Test {
     MirrorsTools tools;
     tools.loop = loop_.get();
     tools.config = &config_;
-    tools.resolver = &resolver_;
+    tools.dialler = &dialler_;
     tools.shared = shared_.get();
     mirrors_ = std::make_unique<Mirrors>(tools);
     scope_ = std::make_unique<io::Scope>(loop_.get());
@@ -256,6 +257,7 @@ class LaneTest : public testing::Test {
   io::EpollEngine engine_{64 * 1024};
   std::unique_ptr<io::Loop> loop_;
   io::Resolver resolver_;
+  const backend::Dialler dialler_{&resolver_};
   std::unique_ptr<Shared> shared_;
   std::unique_ptr<Mirrors> mirrors_;
   std::unique_ptr<io::Scope> scope_;

@@ -47,6 +47,7 @@ House::House(turn::Judge* judge) {
   config_.primary.host = "127.0.0.1";
   config_.primary.port = ntohs(bound.sin_port);
   config_.primary.connect_timeout = absl::Seconds(5);
+  config_.primary.sslmode = config::SslMode::kDisable;
   config::Service service;
   service.name = "*";
   service.primary = config_.primary;
@@ -57,11 +58,11 @@ House::House(turn::Judge* judge) {
   mirror::MirrorsTools tools;
   tools.loop = loop_.get();
   tools.config = &config_;
-  tools.resolver = &resolver_;
+  tools.dialler = &dialler_;
   mirrors_ = std::make_unique<mirror::Mirrors>(tools);
   surroundings_.loop = loop_.get();
   surroundings_.config = &config_;
-  surroundings_.resolver = &resolver_;
+  surroundings_.dialler = &dialler_;
   surroundings_.cancels = &cancels_;
   surroundings_.mirrors = mirrors_.get();
   surroundings_.metrics = &metrics_;
