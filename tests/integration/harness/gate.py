@@ -20,6 +20,7 @@ class Gate:
         self.slice_bytes = 0
         self.bytes_up = 0    # client to server
         self.bytes_down = 0  # server to client
+        self.seen = None     # a bytearray: what the clients sent is kept
         self._upstream = (host, port)
         self._open = threading.Event()
         self._open.set()
@@ -106,6 +107,8 @@ class Gate:
                 self._pass_on(sink, data)
                 if up:
                     self.bytes_up += len(data)
+                    if self.seen is not None:
+                        self.seen += data
                 else:
                     self.bytes_down += len(data)
             sink.shutdown(socket.SHUT_WR)

@@ -61,15 +61,15 @@ class Postgres:
             conf.writelines(f"{key} = {value}\n" for key, value in every.items())
         self.require(auth)
 
-    def require(self, auth):
+    def require(self, auth, kind="host", options=""):
         """Writes pg_hba: one method, or {user: method}. The Unix socket stays trusted, for the
-        test's own use."""
+        test's own use. `kind`: host, hostssl or hostnossl."""
         methods = auth if isinstance(auth, dict) else {"all": auth}
         with open(os.path.join(self.data, "pg_hba.conf"), "w") as hba:
             for database in ("all", "replication"):
                 hba.write(f"local {database} all trust\n")
                 for user, method in methods.items():
-                    hba.write(f"host {database} {user} 127.0.0.1/32 {method}\n")
+                    hba.write(f"{kind} {database} {user} 127.0.0.1/32 {method} {options}\n")
         if self.process is not None:
             self.process.send_signal(signal.SIGHUP)
 

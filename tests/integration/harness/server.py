@@ -5,6 +5,7 @@ raises is kept and raised again by close(), except for the peer's closing.
 """
 
 import socket
+import ssl
 import struct
 import threading
 
@@ -49,8 +50,25 @@ def greeting(pid=4242, secret=b"\x01\x02\x03\x04"):
             + wire.frame("K", struct.pack("!I", pid) + secret) + ready())
 
 
+def secured_by(certificate, key):
+    """For ScriptedServer's `on_ssl`: says yes, and shakes hands."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    def secure(connection):
+        connection.send(b"S")
+        connection.socket = context.wrap_socket(connection.socket, server_side=True,
+                                                suppress_ragged_eofs=False)
+        return True
+
+    return secure
+
+
 class ScriptedServer:
-    def __init__(self, script):
+    """`on_ssl(wire)` answers an SSLRequest; False: the start-up does not go on. Without it: N."""
+
+    def __init__(self, script, on_ssl=None):
+        self._on_ssl = on_ssl or (lambda connection: connection.send(b"N"))
         self.logins = 0
         self.cancels = 0
         self._script = script
@@ -98,8 +116,12 @@ class ScriptedServer:
     def _read_startup(self, connection):
         while True:
             size, code = struct.unpack("!II", connection.read(8))
-            if code in (wire.SSL_REQUEST, wire.GSSENC_REQUEST):
+            if code == wire.GSSENC_REQUEST:
                 connection.send(b"N")
+                continue
+            if code == wire.SSL_REQUEST:
+                if not self._on_ssl(connection):
+                    return False
                 continue
             connection.read(size - 8)
             if code == wire.CANCEL_REQUEST:

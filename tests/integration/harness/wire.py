@@ -4,6 +4,7 @@ Nothing is validated on the way out, so a test can send whatever it likes.
 """
 
 import socket
+import ssl
 import struct
 import time
 
@@ -245,6 +246,22 @@ class Wire:
         assert not errors, f"{sql}: {errors}"
         return [[None if v is None else v.decode() for v in columns_of(body)]
                 for kind, body in turn if kind == "D"]
+
+    def start_tls(self, context=None, name=None, ask=True):
+        """SSLRequest (unless TLS comes directly) and the handshake."""
+        if ask:
+            self.send(request_code(SSL_REQUEST))
+            answer = self.read(1)
+            if answer != b"S":
+                raise Closed(f"SSLRequest was answered with {answer!r}")
+        if context is None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        self.socket.settimeout(self.deadline)
+        self.socket = context.wrap_socket(self.socket, server_hostname=name,
+                                          suppress_ragged_eofs=False)
+        return self
 
     def half_close(self):
         self.socket.shutdown(socket.SHUT_WR)
