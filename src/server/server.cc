@@ -339,7 +339,6 @@ absl::Status Run(const config::Config& config) {
   common.dialler = dialler.get();
   WarnOfTls(config, common);
   backend::CancelRegistry cancels;
-  common.resolver = &resolver;
   common.auth_secret = base::SecureRandom(32);
   common.cancels = &cancels;
   mirror::Shared mirrors(config);

@@ -124,7 +124,7 @@ session::AuthenticatorTools Shard::AuthTools() {
   session::AuthenticatorTools tools;
   tools.loop = &loop_;
   tools.config = &*config_;
-  tools.resolver = common_->resolver;
+  tools.dialler = common_->dialler;
   tools.deriver = &deriver_;
   tools.worker = &worker_;
   tools.metrics = &session_metrics_;

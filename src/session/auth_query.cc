@@ -199,9 +199,9 @@ io::Task<absl::Status> AuthQuery::Connect(base::Deadline deadline) {
   }
   // Never traced: what it carries are secrets.
   connection_ = std::make_unique<backend::Connection>(tools_.loop, tools_.metrics, false);
-  io::Address address;
-  absl::Status status = co_await backend::Dial(&connection_->stream(), tools_.server,
-                                               tools_.resolver, deadline, &address);
+  backend::Dialled dialled;
+  absl::Status status = co_await tools_.dialler->Dial(&connection_->stream(), tools_.server,
+                                                      deadline, &dialled);
   if (status.ok()) {
     status = co_await backend::Login(connection_.get(), &login_, deadline);
   }

@@ -22,10 +22,10 @@
 #include "absl/status/statusor.h"
 #include "backend/connection.h"
 #include "backend/deriver.h"
+#include "backend/dial.h"
 #include "backend/login.h"
 #include "config/config.h"
 #include "io/event.h"
-#include "io/resolver.h"
 #include "io/task.h"
 
 namespace session {
@@ -36,7 +36,7 @@ struct AuthQueryTools {
   io::Loop* loop = nullptr;
   const config::Authentication* authentication = nullptr;
   const config::Server* server = nullptr;
-  io::Resolver* resolver = nullptr;
+  const backend::Dialler* dialler = nullptr;
   backend::Deriver* deriver = nullptr;
   backend::BackendMetrics* metrics = nullptr;
 };

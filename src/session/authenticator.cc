@@ -53,7 +53,7 @@ AuthQuery* Authenticator::QueryOf(const config::Service* service) {
     tools.loop = tools_.loop;
     tools.authentication = rules_;
     tools.server = &service->primary;
-    tools.resolver = tools_.resolver;
+    tools.dialler = tools_.dialler;
     tools.deriver = tools_.deriver;
     tools.metrics = tools_.backend_metrics;
     query = std::make_unique<AuthQuery>(tools);

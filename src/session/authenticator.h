@@ -19,8 +19,8 @@
 #include <string_view>
 
 #include "backend/deriver.h"
+#include "backend/dial.h"
 #include "config/config.h"
-#include "io/resolver.h"
 #include "io/stream.h"
 #include "io/task.h"
 #include "io/tls_facts.h"
@@ -64,7 +64,7 @@ struct Identity {
 struct AuthenticatorTools {
   io::Loop* loop = nullptr;
   const config::Config* config = nullptr;
-  io::Resolver* resolver = nullptr;
+  const backend::Dialler* dialler = nullptr;
   backend::Deriver* deriver = nullptr;
   io::Worker* worker = nullptr;  // of the stand-ins' derivations
   SessionMetrics* metrics = nullptr;

@@ -49,6 +49,7 @@ io::Task<std::optional<Identity>> Session::Admit(Opening* opening, base::Deadlin
   claim.user = packet.user;
   claim.database = packet.database.empty() ? packet.user : packet.database;
   claim.service = service_;
+  claim.tls = client_.tls();
   ClientLink link;
   link.stream = &client_;
   link.reader = &reader_;

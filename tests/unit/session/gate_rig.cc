@@ -288,7 +288,7 @@ Authenticator& GateRig::authenticator() {
     AuthenticatorTools tools;
     tools.loop = &loop_;
     tools.config = &config_;
-    tools.resolver = &resolver_;
+    tools.dialler = &dialler_;
     tools.deriver = &deriver_;
     tools.worker = &worker_;
     tools.metrics = &metrics_;
