@@ -12,6 +12,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "config/authentication.h"
+#include "config/net_address.h"
 #include "config/server_url.h"
 #include "config/service.h"
 #include "config/text.h"
@@ -29,6 +30,8 @@ struct Config {
   Authentication authentication;
   std::vector<Server> mirrors;    // distinct names, distinct servers, none the primary
   Tls tls;
+  // Peers whose connections begin with a PROXY protocol header; kUnix: every Unix socket's.
+  std::vector<NetRange> proxy_protocol_from;
   std::optional<Endpoint> admin;  // a loopback address; absent: no admin endpoint
 
   uint32_t shards = 0;                // 0: ShardCount() decides

@@ -79,6 +79,42 @@ absl::Status SetListen(std::string_view text, Config* config) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<NetRange> ParsePeers(std::string_view text) {
+  if (text == "unix") {
+    return NetRange();
+  }
+  const size_t slash = std::min(text.find('/'), text.size());
+  const std::optional<NetAddress> address = NetAddress::Parse(text.substr(0, slash));
+  if (address.has_value()) {
+    const uint32_t most = address->family == NetFamily::kIpv4 ? 32 : 128;
+    const absl::StatusOr<uint64_t> bits =
+        slash == text.size() ? most : ParseInteger(text.substr(slash + 1), 0, most);
+    if (bits.ok()) {
+      return *NetRange::Of(*address, static_cast<uint32_t>(*bits));
+    }
+  }
+  return base::InvalidArgument(
+      Cat({Quote(text), " is no address, network (10.0.0.0/8, fd00::/8) or the word unix"}));
+}
+
+// ADDRESS or ADDRESS/BITS, with commas between several; "unix" is every Unix socket.
+absl::Status SetProxyProtocolFrom(std::string_view text, Config* config) {
+  for (;;) {
+    const size_t end = std::min(text.find(','), text.size());
+    ASSIGN_OR_RETURN(const NetRange range, ParsePeers(text.substr(0, end)));
+    config->proxy_protocol_from.push_back(range);
+    if (end == text.size()) {
+      return absl::OkStatus();
+    }
+    text.remove_prefix(end + 1);
+  }
+}
+
+template <auto kMember>
+void Clear(Config* config) {
+  (config->*kMember).clear();
+}
+
 absl::Status SetPrimary(std::string_view text, Config* config) {
   ASSIGN_OR_RETURN(config->primary, ParseServer(text));
   return absl::OkStatus();
@@ -203,11 +239,16 @@ constexpr uint64_t kConnectionsMax = 1'000'000;
 
 constexpr Setting kSettings[] = {
     {"Connections", "listen", "", 'l', Kind::kTexts, "HOST:PORT", "required", "",
-     "accept clients here; :PORT is every address; repeatable", SetListen},
+     "accept clients here; :PORT is every address; repeatable", SetListen, false,
+     Clear<&Config::listen>},
     {"Connections", "primary", "", 'p', Kind::kServer, "SERVER", "required", "",
      "the server that answers clients: a URL or \"host=… port=…\"", SetPrimary, true},
     {"Connections", "mirror", "", 'm', Kind::kServers, "SERVER", "none", "",
-     "a server that receives a copy of what is written; repeatable", SetMirror},
+     "a server that receives a copy of what is written; repeatable", SetMirror, false,
+     Clear<&Config::mirrors>},
+    {"Connections", "proxy-protocol-from", "", 0, Kind::kTexts, "CIDR[,CIDR]", "none", "",
+     "load balancers whose PROXY protocol header is believed; repeatable", SetProxyProtocolFrom,
+     false, Clear<&Config::proxy_protocol_from>},
 
     {"Shards and memory", "shards", "worker-threads", 0, Kind::kInteger, "N", "0", "",
      "threads; 0 is one for each usable CPU, at most 4", SetShards},
@@ -413,10 +454,8 @@ absl::Status ApplyLayer(const std::vector<Given>& layer, Config* config) {
                                                     : Cat({"given twice (", given.setting->name,
                                                            " and ", alias, " are one setting)"})));
     }
-    if (first && given.setting->kind == Kind::kTexts) {
-      config->listen.clear();
-    } else if (first && given.setting->kind == Kind::kServers) {
-      config->mirrors.clear();
+    if (first && given.setting->clear != nullptr) {
+      given.setting->clear(config);
     }
     RETURN_IF_ERROR(At(given, given.setting->apply(given.text, config)));
     RETURN_IF_ERROR(At(given, NameServer(given, config)));

@@ -39,6 +39,7 @@ struct Setting {
   std::string_view help;
   absl::Status (*apply)(std::string_view text, Config* config);
   bool of_service = false;  // true exactly for what a [[service]] table may also hold
+  void (*clear)(Config* config) = nullptr;  // of a repeatable one: forgets what was given
 
   bool IsRepeatable() const { return kind == Kind::kTexts || kind == Kind::kServers; }
 };

@@ -27,7 +27,7 @@ class Address {
   bool is_unix() const { return family() == AF_UNIX; }
   bool is_loopback() const;  // a Unix socket counts as one
   uint16_t port() const;     // 0 for a Unix socket
-  std::string ToString() const;
+  std::string ToString() const;  // "" for the address that was never set
 
  private:
   sockaddr_storage storage_{};

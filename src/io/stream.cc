@@ -211,6 +211,12 @@ base::Slice Stream::TakeInput() {
   return taken;
 }
 
+void Stream::PutBack(base::Slice rest) {
+  if (!rest.empty()) {
+    input_.insert(input_.begin() + next_input_, std::move(rest));
+  }
+}
+
 void Stream::PauseReceive() {
   if (!want_receive_) {
     return;

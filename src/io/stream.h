@@ -91,6 +91,8 @@ class Stream final : private Endpoint, private RecordSink {
   unsigned char first_input() const {
     return static_cast<unsigned char>(*input_[next_input_].data());
   }
+  // The slice that TakeInput() gave last, or its end: it is the next one again.
+  void PutBack(base::Slice rest);
   bool has_input() const { return next_input_ < input_.size(); }
   // True exactly when no more bytes will come, and all that came was taken.
   bool ended() const { return receive_ended_ && !has_input(); }
@@ -110,8 +112,13 @@ class Stream final : private Endpoint, private RecordSink {
   // No more will be written: when all is sent the peer is told (a half-close).
   void FinishSend();
 
-  Address PeerAddress() const { return loop_->engine().PeerAddress(socket_); }
+  // Of the other side, or of the client that it says it speaks for.
+  Address PeerAddress() const {
+    return spoken_for_ != nullptr ? *spoken_for_ : loop_->engine().PeerAddress(socket_);
+  }
   std::string PeerName() const { return PeerAddress().ToString(); }
+  // The other side is a load balancer, and `client` is where the client is.
+  void SpeaksFor(const Address& client) { spoken_for_ = std::make_unique<Address>(client); }
   Loop* loop() const { return loop_; }
   // Heap memory held by the queues, bytes.
   size_t memory() const;
@@ -166,6 +173,7 @@ class Stream final : private Endpoint, private RecordSink {
   int error_ = 0;
 
   std::unique_ptr<TlsSession> tls_;  // null: plain
+  std::unique_ptr<Address> spoken_for_;  // null: nobody but the other side itself
 
   std::vector<base::Slice> input_;
   uint32_t next_input_ = 0;

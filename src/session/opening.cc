@@ -6,6 +6,7 @@
 #include "base/status.h"
 #include "pg/builders.h"
 #include "pg/messages.h"
+#include "session/proxy_header.h"
 
 namespace session {
 namespace {
@@ -18,6 +19,12 @@ constexpr unsigned char kTlsHandshake = 0x16;  // a TLS record of that type (RFC
 
 // True with a StartupMessage or a CancelRequest in `opening`; false when the client is to go.
 io::Task<bool> Session::ReadOpening(Opening* opening, base::Deadline deadline) {
+  if (ExpectsProxyHeader()) {
+    const bool taken = co_await TakeProxyHeader(deadline);
+    if (!taken) {
+      co_return false;
+    }
+  }
   for (;;) {
     if (opening->tls_begins) {
       const bool secured = co_await Secure(opening, deadline);
@@ -32,6 +39,11 @@ io::Task<bool> Session::ReadOpening(Opening* opening, base::Deadline deadline) {
       around_->metrics->protocol_violations.Add();
       if (error.tell) {
         Refuse(error.sqlstate, error.message);
+      } else if (LooksLikeProxyHeader(opening->bytes)) {
+        base::Log(base::LogLevel::kWarn, "session.proxy_header_refused",
+                  {{"session", id_},
+                   {"client", client_.PeerName()},
+                   {"why", "this peer is not in proxy-protocol-from"}});
       }
       co_return false;
     }

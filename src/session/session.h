@@ -69,6 +69,8 @@ class Session {
   void OnCancel();
   // Ends it at once, whatever it does (the drain's deadline).
   void Stop();
+  // As a trusted PROXY protocol header said, else the other end of the socket.
+  io::Address client_address() const { return client_.PeerAddress(); }
 
  private:
   enum Bits : uint32_t {
@@ -107,6 +109,9 @@ class Session {
   io::Task<bool> Enter();
   bool FindService(const Opening& opening);
   io::Task<bool> LogIn(Opening* opening, base::Deadline deadline);
+  // -- proxy.cc: the PROXY protocol --------------------------------------------------------------
+  bool ExpectsProxyHeader() const;
+  io::Task<bool> TakeProxyHeader(base::Deadline deadline);
   // -- opening.cc: start-up packets, cancel, connecting ------------------------------------------
   io::Task<bool> ReadOpening(Opening* opening, base::Deadline deadline);
   bool Negotiate(Opening* opening, const pg::StartupPacket& packet);

@@ -1,5 +1,6 @@
 #include "config/load.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -426,6 +427,45 @@ TEST(HideSecrets, S6BlanksPasswordsInTheArguments) {
     HideSecrets(2, argv);
     EXPECT_EQ(argument, row.after);
   }
+}
+
+TEST(Load, ProxyProtocolFrom) {
+  const auto contains = [](const Config& config, std::string_view peer) {
+    const NetAddress address = peer == "unix" ? NetAddress() : *NetAddress::Parse(peer);
+    return std::any_of(config.proxy_protocol_from.begin(), config.proxy_protocol_from.end(),
+                       [&](const NetRange& range) { return range.Contains(address); });
+  };
+  const Config none = Loaded({});
+  EXPECT_TRUE(none.proxy_protocol_from.empty());
+  const Config some =
+      Loaded({"--proxy-protocol-from", "10.1.0.0/16,::1", "--proxy-protocol-from", "192.0.2.7"});
+  for (const char* peer : {"10.1.255.1", "::1", "192.0.2.7", "::ffff:10.1.0.1"}) {
+    EXPECT_TRUE(contains(some, peer)) << peer;
+  }
+  for (const char* peer : {"10.2.0.1", "::2", "192.0.2.8", "unix"}) {
+    EXPECT_FALSE(contains(some, peer)) << peer;
+  }
+  EXPECT_TRUE(contains(Loaded({"--proxy-protocol-from", "unix"}), "unix"));
+  EXPECT_FALSE(contains(Loaded({"--proxy-protocol-from", "0.0.0.0/0"}), "unix"));
+  for (const char* wrong :
+       {"10.0.0.0/33", "::/129", "lb.example", "10.0.0.1,", "/8", "10.0.0.1/"}) {
+    EXPECT_THAT(ErrorBeside({"--proxy-protocol-from", wrong}),
+                testing::HasSubstr("is no address, network"))
+        << wrong;
+  }
+}
+
+// A flag replaces the file's list, of each repeatable setting on its own.
+TEST(Load, ListsOfDifferentSettingsAreDifferentLists) {
+  const File file(
+      "listen = ':1'\nprimary = 'host=a'\nproxy_protocol_from = ['10.0.0.1', '10.0.0.2']");
+  const auto kept = LoadWith({"-c", file.path(), "-l", ":2"});
+  ASSERT_TRUE(kept.ok());
+  EXPECT_EQ(kept->config.proxy_protocol_from.size(), 2u);
+  const auto replaced = LoadWith({"-c", file.path(), "--proxy-protocol-from", "unix"});
+  ASSERT_TRUE(replaced.ok());
+  EXPECT_EQ(replaced->config.proxy_protocol_from.size(), 1u);
+  EXPECT_EQ(replaced->config.listen.size(), 1u);
 }
 
 }  // namespace

@@ -69,7 +69,7 @@ TEST_P(EngineTest, AcceptsAndDials) {
   ASSERT_TRUE(rig.Until([&] { return acceptor.accepted.size() == 1; }));
   ASSERT_TRUE(rig.Join());
   EXPECT_TRUE(status.ok()) << base::Message(status);
-  EXPECT_EQ(stream.PeerName(), bound->ToString());
+  EXPECT_EQ(stream.PeerAddress().ToString(), bound->ToString());
   rig.engine().Discard(acceptor.accepted[0]);
   EXPECT_TRUE(rig.CloseAll({&stream}));
 }

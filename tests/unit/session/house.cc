@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <utility>
 
 #include "gtest/gtest.h"
 #include "pg/builders.h"
@@ -35,7 +36,8 @@ bool Peer::Receive() {
   return !ended_;
 }
 
-House::House(turn::Judge* judge) {
+House::House(turn::Judge* judge, std::vector<config::NetRange> proxies) {
+  config_.proxy_protocol_from = std::move(proxies);
   listener_ = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   const io::Address any = *io::Address::Numeric("127.0.0.1", 0);
   EXPECT_EQ(bind(listener_, any.get(), any.length()), 0);

@@ -45,7 +45,7 @@ class Peer {
 
 class House {
  public:
-  explicit House(turn::Judge* judge = nullptr);
+  explicit House(turn::Judge* judge = nullptr, std::vector<config::NetRange> proxies = {});
   ~House();
 
   // A client that is connected, and the session that serves it.
