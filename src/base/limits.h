@@ -18,6 +18,13 @@ struct Limits {
   uint32_t tls_handshakes_per_round = 4;          // steps; more wait for the shard's next round
   uint32_t tls_handshake_bytes_max = 128 * 1024;  // received and not used yet, before it is over
 
+  // -- TCP, to clients and to servers --------------------------------------------------------
+  absl::Duration tcp_keepalive_idle = absl::Seconds(4);      // zero: no keep-alive
+  absl::Duration tcp_keepalive_interval = absl::Seconds(2);
+  uint32_t tcp_keepalive_count = 3;                          // 4 s + 3 * 2 s: gone after 10 s
+  absl::Duration tcp_retry_max = absl::Seconds(1);           // zero: the system's
+  absl::Duration tcp_user_timeout;                           // zero: none
+
   // -- protocol -----------------------------------------------------------------------------
   uint32_t startup_packet_max = 10'000;     // PostgreSQL's MAX_STARTUP_PACKET_LENGTH
   uint32_t frame_held_max = 64 * 1024;      // a frame up to this size is seen whole

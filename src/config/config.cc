@@ -180,7 +180,17 @@ std::string_view IoName(IoBackend io) {
 
 std::string DescribeLimits(const base::Limits& limits) {
   const auto bytes = [](auto value) { return BytesText(static_cast<uint64_t>(value)); };
-  return Cat({" query_buffer_size=",
+  return Cat({" tcp_keepalive_idle=",
+              DurationText(limits.tcp_keepalive_idle),
+              " tcp_keepalive_interval=",
+              DurationText(limits.tcp_keepalive_interval),
+              " tcp_keepalive_count=",
+              std::to_string(limits.tcp_keepalive_count),
+              " tcp_retry_max=",
+              DurationText(limits.tcp_retry_max),
+              " tcp_user_timeout=",
+              DurationText(limits.tcp_user_timeout),
+              " query_buffer_size=",
               bytes(limits.statement_memory_first),
               " queue_high=",
               bytes(limits.queue_high),

@@ -34,6 +34,8 @@ struct Config {
   std::vector<NetRange> proxy_protocol_from;
   std::optional<Endpoint> admin;  // a loopback address; absent: no admin endpoint
 
+  uint32_t unix_socket_mode = 0777;  // of the files of Unix sockets that clients connect to
+
   uint32_t shards = 0;                // 0: ShardCount() decides
   uint32_t ring_size = 256;           // submission entries, a power of two
   uint32_t buffer_size = 256 * 1024;  // bytes of one receive buffer

@@ -126,8 +126,28 @@ absl::Status SetMirror(std::string_view text, Config* config) {
   return absl::OkStatus();
 }
 
+// Octal, as chmod and PostgreSQL's unix_socket_permissions take it.
+absl::Status SetUnixSocketMode(std::string_view text, Config* config) {
+  constexpr uint32_t kMost = 0777;
+  uint32_t mode = 0;
+  const bool octal = !text.empty() && text.size() <= 4 &&
+                     text.find_first_not_of("01234567") == std::string_view::npos;
+  for (const char c : octal ? text : std::string_view()) {
+    mode = mode * 8 + static_cast<uint32_t>(c - '0');
+  }
+  if (!octal || mode > kMost) {
+    return base::InvalidArgument(Cat({Quote(text), " is no mode from 0000 to 0777"}));
+  }
+  config->unix_socket_mode = mode;
+  return absl::OkStatus();
+}
+
 absl::Status SetAdmin(std::string_view text, Config* config) {
   ASSIGN_OR_RETURN(const Endpoint endpoint, ParseEndpoint(text));
+  if (endpoint.IsUnixSocket()) {
+    return base::InvalidArgument(
+        Cat({Quote(text), " is a Unix socket; the admin endpoint wants a loopback HOST:PORT"}));
+  }
   if (!endpoint.IsLoopback()) {
     return base::InvalidArgument(
         Cat({Quote(text),
@@ -169,6 +189,17 @@ absl::Status SetAuthQueryMaxAge(std::string_view text, Config* config) {
 
 absl::Status SetInsecureTrust(std::string_view text, Config* config) {
   ASSIGN_OR_RETURN(config->authentication.insecure_trust, ParseBoolean(text));
+  return absl::OkStatus();
+}
+
+// The kernel's own bounds.
+absl::Status SetRetryMax(std::string_view text, Config* config) {
+  ASSIGN_OR_RETURN(const absl::Duration most,
+                   ParseDuration(text, absl::ZeroDuration(), absl::Seconds(120)));
+  if (most > absl::ZeroDuration() && most < absl::Seconds(1)) {
+    return base::InvalidArgument(Cat({Quote(text), " is neither 0 nor 1s to 120s"}));
+  }
+  config->limits.tcp_retry_max = most;
   return absl::OkStatus();
 }
 
@@ -239,7 +270,7 @@ constexpr uint64_t kConnectionsMax = 1'000'000;
 
 constexpr Setting kSettings[] = {
     {"Connections", "listen", "", 'l', Kind::kTexts, "HOST:PORT", "required", "",
-     "accept clients here; :PORT is every address; repeatable", SetListen, false,
+     "accept clients; :PORT is every address, /DIR:PORT a Unix socket", SetListen, false,
      Clear<&Config::listen>},
     {"Connections", "primary", "", 'p', Kind::kServer, "SERVER", "required", "",
      "the server that answers clients: a URL or \"host=… port=…\"", SetPrimary, true},
@@ -249,6 +280,23 @@ constexpr Setting kSettings[] = {
     {"Connections", "proxy-protocol-from", "", 0, Kind::kTexts, "CIDR[,CIDR]", "none", "",
      "load balancers whose PROXY protocol header is believed; repeatable", SetProxyProtocolFrom,
      false, Clear<&Config::proxy_protocol_from>},
+
+    {"Connections", "unix-socket-mode", "", 0, Kind::kText, "MODE", "0777", "",
+     "who may connect to Unix sockets, in octal", SetUnixSocketMode},
+    {"Connections", "tcp-keepalive-idle", "", 0, Kind::kDuration, "TIME", "4s", "",
+     "silence before a peer is asked whether it is there; 0 never",
+     SetTime<&Limits::tcp_keepalive_idle, 0>},
+    {"Connections", "tcp-keepalive-interval", "", 0, Kind::kDuration, "TIME", "2s", "",
+     "between two such questions", SetTime<&Limits::tcp_keepalive_interval, 1000>},
+    {"Connections", "tcp-keepalive-count", "", 0, Kind::kInteger, "N", "3", "",
+     "questions without an answer that end the connection",
+     SetCount<&Limits::tcp_keepalive_count, 1, 127>},
+    {"Connections", "tcp-retry-max", "", 0, Kind::kDuration, "TIME", "1s", "",
+     "longest pause before lost bytes are sent again; 0 the system's",
+     SetRetryMax},
+    {"Connections", "tcp-user-timeout", "", 0, Kind::kDuration, "TIME", "0", "",
+     "end a connection whose peer takes nothing for so long; 0 never",
+     SetTime<&Limits::tcp_user_timeout, 0>},
 
     {"Shards and memory", "shards", "worker-threads", 0, Kind::kInteger, "N", "0", "",
      "threads; 0 is one for each usable CPU, at most 4", SetShards},

@@ -72,6 +72,8 @@ absl::StatusOr<uint16_t> ParsePort(std::string_view text, std::string_view whole
   return static_cast<uint16_t>(*port);
 }
 
+constexpr size_t kUnixPathMax = 107;
+
 }  // namespace
 
 std::string Endpoint::Display() const {
@@ -80,8 +82,12 @@ std::string Endpoint::Display() const {
                                              : Cat({"[", host, "]:", number});
 }
 
+std::string Endpoint::SocketPath() const {
+  return Cat({host, "/.s.PGSQL.", std::to_string(port)});
+}
+
 bool Endpoint::IsLoopback() const {
-  return host == "::1" || (IsIpv4(host) && host.starts_with("127."));
+  return IsUnixSocket() || host == "::1" || (IsIpv4(host) && host.starts_with("127."));
 }
 
 std::string Cat(std::initializer_list<std::string_view> parts) {
@@ -222,9 +228,36 @@ absl::StatusOr<size_t> ParseChoice(std::string_view text,
       Cat({Quote(text), " is not one of ", names, DidYouMean(text, choices)}));
 }
 
+namespace {
+
+absl::StatusOr<Endpoint> ParseUnixEndpoint(std::string_view text) {
+  const size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos || text.find('/', colon) != std::string_view::npos) {
+    return base::InvalidArgument(
+        Cat({Quote(text), " names no port; write ", text, ":6432 for ", text, "/.s.PGSQL.6432"}));
+  }
+  Endpoint endpoint;
+  ASSIGN_OR_RETURN(endpoint.port, ParsePort(text.substr(colon + 1), text));
+  std::string_view directory = text.substr(0, colon);
+  while (directory.size() > 1 && directory.ends_with("/")) {
+    directory.remove_suffix(1);
+  }
+  endpoint.host = directory;
+  if (endpoint.port == 0) {
+    return base::InvalidArgument(
+        Cat({Quote(text), " has port 0; a Unix socket needs a number for its name"}));
+  }
+  if (endpoint.SocketPath().size() > kUnixPathMax) {
+    return base::InvalidArgument("the path of the Unix socket is longer than 107 bytes");
+  }
+  return endpoint;
+}
+
+}  // namespace
+
 absl::StatusOr<Endpoint> ParseEndpoint(std::string_view text) {
   if (text.starts_with("/")) {
-    return base::InvalidArgument("listening on a Unix socket is not built yet; give HOST:PORT");
+    return ParseUnixEndpoint(text);
   }
   const size_t colon = text.rfind(':');
   if (colon == std::string_view::npos || text.ends_with("]")) {

@@ -17,13 +17,16 @@
 
 namespace config {
 
-// Where to accept connections. `host` is an IPv4 or IPv6 address, or empty for every address.
-// Port 0 lets the kernel choose.
+// Where to accept connections. `host` is an IPv4 or IPv6 address, empty for every address, or the
+// directory of a Unix socket ("/run/pgbraid"). Port 0 lets the kernel choose.
 struct Endpoint {
   std::string host;
   uint16_t port = 0;
   std::string Display() const;
-  bool IsLoopback() const;
+  bool IsLoopback() const;  // a Unix socket counts as one
+  bool IsUnixSocket() const { return host.starts_with("/"); }
+  // DIRECTORY/.s.PGSQL.PORT, if IsUnixSocket().
+  std::string SocketPath() const;
   bool operator==(const Endpoint&) const = default;
 };
 
@@ -52,7 +55,7 @@ absl::StatusOr<bool> ParseBoolean(std::string_view text);
 // The index of `text` in `choices`.
 absl::StatusOr<size_t> ParseChoice(std::string_view text,
                                    const std::vector<std::string_view>& choices);
-// HOST:PORT, :PORT, *:PORT, localhost:PORT, [IPv6]:PORT.
+// HOST:PORT, :PORT, *:PORT, localhost:PORT, [IPv6]:PORT, /DIRECTORY:PORT.
 absl::StatusOr<Endpoint> ParseEndpoint(std::string_view text);
 
 // True exactly when `text` is an IPv4 or IPv6 address (a zone, "%eth0", is allowed on the latter).

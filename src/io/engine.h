@@ -25,6 +25,7 @@
 #include "base/instant.h"
 #include "base/slice.h"
 #include "io/address.h"
+#include "io/tcp_tuning.h"
 
 namespace io {
 
@@ -85,6 +86,8 @@ class Engine {
   virtual ~Engine() = default;
   virtual std::string_view name() const = 0;  // "io_uring", "epoll", "simulated"
   virtual base::Instant Now() = 0;
+  // Of the TCP sockets from now on.
+  void set_tcp(const TcpTuning& tcp) { tcp_ = tcp; }
 
   // Tells what is known without asking the kernel (a send that was done at once, a socket that was
   // released); true if there was anything. The loop calls it before it decides whether to wait.
@@ -115,10 +118,15 @@ class Engine {
 
   // Listens with SO_REUSEPORT and accepts until StopListening(). Returns the bound address.
   virtual absl::StatusOr<Address> Listen(const Address& address, Acceptor* acceptor) = 0;
+  // Likewise from a listening descriptor that other engines accept from too; takes it over.
+  virtual absl::Status ListenShared(int descriptor, Acceptor* acceptor) = 0;
   // Closes the listeners of `acceptor`; it is told nothing after this.
   virtual void StopListening(Acceptor* acceptor) = 0;
 
   virtual EngineMetrics& metrics() = 0;
+
+ protected:
+  TcpTuning tcp_;
 };
 
 inline constexpr uint32_t kSendPieces = 64;

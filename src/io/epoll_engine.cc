@@ -99,7 +99,7 @@ EpollEngine::~EpollEngine() {
 // -- sockets --------------------------------------------------------------------------------------
 
 SocketId EpollEngine::Adopt(int descriptor, Endpoint* endpoint, Traffic traffic) {
-  TuneSocket(descriptor);
+  TuneSocket(descriptor, tcp_);
   const int flags = fcntl(descriptor, F_GETFL);
   if ((flags & O_NONBLOCK) == 0) {
     static_cast<void>(fcntl(descriptor, F_SETFL, flags | O_NONBLOCK));
@@ -255,6 +255,11 @@ Address EpollEngine::PeerAddress(SocketId id) {
 
 absl::StatusOr<Address> EpollEngine::Listen(const Address& address, Acceptor* acceptor) {
   ASSIGN_OR_RETURN(const int descriptor, OpenListener(address, SOCK_NONBLOCK));
+  RETURN_IF_ERROR(ListenShared(descriptor, acceptor));
+  return BoundAddress(descriptor);
+}
+
+absl::Status EpollEngine::ListenShared(int descriptor, Acceptor* acceptor) {
   Listener listener;
   listener.descriptor = descriptor;
   listener.acceptor = acceptor;
@@ -267,12 +272,14 @@ absl::StatusOr<Address> EpollEngine::Listen(const Address& address, Acceptor* ac
     return base::ErrnoError("epoll", error);
   }
   listeners_.push_back(listener);
-  return BoundAddress(descriptor);
+  return absl::OkStatus();
 }
 
 void EpollEngine::StopListening(Acceptor* acceptor) {
   for (Listener& listener : listeners_) {
     if (listener.acceptor == acceptor && listener.descriptor >= 0) {
+      // By hand: closing one of several descriptors of a socket does not take it off the set.
+      epoll_ctl(epoll_, EPOLL_CTL_DEL, listener.descriptor, nullptr);
       close(std::exchange(listener.descriptor, -1));
       listener.resume_at = base::Instant::Never();
     }
@@ -346,7 +353,7 @@ bool EpollEngine::TellKnown() {
       metrics_.sent_bytes.Add(pending.value > 0 ? static_cast<uint64_t>(pending.value) : 0);
       endpoint->OnSent(pending.value);
     } else if (pending.news == News::kConnected) {
-      TuneSocket(socket->descriptor);
+      TuneSocket(socket->descriptor, tcp_);
       endpoint->OnConnected(static_cast<int>(pending.value));
     } else if (std::exchange(socket->stopping, false)) {
       endpoint->OnReceiveEnded(ECANCELED);
@@ -448,7 +455,7 @@ void EpollEngine::FinishConnect(SocketId id, Socket& socket) {
     error = errno;
   }
   socket.connecting = false;
-  TuneSocket(socket.descriptor);
+  TuneSocket(socket.descriptor, tcp_);
   Watch(id, socket);
   socket.endpoint->OnConnected(error);
 }

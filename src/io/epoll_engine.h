@@ -40,6 +40,7 @@ class EpollEngine final : public Engine {
   void Release(SocketId socket) override;
   Address PeerAddress(SocketId socket) override;
   absl::StatusOr<Address> Listen(const Address& address, Acceptor* acceptor) override;
+  absl::Status ListenShared(int descriptor, Acceptor* acceptor) override;  // non-blocking
   void StopListening(Acceptor* acceptor) override;
   EngineMetrics& metrics() override { return metrics_; }
 

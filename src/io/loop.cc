@@ -22,7 +22,9 @@ Loop::Loop(Engine* engine, const base::Limits* limits, uint64_t seed)
       now_(engine->Now()),
       timers_(now_),
       prng_(seed),
-      handshakes_(limits->tls_handshakes_per_round) {}
+      handshakes_(limits->tls_handshakes_per_round) {
+  engine_->set_tcp(TuningOf(*limits));
+}
 
 Loop::~Loop() {
   CHECK(ready_.empty());

@@ -123,6 +123,13 @@ absl::StatusOr<Address> SimEngine::Listen(const Address& address, Acceptor* acce
   return address;
 }
 
+// Shared are only Unix sockets, which the simulated network does not have.
+absl::Status SimEngine::ListenShared(int descriptor, Acceptor* acceptor) {
+  static_cast<void>(descriptor);
+  static_cast<void>(acceptor);
+  return base::Unavailable("no descriptors on a simulated network");
+}
+
 void SimEngine::StopListening(Acceptor* acceptor) {
   for (const std::unique_ptr<Heard>& heard : heard_) {
     if (heard->acceptor != acceptor) {

@@ -42,6 +42,7 @@ class SimEngine final : public Engine {
   void Release(SocketId socket) override;
   Address PeerAddress(SocketId socket) override;
   absl::StatusOr<Address> Listen(const Address& address, Acceptor* acceptor) override;
+  absl::Status ListenShared(int descriptor, Acceptor* acceptor) override;
   void StopListening(Acceptor* acceptor) override;
   EngineMetrics& metrics() override { return metrics_; }
   uint32_t live_sockets() const { return sockets_.live(); }

@@ -15,13 +15,12 @@ namespace {
 constexpr int kBacklog = 4096;
 constexpr int kOn = 1;
 
-// A silent network drop is noticed within about 10 s: 3 probes, 2 s apart, after 4 s of silence.
-constexpr int kKeepIdleSeconds = 4;
-constexpr int kKeepIntervalSeconds = 2;
-constexpr int kKeepProbes = 3;
+#ifndef TCP_RTO_MAX_MS
+#define TCP_RTO_MAX_MS 44  // Linux 6.15
+#endif
 
 void SetOption(int descriptor, int level, int name, int value) {
-  // Best effort: a Unix socket has no TCP options.
+  // Best effort: not every kernel has every option.
   static_cast<void>(setsockopt(descriptor, level, name, &value, sizeof value));
 }
 
@@ -48,18 +47,35 @@ absl::StatusOr<int> OpenListener(const Address& address, int flags) {
   return descriptor;
 }
 
-void TuneSocket(int descriptor) {
-  SetOption(descriptor, IPPROTO_TCP, TCP_NODELAY, kOn);
+void TuneSocket(int descriptor, const TcpTuning& tuning) {
   const absl::StatusOr<Address> local = BoundAddress(descriptor);
-  if (local.ok() && !local->is_unix() && local->is_loopback()) {
+  if (!local.ok() || local->is_unix()) {
+    return;
+  }
+  SetOption(descriptor, IPPROTO_TCP, TCP_NODELAY, kOn);
+  if (local->is_loopback()) {
     // Within one machine there is nothing to pace: with BBR as the system's default its model and
     // its timers cost about 5 % of a small query's CPU. Reno is always there and always allowed.
     static_cast<void>(setsockopt(descriptor, IPPROTO_TCP, TCP_CONGESTION, "reno", 4));
   }
-  SetOption(descriptor, SOL_SOCKET, SO_KEEPALIVE, kOn);
-  SetOption(descriptor, IPPROTO_TCP, TCP_KEEPIDLE, kKeepIdleSeconds);
-  SetOption(descriptor, IPPROTO_TCP, TCP_KEEPINTVL, kKeepIntervalSeconds);
-  SetOption(descriptor, IPPROTO_TCP, TCP_KEEPCNT, kKeepProbes);
+  const auto seconds = [](absl::Duration time) {
+    return static_cast<int>(absl::ToInt64Seconds(absl::Ceil(time, absl::Seconds(1))));
+  };
+  const auto milliseconds = [](absl::Duration time) {
+    return static_cast<int>(absl::ToInt64Milliseconds(time));
+  };
+  if (tuning.keepalive_idle > absl::ZeroDuration()) {
+    SetOption(descriptor, SOL_SOCKET, SO_KEEPALIVE, kOn);
+    SetOption(descriptor, IPPROTO_TCP, TCP_KEEPIDLE, seconds(tuning.keepalive_idle));
+    SetOption(descriptor, IPPROTO_TCP, TCP_KEEPINTVL, seconds(tuning.keepalive_interval));
+    SetOption(descriptor, IPPROTO_TCP, TCP_KEEPCNT, tuning.keepalive_count);
+  }
+  if (tuning.retry_max > absl::ZeroDuration()) {
+    SetOption(descriptor, IPPROTO_TCP, TCP_RTO_MAX_MS, milliseconds(tuning.retry_max));
+  }
+  if (tuning.user_timeout > absl::ZeroDuration()) {
+    SetOption(descriptor, IPPROTO_TCP, TCP_USER_TIMEOUT, milliseconds(tuning.user_timeout));
+  }
 }
 
 int64_t SendNow(int descriptor, const iovec* pieces, uint32_t count) {

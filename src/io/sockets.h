@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "io/address.h"
+#include "io/tcp_tuning.h"
 
 namespace io {
 
@@ -17,8 +18,8 @@ namespace io {
 absl::StatusOr<int> OpenListener(const Address& address, int flags);
 // An unconnected stream socket for `address`; an errno as a negative number on failure.
 int OpenSocket(const Address& address, int flags);
-// TCP_NODELAY and keep-alive, where the socket has them.
-void TuneSocket(int descriptor);
+// TCP_NODELAY and `tuning`, if it is a TCP socket.
+void TuneSocket(int descriptor, const TcpTuning& tuning);
 // Sends what fits, receives what is there, without waiting: bytes, or -errno (-EAGAIN: none; an
 // interrupted call counts as that). Not by way of libc's functions, whose cancellation points cost
 // a program with threads about 4 % of a small query.

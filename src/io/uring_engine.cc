@@ -80,7 +80,7 @@ uint64_t UringEngine::Tag(Operation operation, SocketId socket) {
 // -- sockets --------------------------------------------------------------------------------------
 
 SocketId UringEngine::Adopt(int descriptor, Endpoint* endpoint, Traffic traffic) {
-  TuneSocket(descriptor);
+  TuneSocket(descriptor, tcp_);
   Socket socket;
   socket.endpoint = endpoint;
   socket.descriptor = descriptor;
@@ -242,6 +242,16 @@ absl::StatusOr<Address> UringEngine::Listen(const Address& address, Acceptor* ac
   return BoundAddress(descriptor);
 }
 
+absl::Status UringEngine::ListenShared(int descriptor, Acceptor* acceptor) {
+  Listener listener;
+  listener.descriptor = descriptor;
+  listener.acceptor = acceptor;
+  listener.shared = true;
+  listeners_.push_back(listener);
+  ArmAccept(static_cast<uint32_t>(listeners_.size() - 1));
+  return absl::OkStatus();
+}
+
 void UringEngine::ArmAccept(uint32_t index) {
   Listener& listener = listeners_[index];
   if (listener.closing || listener.armed) {
@@ -273,7 +283,9 @@ void UringEngine::CloseListener(uint32_t index) {
     io_uring_sqe_set_data64(entry, Tag(Operation::kCancel, SocketId{}));
     // No one can connect from now on. The descriptor stays until the accept has ended: one that
     // is not submitted yet must not find a newcomer under its number.
-    shutdown(listener.descriptor, SHUT_RDWR);
+    if (!listener.shared) {
+      shutdown(listener.descriptor, SHUT_RDWR);
+    }
     return;
   }
   close(std::exchange(listener.descriptor, -1));
@@ -416,7 +428,7 @@ void UringEngine::Handle(const io_uring_cqe& completion) {
     socket.connecting = false;
     socket.dialled.reset();
     if (completion.res == 0) {
-      TuneSocket(socket.descriptor);
+      TuneSocket(socket.descriptor, tcp_);
     }
     if (!socket.releasing) {
       socket.endpoint->OnConnected(socket.descriptor < 0 ? -socket.descriptor : -completion.res);

@@ -47,6 +47,7 @@ class UringEngine final : public Engine {
   void Release(SocketId socket) override;
   Address PeerAddress(SocketId socket) override;
   absl::StatusOr<Address> Listen(const Address& address, Acceptor* acceptor) override;
+  absl::Status ListenShared(int descriptor, Acceptor* acceptor) override;
   void StopListening(Acceptor* acceptor) override;
   EngineMetrics& metrics() override { return metrics_; }
 
@@ -67,6 +68,7 @@ class UringEngine final : public Engine {
   struct Listener {
     int descriptor = -1;
     Acceptor* acceptor = nullptr;
+    bool shared = false;  // true exactly when other engines accept from it too
     bool armed = false;
     base::Instant resume_at = base::Instant::Never();  // out of descriptors: accept again then
     bool closing = false;

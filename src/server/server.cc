@@ -17,6 +17,7 @@
 #include "base/status.h"
 #include "config/cpus.h"
 #include "io/epoll_engine.h"
+#include "io/unix_listener.h"
 #include "io/uring_engine.h"
 #include "server/report.h"
 #include "server/shard.h"
@@ -49,6 +50,9 @@ void RaiseDescriptorLimit() {
 absl::StatusOr<std::vector<io::Address>> ListenAddresses(const config::Config& config) {
   std::vector<io::Address> addresses;
   for (const config::Endpoint& endpoint : config.listen) {
+    if (endpoint.IsUnixSocket()) {
+      continue;
+    }
     ASSIGN_OR_RETURN(const io::Address address, io::Address::Numeric(endpoint.host, endpoint.port));
     addresses.push_back(address);
   }
@@ -179,7 +183,8 @@ class Process {
   absl::Status Start();
   void Drain(absl::Duration within);
   void Join();
-  const std::vector<io::Address>& bound() const { return bound_; }
+  // Where clients can connect.
+  std::string Listening() const;
 
  private:
   struct Slot {
@@ -190,6 +195,7 @@ class Process {
   absl::StatusOr<std::unique_ptr<io::Engine>> MakeEngineLikeOthers(Slot* slot);
   void AgreeOnEngine();
   absl::Status ListenInTurn(Shard* shard);
+  absl::Status OpenUnixListeners();
   absl::Status ListenAdmin(Shard* shard);
   absl::Status FirstError() const;
 
@@ -205,6 +211,7 @@ class Process {
   std::latch ended_;
   std::mutex listen_mutex_;
   std::vector<io::Address> bound_;  // by the first shard that listened; the others follow it
+  std::vector<std::unique_ptr<io::UnixListener>> unix_listeners_;  // shards have duplicates
   bool again_ = false;  // true exactly when the engines are made a second time, by epoll
   std::atomic<bool> failed_{false};
 };
@@ -272,7 +279,40 @@ absl::Status Process::ListenInTurn(Shard* shard) {
   std::vector<io::Address> bound;
   RETURN_IF_ERROR(shard->Listen(addresses, &bound));
   bound_ = std::move(bound);
+  RETURN_IF_ERROR(OpenUnixListeners());
+  for (const std::unique_ptr<io::UnixListener>& listener : unix_listeners_) {
+    ASSIGN_OR_RETURN(const int descriptor, listener->Duplicate());
+    RETURN_IF_ERROR(shard->ListenShared(descriptor));
+  }
   return shard->index() == 0 && config_.admin.has_value() ? ListenAdmin(shard) : absl::OkStatus();
+}
+
+// By the first shard that comes here, which by then knows its engine.
+absl::Status Process::OpenUnixListeners() {
+  if (!unix_listeners_.empty()) {
+    return absl::OkStatus();
+  }
+  const int flags = common_->use_uring ? 0 : SOCK_NONBLOCK;
+  for (const config::Endpoint& endpoint : config_.listen) {
+    if (endpoint.IsUnixSocket()) {
+      ASSIGN_OR_RETURN(
+          std::unique_ptr<io::UnixListener> listener,
+          io::UnixListener::Open(endpoint.SocketPath(), config_.unix_socket_mode, flags));
+      unix_listeners_.push_back(std::move(listener));
+    }
+  }
+  return absl::OkStatus();
+}
+
+std::string Process::Listening() const {
+  std::string text;
+  for (const io::Address& address : bound_) {
+    text += (text.empty() ? "" : " ") + address.ToString();
+  }
+  for (const std::unique_ptr<io::UnixListener>& listener : unix_listeners_) {
+    text += (text.empty() ? "unix:" : " unix:") + listener->path();
+  }
+  return text;
 }
 
 absl::Status Process::ListenAdmin(Shard* shard) {
@@ -309,6 +349,7 @@ void Process::RunShard(uint32_t index) {
 }
 
 void Process::Drain(absl::Duration within) {
+  unix_listeners_.clear();  // the files go at once, the sockets with the shards' duplicates
   for (Shard* shard : common_->shards) {
     shard->PostDrain(within);
   }
@@ -351,7 +392,7 @@ absl::Status Run(const config::Config& config) {
   common.readiness.Store(admin::Readiness::kServing);
   base::Log(base::LogLevel::kInfo, "server.started",
             {{"version", PGBRAID_VERSION},
-             {"listen", process.bound().front().ToString()},
+             {"listen", process.Listening()},
              {"shards", count},
              {"io", common.shards.front()->engine_name()},
              {"config", config::Describe(config)}});

@@ -56,7 +56,9 @@ TEST(Load, DefaultsAreThoseOfTheDocumentation) {
   const Config config = Loaded({});
   EXPECT_EQ(Describe(config),
             "listen=:6432 primary=postgres://10.0.0.1:5432 admin=none shards=0 io=auto "
-            "ring_size=256 buffer_size=256k enable_tls=false query_buffer_size=8k "
+            "ring_size=256 buffer_size=256k enable_tls=false tcp_keepalive_idle=4s "
+            "tcp_keepalive_interval=2s tcp_keepalive_count=3 tcp_retry_max=1s "
+            "tcp_user_timeout=0s query_buffer_size=8k "
             "queue_high=256k queue_low=64k "
             "max_clients=10000 max_unauthenticated_clients=4096 max_pipelined_frames=1048576 "
             "max_logins_per_address=256 "
@@ -125,8 +127,9 @@ TEST(Load, EveryFlagArrives) {
   EXPECT_EQ(Describe(parsed->config),
             "listen=127.0.0.1:1 listen=[::1]:2 primary=postgres://h:3 "
             "mirror=east=postgres://u@a:5432/d mirror=mirror2=postgres://u@b:5432 admin=[::1]:4 "
-            "shards=3 io=epoll ring_size=512 buffer_size=64k enable_tls=false query_buffer_size=4k "
-            "queue_high=128k "
+            "shards=3 io=epoll ring_size=512 buffer_size=64k enable_tls=false "
+            "tcp_keepalive_idle=4s tcp_keepalive_interval=2s tcp_keepalive_count=3 "
+            "tcp_retry_max=1s tcp_user_timeout=0s query_buffer_size=4k queue_high=128k "
             "queue_low=32k max_clients=5 max_unauthenticated_clients=9 max_pipelined_frames=2048 "
             "max_logins_per_address=256 "
             "login_timeout=1s connect_timeout=2s cancel_timeout=7s close_timeout=8s "
@@ -429,6 +432,35 @@ TEST(HideSecrets, S6BlanksPasswordsInTheArguments) {
   }
 }
 
+TEST(Load, SocketSettings) {
+  const Config config =
+      Loaded({"--tcp-keepalive-idle", "11", "--tcp-keepalive-interval", "12",
+              "--tcp-keepalive-count", "13", "--tcp-retry-max", "14", "--tcp-user-timeout", "15",
+              "--unix-socket-mode", "0750"});
+  EXPECT_EQ(config.limits.tcp_keepalive_idle, absl::Seconds(11));
+  EXPECT_EQ(config.limits.tcp_keepalive_interval, absl::Seconds(12));
+  EXPECT_EQ(config.limits.tcp_keepalive_count, 13u);
+  EXPECT_EQ(config.limits.tcp_retry_max, absl::Seconds(14));
+  EXPECT_EQ(config.limits.tcp_user_timeout, absl::Seconds(15));
+  EXPECT_EQ(config.unix_socket_mode, 0750u);
+  const struct {
+    std::vector<const char*> arguments;
+    const char* expected;
+  } kRows[] = {
+      {{"--admin", "/run:1"},
+       "--admin: \"/run:1\" is a Unix socket; the admin endpoint wants a loopback HOST:PORT"},
+      {{"--unix-socket-mode", "0888"},
+       "--unix-socket-mode: \"0888\" is no mode from 0000 to 0777"},
+      {{"--unix-socket-mode", "1777"},
+       "--unix-socket-mode: \"1777\" is no mode from 0000 to 0777"},
+      {{"--tcp-retry-max", "500ms"}, "--tcp-retry-max: \"500ms\" is neither 0 nor 1s to 120s"},
+      {{"-l", "/run:1", "-l", "/run/:1"}, "listen: /run:1 is given twice"},
+  };
+  for (const auto& row : kRows) {
+    EXPECT_EQ(ErrorBeside(row.arguments), row.expected);
+  }
+}
+
 TEST(Load, ProxyProtocolFrom) {
   const auto contains = [](const Config& config, std::string_view peer) {
     const NetAddress address = peer == "unix" ? NetAddress() : *NetAddress::Parse(peer);
@@ -436,6 +468,7 @@ TEST(Load, ProxyProtocolFrom) {
                        [&](const NetRange& range) { return range.Contains(address); });
   };
   const Config none = Loaded({});
+  EXPECT_EQ(none.unix_socket_mode, 0777u);
   EXPECT_TRUE(none.proxy_protocol_from.empty());
   const Config some =
       Loaded({"--proxy-protocol-from", "10.1.0.0/16,::1", "--proxy-protocol-from", "192.0.2.7"});

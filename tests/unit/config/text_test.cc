@@ -64,6 +64,16 @@ TEST(Endpoints, LoopbackIsKnown) {
   EXPECT_FALSE(ParseEndpoint("10.0.0.1:1")->IsLoopback());
 }
 
+TEST(Endpoints, ADirectoryIsAUnixSocket) {
+  const Endpoint endpoint = *ParseEndpoint("/run/pgbraid:6432");
+  EXPECT_TRUE(endpoint.IsUnixSocket());
+  EXPECT_TRUE(endpoint.IsLoopback());
+  EXPECT_EQ(endpoint.SocketPath(), "/run/pgbraid/.s.PGSQL.6432");
+  EXPECT_EQ(endpoint.Display(), "/run/pgbraid:6432");
+  EXPECT_EQ(ParseEndpoint("/run/pgbraid/:6432")->SocketPath(), endpoint.SocketPath());
+  EXPECT_FALSE(ParseEndpoint("127.0.0.1:1")->IsUnixSocket());
+}
+
 TEST(Endpoints, EveryErrorSaysWhatToWrite) {
   EXPECT_EQ(ErrorOf(ParseEndpoint("5432")), "\"5432\" names no port; write :5432");
   EXPECT_EQ(ErrorOf(ParseEndpoint("")), "\"\" names no port; write HOST:PORT");
@@ -75,8 +85,17 @@ TEST(Endpoints, EveryErrorSaysWhatToWrite) {
   EXPECT_EQ(ErrorOf(ParseEndpoint("db.example:5432")),
             "\"db.example\" is not an IP address of this machine; write an IPv4 address, an IPv6 "
             "address in brackets, localhost, or nothing for every address");
-  EXPECT_EQ(ErrorOf(ParseEndpoint("/run/postgresql")),
-            "listening on a Unix socket is not built yet; give HOST:PORT");
+  EXPECT_EQ(ErrorOf(ParseEndpoint("/run/pgbraid")),
+            "\"/run/pgbraid\" names no port; write /run/pgbraid:6432 for "
+            "/run/pgbraid/.s.PGSQL.6432");
+  EXPECT_EQ(ErrorOf(ParseEndpoint("/run:d/x")),
+            "\"/run:d/x\" names no port; write /run:d/x:6432 for /run:d/x/.s.PGSQL.6432");
+  EXPECT_EQ(ErrorOf(ParseEndpoint("/run:0")),
+            "\"/run:0\" has port 0; a Unix socket needs a number for its name");
+  EXPECT_EQ(ErrorOf(ParseEndpoint("/run:x")), "\"/run:x\" has no port from 0 to 65535 at its end");
+  EXPECT_TRUE(ParseEndpoint("/" + std::string(91, 'd') + ":6432").ok());
+  EXPECT_EQ(ErrorOf(ParseEndpoint("/" + std::string(93, 'd') + ":6432")),
+            "the path of the Unix socket is longer than 107 bytes");
   EXPECT_FALSE(ParseEndpoint(std::string_view("127.0.0.1\0x:1", 13)).ok());
 }
 
