@@ -1,9 +1,11 @@
-// pgbraid: reads flags, environment and file, then runs the server; nothing else.
+// pgbraid: reads flags, environment and file, then runs the server; or one of its subcommands.
 #include <cstdio>
 #include <string>
+#include <string_view>
 
 #include "base/log.h"
 #include "base/status.h"
+#include "config/import_pgbouncer.h"
 #include "config/load.h"
 #include "server/server.h"
 
@@ -15,9 +17,29 @@ int Fail(const absl::Status& status, int code) {
   return code;
 }
 
+// pgbraid import-pgbouncer FILE: our file to stdout, what has no equivalent to stderr.
+int Import(int argc, char** argv) {
+  if (argc != 3 || argv[2][0] == '-') {
+    return Fail(base::InvalidArgument("usage: pgbraid import-pgbouncer pgbouncer.ini"),
+                config::kExitUsage);
+  }
+  const absl::StatusOr<config::Imported> imported = config::ImportPgbouncer(argv[2]);
+  if (!imported.ok()) {
+    return Fail(imported.status(), config::kExitUsage);
+  }
+  std::fputs(imported->toml.c_str(), stdout);
+  for (const std::string& note : imported->notes) {
+    std::fprintf(stderr, "%s\n", note.c_str());
+  }
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc > 1 && std::string_view(argv[1]) == "import-pgbouncer") {
+    return Import(argc, argv);
+  }
   const absl::StatusOr<config::ParsedCommandLine> parsed =
       config::Load(argc, argv, config::ReadEnvironment());
   if (!parsed.ok()) {

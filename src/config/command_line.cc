@@ -185,7 +185,8 @@ std::string HelpText() {
   std::string text =
       "pgbraid stands between PostgreSQL clients and servers and mirrors what is written.\n\n"
       "Usage: pgbraid --listen HOST:PORT --primary SERVER [--mirror SERVER]... [flags]\n"
-      "       pgbraid --config FILE [flags]\n";
+      "       pgbraid --config FILE [flags]\n"
+      "       pgbraid import-pgbouncer pgbouncer.ini > pgbraid.toml\n";
   std::string_view group;
   for (const Setting& setting : Settings()) {
     if (setting.group != group) {
