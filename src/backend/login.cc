@@ -338,7 +338,7 @@ io::Task<absl::Status> Login(Connection* connection, const LoginFacts* facts,
   constexpr uint32_t kReadable = 1;
   const absl::Status sent = SendStartup(connection, *facts);
   CO_RETURN_IF_ERROR(sent);
-  LoginDialogue dialogue(facts, pg::ScramClient::NewNonce(), nullptr);
+  LoginDialogue dialogue(facts, pg::ScramClient::NewNonce(), connection->stream().tls());
   io::Event event(connection->stream().loop());
   connection->stream().NotifyReadable(&event, kReadable);
   const absl::Status result = co_await Talk(connection, &dialogue, facts, &event, deadline);

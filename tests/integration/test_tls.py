@@ -14,9 +14,7 @@ import threading
 import psycopg2
 import pytest
 
-from harness import certificates, postgres, processes, proxy, wire
-from harness import gate as gates
-from harness import server as servers
+from harness import certificates, gate as gates, postgres, processes, proxy, server as servers, wire
 from harness.pair import Pair
 
 pytestmark = pytest.mark.proxy_only

@@ -262,6 +262,7 @@ GateRig::GateRig() {
   service.primary.host = "127.0.0.1";
   service.primary.port = server_.port;
   service.primary.connect_timeout = absl::Seconds(5);
+  service.primary.sslmode = config::SslMode::kDisable;
   config_.services.push_back(service);
 }
 
