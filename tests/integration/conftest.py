@@ -16,6 +16,8 @@ sys.path.insert(0, os.path.dirname(__file__))
 from harness import gate as gates  # noqa: E402
 from harness import processes  # noqa: E402
 from harness import proxy as proxies  # noqa: E402
+from harness.fixtures import (  # noqa: E402,F401  pytest finds them by these names
+    certificates, login_server, new_bouncer, new_folder, new_server, server18, template)
 from harness.pair import Pair  # noqa: E402
 from harness.postgres import Postgres  # noqa: E402
 
@@ -40,42 +42,13 @@ def pytest_collection_modifyitems(config, items):
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory):
-    """An initialised cluster that is never started, copied by every other."""
-    return Postgres(_folder(tmp_path_factory, "template"))
-
-
-def _folder(factory, name):
-    # Unix sockets live in the cluster's folder, and their paths are limited to 107 bytes.
-    folder = factory.getbasetemp() / f"{name}{next(_numbers)}"
-    for parent in (folder.parent, folder.parent.parent):
-        os.chmod(parent, 0o755)
-    return folder
-
-
-@pytest.fixture(scope="session")
 def server(template, tmp_path_factory):
     """The shared cluster. Tests use `database`; they never stop it nor change its settings."""
-    cluster = Postgres(_folder(tmp_path_factory, "pg"), template=template, settings={
+    cluster = Postgres(new_folder(tmp_path_factory, "pg"), template=template, settings={
         "wal_level": "logical", "max_prepared_transactions": "10",
         "max_wal_senders": "10", "autovacuum": "off", "max_wal_size": "8GB"}).start()
     yield cluster
     cluster.remove()
-
-
-@pytest.fixture
-def new_server(template, tmp_path_factory):
-    """Makes clusters of the test's own: new_server(auth='trust', settings={}) -> started."""
-    made = []
-
-    def make(auth="trust", settings=None):
-        cluster = Postgres(_folder(tmp_path_factory, "own"), auth, settings, template)
-        made.append(cluster)
-        return cluster.start()
-
-    yield make
-    for cluster in made:
-        cluster.remove()
 
 
 @pytest.fixture
@@ -154,7 +127,7 @@ def bystander(target, server, database):
 
 @pytest.fixture(scope="session")
 def shared_mirror(template, tmp_path_factory):
-    cluster = Postgres(_folder(tmp_path_factory, "mir"), template=template, settings={
+    cluster = Postgres(new_folder(tmp_path_factory, "mir"), template=template, settings={
         "max_prepared_transactions": "10", "autovacuum": "off", "max_wal_size": "8GB"}).start()
     yield cluster
     cluster.remove()

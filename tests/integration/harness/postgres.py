@@ -39,10 +39,14 @@ def program(name):
 
 
 class Postgres:
-    """One cluster in `folder`. `auth` is the pg_hba method of TCP connections."""
+    """One cluster in `folder`. `auth` is the pg_hba method of TCP connections.
 
-    def __init__(self, folder, auth="trust", settings=None, template=None):
+    `programs` is the folder of the server's programs, default bindir().
+    """
+
+    def __init__(self, folder, auth="trust", settings=None, template=None, programs=None):
         self.folder = str(folder)
+        self.programs = programs or bindir()
         self.data = os.path.join(self.folder, "data")
         self.log = os.path.join(self.folder, "log")
         self.port = processes.free_port()
@@ -51,7 +55,7 @@ class Postgres:
         processes.give_to_postgres(self.folder)
         if template is None:
             processes.run(processes.as_postgres(
-                [program("initdb"), "-D", self.data, "-U", "postgres", "--auth=trust",
+                [self._program("initdb"), "-D", self.data, "-U", "postgres", "--auth=trust",
                  "--no-locale", "-E", "UTF8", "--no-sync"]), cwd="/")
         else:
             processes.run(["cp", "-a", template.data, self.data])
@@ -65,18 +69,38 @@ class Postgres:
         """Writes pg_hba: one method, or {user: method}. The Unix socket stays trusted, for the
         test's own use. `kind`: host, hostssl or hostnossl."""
         methods = auth if isinstance(auth, dict) else {"all": auth}
+        self.hba(f"{kind} {database} {user} 127.0.0.1/32 {method} {options}"
+                 for database in ("all", "replication") for user, method in methods.items())
+
+    def hba(self, lines):
+        """Writes pg_hba: these lines, behind the ones for the test's own Unix socket."""
         with open(os.path.join(self.data, "pg_hba.conf"), "w") as hba:
-            for database in ("all", "replication"):
-                hba.write(f"local {database} all trust\n")
-                for user, method in methods.items():
-                    hba.write(f"{kind} {database} {user} 127.0.0.1/32 {method} {options}\n")
-        if self.process is not None:
-            self.process.send_signal(signal.SIGHUP)
+            hba.write("local all all trust\nlocal replication all trust\n")
+            hba.writelines(line + "\n" for line in lines)
+        self._reload()
+
+    def set(self, settings):
+        """Adds settings that need no restart; the last value of a key counts."""
+        with open(os.path.join(self.data, "postgresql.auto.conf"), "a") as conf:
+            conf.writelines(f"{key} = {value}\n" for key, value in settings.items())
+        self._reload()
+
+    def _reload(self):
+        """Returns when a new connection sees what the files say."""
+        if self.process is None:
+            return
+        loaded = self.value("SELECT pg_conf_load_time()")
+        self.process.send_signal(signal.SIGHUP)
+        processes.wait_until(lambda: self.value("SELECT pg_conf_load_time()") > loaded,
+                             "PostgreSQL to have read its files again")
+
+    def _program(self, name):
+        return os.path.join(self.programs, name)
 
     def start(self):
         with open(self.log, "a") as log:
             self.process = subprocess.Popen(
-                processes.as_postgres([program("postgres"), "-D", self.data]),
+                processes.as_postgres([self._program("postgres"), "-D", self.data]),
                 stdout=log, stderr=log, cwd="/", start_new_session=True)
         processes.wait_until(self._answers, f"PostgreSQL in {self.folder} to answer")
         return self

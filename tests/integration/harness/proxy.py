@@ -90,7 +90,7 @@ class Target:
             connection.close()
 
     def psql(self, *arguments, database="postgres", user="postgres", check=True, **more):
-        environment = dict(os.environ, PGSSLMODE="prefer", **more.pop("env", {}))
+        environment = {**os.environ, "PGSSLMODE": "prefer", **more.pop("env", {})}
         return processes.run([postgres.program("psql"), "-X", "-h", self.host, "-p",
                               str(self.port), "-U", user, "-d", database, *arguments],
                              check=check, env=environment, **more)

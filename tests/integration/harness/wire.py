@@ -124,6 +124,20 @@ def columns_of(body):
     return values
 
 
+def tls_context(ca=None, pair=None, direct=False):
+    """A client's ssl context: checks chain and name if `ca` is given; `pair` is its own."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = ca is not None
+    context.verify_mode = ssl.CERT_REQUIRED if ca else ssl.CERT_NONE
+    if ca:
+        context.load_verify_locations(ca)
+    if pair:
+        context.load_cert_chain(pair.cert, pair.key)
+    if direct:
+        context.set_alpn_protocols(["postgresql"])
+    return context
+
+
 class Wire:
     """One connection. Also serves as the server's side of one (harness.server)."""
 
