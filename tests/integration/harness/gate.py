@@ -3,6 +3,7 @@
 Faults are switches that count for every connection of the gate, now and later:
   delay = seconds before each piece is passed on
   slice_bytes = size of the pieces (1: every byte in its own segment)
+  rewrite = what a piece from the server becomes: bytes to bytes of the same length
   black_hole() / heal(): reads nothing and passes nothing on, both ways, without closing
   cut() closes every connection; reset() does so with RST; refuse() closes new ones at once
 """
@@ -18,6 +19,7 @@ class Gate:
     def __init__(self, port, host="127.0.0.1"):
         self.delay = 0.0
         self.slice_bytes = 0
+        self.rewrite = None
         self.bytes_up = 0    # client to server
         self.bytes_down = 0  # server to client
         self.seen = None     # a bytearray: what the clients sent is kept
@@ -104,7 +106,7 @@ class Gate:
                 self._open.wait()
                 if self._ending.is_set():
                     return
-                self._pass_on(sink, data)
+                self._pass_on(sink, data if up or not self.rewrite else self.rewrite(data))
                 if up:
                     self.bytes_up += len(data)
                     if self.seen is not None:
