@@ -13,8 +13,8 @@ import psycopg2
 import pytest
 
 import drivers
-import ways
 from harness import gate as gates
+from harness.features import LANDED
 from ways import Cell
 
 
@@ -41,11 +41,11 @@ SETUPS = [
     Setup("pgbraid", Cell("scram", "scram", "verify-full", "transaction"), copies=3, pool_size=2),
 ]
 RUNS = [pytest.param(driver, setup, id=f"{driver}-{setup}") for setup in SETUPS
-        if setup.way != "pgbraid" or setup.cell.needs() <= ways.LANDED
+        if setup.way != "pgbraid" or setup.cell.needs() <= LANDED
         for driver in drivers.SCENARIOS]
 # Channel binding is between the client and whoever ends its TLS.
 BINDING = [pytest.param(driver, way, id=f"{driver}-{way}") for driver in drivers.BINDING
-           for way in ("direct", "pgbraid") if way == "direct" or {"tls", "auth"} <= ways.LANDED]
+           for way in ("direct", "pgbraid") if way == "direct" or {"tls", "auth"} <= LANDED]
 
 
 def pooled(name, size):

@@ -3,7 +3,7 @@
 A Cell says how the client logs in, how the server lets in whoever comes to it, what TLS both legs
 use, and the pool mode. A Way is what listens for that cell: the server itself, PgBouncer (which
 shows that the test is fair), or pgbraid. A cell of pgbraid takes part as soon as the features it
-needs are in LANDED; PGBRAID_TEST_FEATURES=auth,tls names more of them, to try a branch.
+needs are in harness/features.py.
 """
 
 import dataclasses
@@ -13,10 +13,8 @@ import urllib.parse
 
 from harness import logins, processes, proxy
 from harness.bouncer import Bouncer
+from harness.features import LANDED
 
-# pass-through, auth (own client and server authentication), tls, direct-tls, pooling
-# (transaction mode, --max-conns).
-LANDED = {"pass-through", *filter(None, os.environ.get("PGBRAID_TEST_FEATURES", "").split(","))}
 CLIENT_METHODS = ("trust", "password", "md5", "scram", "scram-plus", "cert")
 SERVER_METHODS = ("trust", "password", "md5", "scram", "cert")
 TLS_MODES = ("off", "require", "verify-full", "direct")
