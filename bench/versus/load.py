@@ -16,7 +16,9 @@ from rig import busy_seconds, connection_flags
 PATIENCE = 60  # seconds beyond the planned ones until a load counts as hung
 ROW = 1000  # bytes of a COPY row
 COPY_FILE_ROWS = 16384
-COPY_MODES = ("copy-out", "copy-in")
+ROW_MIB = 64
+ROW_MODE = "row-64m"  # one row of 64 MiB at a time
+COPY_MODES = ("copy-out", "copy-in", ROW_MODE)  # counted in MiB
 
 
 @dataclasses.dataclass
@@ -40,9 +42,10 @@ class Sample:
         return not self.error
 
 
-def environment():
-    # No TLS and no GSS probe: each would be one more round trip at login.
-    return {**os.environ, "PGSSLMODE": "disable", "PGGSSENCMODE": "disable", "LC_ALL": "C"}
+def environment(options):
+    # No probe for TLS or GSS: each would be one more round trip at login.
+    return {**os.environ, "PGSSLMODE": "disable" if options.tls == "off" else "require",
+            "PGGSSENCMODE": "disable", "LC_ALL": "C"}
 
 
 def first_error(text):
@@ -76,11 +79,11 @@ class Meter:
             sample.peak_kib = self.peak
 
 
-def run_guarded(command, seconds, **more):
+def run_guarded(rig, command, seconds, extra=None, **more):
     """(status, stdout, stderr); a command that hangs is killed and reported as an error."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + PATIENCE,
-                              env=environment(), **more)
+                              env={**environment(rig.options), **(extra or {})}, **more)
         return done.returncode, done.stdout, done.stderr
     except subprocess.TimeoutExpired:
         return 1, "", f"error: no end after {seconds + PATIENCE:.0f} s"
@@ -107,7 +110,7 @@ def measure_pgbench(rig, sample, port, process, seconds):
         "-c", str(sample.clients), "-j", str(threads), "-T", str(seconds),
         "-l", "--log-prefix", prefix, "--sampling-rate", "0.2", "postgres"]
     with Meter(process) as meter:
-        status, out, err = run_guarded(command, seconds, cwd=rig.folder)
+        status, out, err = run_guarded(rig, command, seconds, cwd=rig.folder)
     latencies = read_latencies(prefix)
     done = re.search(r"actually processed: (\d+)", out)
     failed = re.search(r"failed transactions: (\d+)", out)
@@ -149,7 +152,7 @@ def measure_copy(rig, sample, port, process, mib):
     command = ["psql", *connection_flags(port), "-X", "-d", "postgres", "-c", what]
     with Meter(process) as meter:
         start = time.monotonic()
-        status, out, err = run_guarded(command, mib / 20)
+        status, out, err = run_guarded(rig, command, mib / 20)
         seconds = time.monotonic() - start
     if status != 0 or out.strip() != f"COPY {expected}":
         sample.error = first_error(err) if err else f"{out.strip()} instead of COPY {expected}"
@@ -159,12 +162,33 @@ def measure_copy(rig, sample, port, process, mib):
     meter.fill(sample)
 
 
+def measure_row(rig, sample, port, process, mib):
+    """Rows of 64 MiB, one after the other, as many as make `mib`; each must come whole."""
+    times = max(1, mib // ROW_MIB)
+    ask = f"select repeat('x', {ROW_MIB << 20})"
+    command = ["psql", *connection_flags(port), "-XAt", "-d", "postgres"]
+    for _ in range(times):
+        command += ["-c", ask]
+    with Meter(process) as meter:
+        start = time.monotonic()
+        status, out, err = run_guarded(rig, command, mib / 20)
+        seconds = time.monotonic() - start
+    if status != 0 or len(out) != times * ((ROW_MIB << 20) + 1):
+        sample.error = first_error(err) if err else f"{len(out)} bytes came"
+        return
+    sample.units = times * ROW_MIB
+    sample.rate = sample.units / seconds
+    meter.fill(sample)
+
+
 def measure(rig, sample, port, process, seconds, mib):
     if process and not process.alive():
         sample.error = f"it has ended: {process.last_words()}"
         return
     before = time.monotonic(), busy_seconds(), rig.own_cpu()
-    if sample.mode in COPY_MODES:
+    if sample.mode == ROW_MODE:
+        measure_row(rig, sample, port, process, mib)
+    elif sample.mode in COPY_MODES:
         measure_copy(rig, sample, port, process, mib)
     else:
         measure_pgbench(rig, sample, port, process, seconds)
@@ -179,7 +203,7 @@ def measure_idle(rig, process, clients):
     """What `clients` idle connections cost the process: idle_clients' JSON, or {"error": …}."""
     command = [rig.tool("idle_clients"), "--connect", f"127.0.0.1:{process.port}", "--pid",
                str(process.pid), "--clients", str(clients)]
-    status, out, err = run_guarded(command, 60)
+    status, out, err = run_guarded(rig, command, 60)
     if status != 0:
         return {"clients": clients, "error": first_error(err)}
     return json.loads(out)

@@ -8,7 +8,7 @@ import os
 import statistics
 from html import escape
 
-from load import COPY_MODES
+from load import COPY_MODES, ROW_MODE
 
 # What issue and design ask for: CPU per transaction against PostgreSQL, at these client counts.
 GOAL_MODES = ("simple", "extended", "prepared")
@@ -21,6 +21,9 @@ GOALS = (
 )
 NOISY = 0.1  # part of the CPUs
 IDLE_GOAL = 4096  # bytes per idle client
+ROW_GOAL = 1.10  # time of a 64 MiB row against PgBouncer's
+LOGIN_GOAL = 0.50  # CPU per SCRAM login against PgBouncer's
+STORM_GOAL = 2.0  # p99 of the steady load in the storm against the one before it
 
 COLOURS = {
     "pgbraid": "#2f81f7", "pgbraid-epoll": "#6cb6ff", "pgbraid-2": "#1f6feb",
@@ -29,10 +32,13 @@ COLOURS = {
 
 
 class Results:
-    """Samples by cell, contender and round."""
+    """Samples by cell, contender and round; figures of idle clients, logins and the storm."""
 
-    def __init__(self, samples):
+    def __init__(self, samples, idle=None, logins=None, storm=None):
         self.samples = samples
+        self.idle = idle or {}  # {contender: figures}
+        self.logins = logins or {}  # {contender: [figures of a round]}
+        self.storm = storm or {}  # {contender: figures}
         self.cells = list(dict.fromkeys((s.suite, s.mode, s.clients) for s in samples))
         self.contenders = list(dict.fromkeys(s.contender for s in samples))
         self.by_key = {(s.suite, s.mode, s.clients, s.contender, s.round): s for s in samples}
@@ -58,6 +64,21 @@ class Results:
                 if x is not None and y:
                     found.append(x / y)
         return found
+
+    def login_ratios(self, above, below):
+        """One ratio of CPU per login for each round in which both were measured."""
+        return [a["cpu_us"] / b["cpu_us"]
+                for a, b in zip(self.logins.get(above, ()), self.logins.get(below, ()))
+                if "error" not in a and "error" not in b]
+
+    def failures(self):
+        """Errors of what is not a sample."""
+        rounds = [(f"{name} (logins)", one) for name, found in self.logins.items()
+                  for one in found]
+        others = [(f"{name} ({what})", one) for what, figures in
+                  (("idle clients", self.idle), ("storm", self.storm))
+                  for name, one in figures.items()]
+        return [f"{where}: {one['error']}" for where, one in rounds + others if "error" in one]
 
     def errors(self):
         """{(contender, message): how often}"""
@@ -131,8 +152,11 @@ def ratio_table(results, suite, field):
     return table([f"{subject} /", *others], rows) if rows else "nothing to compare"
 
 
-def goal_lines(results, idle):
-    lines = []
+def verdict(good, text):
+    return f"{'met' if good else 'MISSED':6}  {text}"
+
+
+def cpu_goals(results):
     for above, below, limit in GOALS:
         for cell in results.cells:
             if cell[0] != "postgres" or cell[1] not in GOAL_MODES or cell[2] not in GOAL_CLIENTS:
@@ -140,16 +164,72 @@ def goal_lines(results, idle):
             values = results.ratios(cell, "cpu_us", above, below)
             if values:
                 middle = statistics.median(values)
-                verdict = "met" if middle <= limit else "MISSED"
-                lines.append(f"{verdict:6}  CPU {above} / {below}, {cell_name(cell)} clients: "
-                             f"{middle:.2f} (at most {limit:.2f})")
-    figures = idle.get("pgbraid", {})
+                yield verdict(middle <= limit, f"CPU {above} / {below}, {cell_name(cell)} clients: "
+                                               f"{middle:.2f} (at most {limit:.2f})")
+
+
+def other_goals(results):
+    for cell in results.cells:
+        values = results.ratios(cell, "rate", "pgbouncer", "pgbraid")
+        if cell[1] == ROW_MODE and values:
+            middle = statistics.median(values)
+            yield verdict(middle <= ROW_GOAL, f"time of a 64 MiB row pgbraid / pgbouncer: "
+                                              f"{middle:.2f} (at most {ROW_GOAL:.2f})")
+    figures = results.idle.get("pgbraid", {})
     if "bytes_per_client" in figures:
         value = figures["bytes_per_client"]
-        verdict = "met" if value <= IDLE_GOAL else "MISSED"
-        lines.append(f"{verdict:6}  pgbraid's memory per idle client, {figures['clients']} "
-                     f"clients: {value:,.0f} bytes (at most {IDLE_GOAL:,})")
-    return lines
+        yield verdict(value <= IDLE_GOAL, f"pgbraid's memory per idle client, {figures['clients']} "
+                                          f"clients: {value:,.0f} bytes (at most {IDLE_GOAL:,})")
+    values = results.login_ratios("pgbraid", "pgbouncer")
+    if values:
+        middle = statistics.median(values)
+        yield verdict(middle <= LOGIN_GOAL, f"CPU per SCRAM login pgbraid / pgbouncer: "
+                                            f"{middle:.2f} (at most {LOGIN_GOAL:.2f})")
+    figures = results.storm.get("pgbraid", {})
+    if "logins" in figures:
+        whole = not (figures["failed"] or figures["shed"] or figures["steady_lost"])
+        yield verdict(whole, f"storm of {figures['asked_rate']:,} logins/s through pgbraid: "
+                             f"{figures['rate']:,.0f}/s, {figures['failed']} failed, "
+                             f"{figures['shed']} did not fit")
+        ratio = storm_ratio(figures)
+        yield verdict(ratio < STORM_GOAL, f"p99 of the steady load in the storm / before it: "
+                                          f"{ratio:.2f} (under {STORM_GOAL:.2f})")
+
+
+def goal_lines(results):
+    return [*cpu_goals(results), *other_goals(results)]
+
+
+def storm_ratio(figures):
+    return figures["steady_p99_in_storm_us"] / max(1, figures["steady_p99_us"])
+
+
+def login_table(logins):
+    rows = []
+    for name, rounds in logins.items():
+        good = [one for one in rounds if "error" not in one]
+        if not good:
+            rows.append([name, "-", "-", rounds[0]["error"]])
+            continue
+        rows.append([name, number(statistics.median(one["per_second"] for one in good), 0),
+                     number(statistics.median(one["cpu_us"] for one in good), 0), ""])
+    return table(["SCRAM logins", "per second", "CPU us each", ""], rows)
+
+
+def storm_table(storm):
+    head = ["connect storm", "asked/s", "done/s", "failed", "shed", "p50 ms", "p99 ms",
+            "CPU us each", "steady p99 ms", "in the storm", "ratio"]
+    rows = []
+    for name, one in storm.items():
+        if "error" in one:
+            rows.append([name, one["error"], *["-"] * (len(head) - 2)])
+            continue
+        rows.append([name, number(one["asked_rate"], 0), number(one["rate"], 0), one["failed"],
+                     one["shed"], number(one["login_p50_us"] / 1000, 2),
+                     number(one["login_p99_us"] / 1000, 2), number(one.get("cpu_us"), 1),
+                     number(one["steady_p99_us"] / 1000, 2),
+                     number(one["steady_p99_in_storm_us"] / 1000, 2), number(storm_ratio(one), 2)])
+    return table(head, rows)
 
 
 def idle_table(idle):
@@ -175,7 +255,7 @@ def noise_line(results):
     return line
 
 
-def as_text(results, idle, described, left_out):
+def as_text(results, described, left_out):
     parts = ["Contenders"]
     parts += [f"  {name}: {described[name]}" for name in results.contenders if name in described]
     parts += [f"  {name}: not measured: {why}" for name, why in left_out.items()]
@@ -188,20 +268,27 @@ def as_text(results, idle, described, left_out):
                             ("rate", "throughput"), ("p99_us", "p99 latency")):
             parts += [f"\n{title}: ratio of {name}, median of the rounds' ratios [min-max]",
                       ratio_table(results, suite, field)]
-    if idle:
+    if results.idle:
         parts += ["\n== memory of an idle client, proxy's own pages (null backend)",
-                  idle_table(idle)]
-    goals = goal_lines(results, idle)
+                  idle_table(results.idle)]
+    if results.logins:
+        parts += ["\n== SCRAM logins, users file with plain passwords (null backend)",
+                  login_table(results.logins)]
+    if results.storm:
+        parts += ["\n== logins by trust beside a steady load (null backend)",
+                  storm_table(results.storm)]
+    goals = goal_lines(results)
     if goals:
         parts += ["\n== goals", *goals]
     errors = results.errors()
     if errors:
         parts += ["\n== errors: these measurements are left out of every figure above"]
         parts += [f"  {count}x {where}: {text}" for (where, text), count in errors.items()]
+    parts += [f"error: {line}" for line in results.failures()]
     return "\n".join(parts) + "\n"
 
 
-def write_files(folder, results, idle, described, left_out, settings):
+def write_files(folder, results, described, left_out, settings):
     os.makedirs(folder, exist_ok=True)
     fields = [f.name for f in dataclasses.fields(results.samples[0])]
     with open(os.path.join(folder, "versus.csv"), "w", newline="") as f:
@@ -218,10 +305,11 @@ def write_files(folder, results, idle, described, left_out, settings):
         for values in [results.ratios(cell, field, subject, other)] if values]
     with open(os.path.join(folder, "versus.json"), "w") as f:
         json.dump({"settings": settings, "contenders": described, "left_out": left_out,
-                   "idle": idle, "goals": goal_lines(results, idle), "ratios": ratios,
+                   "idle": results.idle, "logins": results.logins, "storm": results.storm,
+                   "goals": goal_lines(results), "ratios": ratios,
                    "samples": [dataclasses.asdict(s) for s in results.samples]}, f, indent=1)
     with open(os.path.join(folder, "versus.txt"), "w") as f:
-        f.write(as_text(results, idle, described, left_out))
+        f.write(as_text(results, described, left_out))
     with open(os.path.join(folder, "versus.svg"), "w") as f:
         f.write(picture(results, described))
 

@@ -12,10 +12,14 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 
 START_SECONDS = 20
+PASSWORD = "of-the-benchmark"  # in the users files of the login benchmark
+HARNESS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tests",
+                       "integration")
 
 
 class StartError(Exception):
@@ -140,8 +144,9 @@ class Process:
 class Rig:
     """Everything that runs, and the folder it runs in."""
 
-    def __init__(self, options):
+    def __init__(self, options, scram=False):
         self.options = options
+        self.scram = scram  # proxies ask for PASSWORD instead of trusting everybody
         self.folder = None
         self.processes = []
         # PostgreSQL and PgBouncer refuse to run as root.
@@ -177,6 +182,16 @@ class Rig:
             f.write(text)
         os.chmod(path, 0o644)
         return path
+
+    def tls_files(self):
+        """(certificate, key) of a server, readable by whoever runs the proxies and PostgreSQL."""
+        sys.path.insert(0, HARNESS)
+        from harness.certificates import Certificates
+        pair = Certificates(self.path("certificates")).pair("server")
+        if self.owner:
+            for path in (pair.cert, pair.key):
+                os.chown(path, self.owner.pw_uid, self.owner.pw_gid)
+        return pair.cert, pair.key
 
     def start(self, name, command, port):
         number = len(self.processes)
@@ -232,6 +247,9 @@ class Rig:
             "max_connections": connections, "shared_buffers": "256MB", "fsync": "off",
             "autovacuum": "off", "max_wal_size": "2GB", "log_min_messages": "fatal",
         }
+        if self.options.tls != "off":
+            cert, key = self.tls_files()
+            settings.update(ssl="on", ssl_cert_file=cert, ssl_key_file=key)
         flags = [f"--{key}={value}" for key, value in settings.items()]
         process = self.start(
             "postgres", [*self.as_user, f"{programs}/postgres", "-D", data, *flags], port)
@@ -271,18 +289,24 @@ def start_pgbouncer(rig, target, name):
     path = pgbouncer_path()
     port = free_port()
     most = rig.options.most_clients
-    users = rig.write("userlist.txt", '"postgres" ""\n')
+    users = rig.write("userlist.txt", f'"postgres" "{PASSWORD if rig.scram else ""}"\n')
     lines = [
         "[databases]", f"* = host=127.0.0.1 port={target}",
         "[pgbouncer]", "listen_addr = 127.0.0.1", f"listen_port = {port}",
-        "unix_socket_dir =", "auth_type = trust", f"auth_file = {users}",
+        "unix_socket_dir =", f"auth_type = {'scram-sha-256' if rig.scram else 'trust'}",
+        f"auth_file = {users}",
         f"pool_mode = {rig.options.pool_mode}", f"max_client_conn = {most + 100}",
-        f"default_pool_size = {most + 50}", "log_connections = 0", "log_disconnections = 0",
-        "log_stats = 0", "server_idle_timeout = 3600",
+        f"default_pool_size = {pool_size(rig.options)}", "log_connections = 0",
+        "log_disconnections = 0", "log_stats = 0", "server_idle_timeout = 3600",
         "ignore_startup_parameters = extra_float_digits",
     ]
     if pgbouncer_version(path) >= (1, 21):
         lines.append("max_prepared_statements = 200")
+    if rig.options.tls != "off":
+        cert, key = rig.tls_files()
+        lines += ["client_tls_sslmode = require", f"client_tls_cert_file = {cert}",
+                  f"client_tls_key_file = {key}"]
+    lines.append(f"server_tls_sslmode = {'require' if rig.options.tls == 'both' else 'disable'}")
     config = rig.write(f"pgbouncer-{port}.ini", "\n".join(lines) + "\n")
     return rig.start(name, [*rig.as_user, path, config], port)
 
@@ -312,11 +336,36 @@ def start_relay(rig, target, name):
                             "--target", f"127.0.0.1:{target}"], port)
 
 
+def pool_size(options):
+    """Server connections: in session mode one for every client."""
+    if options.pool_size:
+        return options.pool_size
+    return 20 if options.pool_mode == "transaction" else options.most_clients + 50
+
+
+def pgbraid_flags(rig, target):
+    """What the options ask of pgbraid; nothing beyond the primary for a plain session proxy."""
+    options, flags, login, query = rig.options, [], "", ""
+    if options.pool_mode != "session" or rig.scram:
+        login = "postgres@"  # it logs in by itself, so it must know how clients do
+        flags += ["--auth", "scram-sha-256" if rig.scram else "trust"]
+    if options.pool_mode != "session":
+        flags += ["--pool-mode", options.pool_mode, "--max-conns", str(pool_size(options))]
+    if rig.scram:
+        users = rig.write("pgbraid-users.txt", f'"postgres" "{PASSWORD}"\n')
+        flags += ["--users-file", users]
+    if options.tls != "off":
+        cert, key = rig.tls_files()
+        flags += ["--enable-tls", "--tls-required", "--tls-cert", cert, "--tls-key", key]
+        query = "?sslmode=require" if options.tls == "both" else "?sslmode=disable"
+    return ["--primary", f"postgres://{login}127.0.0.1:{target}{query}", *flags]
+
+
 def pgbraid_starter(*flags):
     def start(rig, target, name):
         port = free_port()
         return rig.start(name, [rig.options.pgbraid, "--listen", f"127.0.0.1:{port}",
-                                "--primary", f"postgres://127.0.0.1:{target}", *flags], port)
+                                *pgbraid_flags(rig, target), *flags], port)
     return start
 
 
@@ -344,6 +393,8 @@ def missing(name, options):
             return f"PGBOUNCER names {path}, which is no program"
     if name == "haproxy" and not find_program("haproxy", "/usr/sbin"):
         return "not installed"
+    if name in ("haproxy", "relay") and options.tls != "off":
+        return "it does not know how PostgreSQL begins TLS"
     return None
 
 
@@ -353,7 +404,8 @@ def describe(options):
     path = pgbouncer_path()
     if not missing("pgbouncer", options):
         version = ".".join(str(v) for v in pgbouncer_version(path))
-        lines["pgbouncer"] = f"PgBouncer {version}, pool_mode {options.pool_mode}, one process"
+        lines["pgbouncer"] = (f"PgBouncer {version}, pool_mode {options.pool_mode}, one process, "
+                              f"pool of {pool_size(options)}")
     path = find_program("haproxy", "/usr/sbin")
     if path:
         text = subprocess.run([path, "-v"], capture_output=True, text=True).stdout
@@ -364,5 +416,6 @@ def describe(options):
         version = (text.stdout or text.stderr).strip().splitlines()[:1]
         for name, what in (("pgbraid", "1 shard"), ("pgbraid-epoll", "1 shard, --io epoll"),
                            ("pgbraid-2", "2 shards")):
-            lines[name] = f"{version[0] if version else 'pgbraid'}, {what}"
+            lines[name] = (f"{version[0] if version else 'pgbraid'}, {what}, pool mode "
+                           f"{options.pool_mode}")
     return lines
