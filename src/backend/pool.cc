@@ -166,7 +166,7 @@ void Pool::Offer(Pooled* pooled) {
     Retire(pooled);
     return;
   }
-  if (pools_->tools().shared->ShouldYield(*shared_, pools_, serving_)) {
+  if (ShouldYield(waiters_.empty())) {
     pools_->metrics().yielded.Add();
     Retire(pooled);
     return;
@@ -217,7 +217,7 @@ io::Task<void> Pool::RunCancel(Pooled* pooled) {
 // -- opening --------------------------------------------------------------------------------------
 
 bool Pool::TakePlace() {
-  return pools_->tools().shared->Take(shared_, pools_, serving_);
+  return pools_->tools().shared->Take(shared_, pools_, serving_, pools_->loop()->now());
 }
 
 void Pool::OpenMore() {
@@ -242,6 +242,11 @@ void Pool::OnPlace() {
   Start();
 }
 
+bool Pool::ShouldYield(bool idle) {
+  return pools_->tools().shared->ShouldYield(*shared_, pools_, serving_, idle,
+                                             pools_->loop()->now());
+}
+
 // One that was just used will be used again, unless this shard has more than its share.
 void Pool::YieldOne() {
   if (free_.empty()) {
@@ -249,7 +254,7 @@ void Pool::YieldOne() {
   }
   Pooled* const pooled = free_.front();
   const bool unused = pools_->loop()->now() - pooled->used > kUnused;
-  if (!unused && !pools_->tools().shared->ShouldYield(*shared_, pools_, serving_)) {
+  if (!unused && !ShouldYield(true)) {
     return;
   }
   free_.erase(free_.begin());
@@ -352,6 +357,9 @@ bool Pool::Tend() {
     pools_->metrics().free.Add(-1);
     pools_->metrics().retired.Add();
     Retire(oldest);
+  }
+  if (shared_->wants.load(std::memory_order_relaxed) > 0 && waiters_.empty()) {
+    YieldOne();
   }
   OpenMore();
   while (!closed_ && now >= retry_ && opening_ < kOpeningMax &&

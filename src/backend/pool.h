@@ -90,6 +90,7 @@ class Pool {
   void Grant(Pooled* pooled, Waiter* waiter);
   void OpenMore();
   bool TakePlace();
+  bool ShouldYield(bool idle);
   void OnOpenFailed(const absl::Status& status);
   void DenyAll(std::string_view sqlstate, std::string_view message);
   void DenyOlder(base::Instant than);

@@ -8,6 +8,7 @@ namespace backend {
 namespace {
 
 constexpr uint32_t kClearlyMore = 2;  // connections
+constexpr absl::Duration kPatience = absl::Milliseconds(20);  // of a shard that has none
 
 }  // namespace
 
@@ -28,7 +29,7 @@ SharedPool* SharedPools::Find(const std::string& key, const std::string& server,
   return pool.get();
 }
 
-bool SharedPools::Take(SharedPool* pool, Pools* shard, uint32_t has) {
+bool SharedPools::Take(SharedPool* pool, Pools* shard, uint32_t has, base::Instant now) {
   const std::lock_guard<std::mutex> lock(mutex_);
   const auto mine = std::find_if(pool->waiting.begin(), pool->waiting.end(),
                                  [&](const SharedPool::Want& want) { return want.shard == shard; });
@@ -46,7 +47,7 @@ bool SharedPools::Take(SharedPool* pool, Pools* shard, uint32_t has) {
       pool->waiting.erase(mine);
     }
   } else if (!taken) {
-    pool->waiting.push_back(SharedPool::Want{shard, has});
+    pool->waiting.push_back(SharedPool::Want{shard, has, now});
     for (Pools* other : shards_) {
       if (other != shard) {
         other->PostYield(pool);
@@ -80,13 +81,15 @@ void SharedPools::GiveBack(SharedPool* pool) {
   next->PostPlace(pool);
 }
 
-bool SharedPools::ShouldYield(const SharedPool& pool, const Pools* shard, uint32_t has) {
+bool SharedPools::ShouldYield(const SharedPool& pool, const Pools* shard, uint32_t has, bool idle,
+                              base::Instant now) {
   if (pool.wants.load(std::memory_order_relaxed) == 0) [[likely]] {
     return false;
   }
   const std::lock_guard<std::mutex> lock(mutex_);
   return std::any_of(pool.waiting.begin(), pool.waiting.end(), [&](const SharedPool::Want& want) {
-    return want.shard != shard && want.has + kClearlyMore <= has;
+    const bool starves = want.has == 0 && (idle || now - want.since > kPatience);
+    return want.shard != shard && (starves || want.has + kClearlyMore <= has);
   });
 }
 

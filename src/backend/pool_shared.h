@@ -19,6 +19,8 @@
 #include <string>
 #include <vector>
 
+#include "base/instant.h"
+
 namespace backend {
 
 class Pools;
@@ -34,6 +36,7 @@ struct SharedPool {
   struct Want {
     Pools* shard = nullptr;
     uint32_t has = 0;  // connections of this pool
+    base::Instant since;
   };
   std::deque<Want> waiting;  // under SharedPools' lock, oldest first
 };
@@ -52,13 +55,15 @@ class SharedPools {
 
   // False if there is no place; then `shard` waits for one, and the others are asked whether they
   // have a free connection too many.
-  bool Take(SharedPool* pool, Pools* shard, uint32_t has);
+  bool Take(SharedPool* pool, Pools* shard, uint32_t has, base::Instant now);
   // `shard` waits no more.
   void Forget(SharedPool* pool, const Pools* shard);
   // Gives a place back: to the oldest want, or to all.
   void GiveBack(SharedPool* pool);
-  // True if `shard`, which has `has` connections, should close one for another that waits.
-  bool ShouldYield(const SharedPool& pool, const Pools* shard, uint32_t has);
+  // True if `shard`, which has `has` connections, should close one for another that waits: one with
+  // clearly fewer, or one that has none, at once if this one needs it for nobody (`idle`).
+  bool ShouldYield(const SharedPool& pool, const Pools* shard, uint32_t has, bool idle,
+                   base::Instant now);
 
  private:
   const uint32_t total_;
