@@ -3,6 +3,7 @@
 #include "pg/builders.h"
 #include "pg/messages.h"
 #include "pg/views.h"
+#include "session/authenticator.h"
 #include "session/opening.h"
 #include "session/session.h"
 
@@ -14,6 +15,17 @@ constexpr size_t kSecretBytes32 = 32;
 
 bool IsIdentity(std::string_view name) {
   return name == "user" || name == "database" || name == "replication";
+}
+
+// PostgreSQL's spellings of a true replication=; "database" is logical, and has a database.
+bool IsPhysicalReplication(const pg::StartupPacket& packet) {
+  for (const pg::Setting& setting : packet.parameters) {
+    if (setting.name == "replication") {
+      return setting.value == "true" || setting.value == "on" || setting.value == "yes" ||
+             setting.value == "1";
+    }
+  }
+  return false;
 }
 
 }  // namespace
@@ -48,6 +60,7 @@ io::Task<std::optional<Identity>> Session::Admit(Opening* opening, base::Deadlin
   claim.session = id_;
   claim.user = packet.user;
   claim.database = packet.database.empty() ? packet.user : packet.database;
+  claim.replication = IsPhysicalReplication(packet);
   claim.service = service_;
   claim.tls = client_.tls();
   ClientLink link;
@@ -140,6 +153,10 @@ io::Task<bool> Session::Welcome(Opening* opening, base::Deadline deadline) {
   if (keeps || !borrower_->wanted().empty() || pool->welcome().empty()) {
     const bool connected = co_await AwaitConnection(deadline);
     if (!connected) {
+      if (borrower_->denied()) {
+        // What was looked up of this user may be out of date.
+        around_->authenticator->OnServerRefused(*service_, opening->packet.user);
+      }
       around_->metrics->login_failures.Add();
       co_return false;
     }

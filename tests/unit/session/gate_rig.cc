@@ -262,7 +262,7 @@ GateRig::GateRig() {
   service.primary.host = "127.0.0.1";
   service.primary.port = server_.port;
   service.primary.connect_timeout = absl::Seconds(5);
-  service.primary.sslmode = config::SslMode::kDisable;
+  service.primary.sslmode = config::SslMode::kDisable;  // the scripted server knows no TLS
   config_.services.push_back(service);
 }
 
