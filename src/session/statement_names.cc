@@ -44,11 +44,21 @@ void StatementNames::ParseAhead(std::string_view name, std::string_view text,
   to->connection.Ask(frame);
 }
 
+// The connection may hold somebody's unnamed statement: the server is to say that there is none.
+void StatementNames::CloseUnnamed(backend::Pooled* to) {
+  std::string frame;
+  if (to->unnamed_of != 0 && pg::AppendClose(&frame, 'S', "")) {
+    to->connection.Ask(frame);
+    to->unnamed_of = 0;
+  }
+}
+
 // What the client calls `name`, on the connection, which then has it.
 StatementNames::Found StatementNames::Find(std::string_view name, backend::Pooled* to) {
   effects_ = nullptr;
   if (name.empty()) {
     if (!unnamed_.valid) {
+      CloseUnnamed(to);
       return Found{false, ""};
     }
     effects_ = unnamed_.effects.get();

@@ -108,6 +108,7 @@ class StatementNames {
     std::string_view name;  // on the server
   };
   Found Find(std::string_view name, backend::Pooled* to);
+  void CloseUnnamed(backend::Pooled* to);
   void ParseAhead(std::string_view name, std::string_view text, std::string_view types,
                   backend::Pooled* to);
   Way Duplicate(std::string_view name, backend::Pooled* to);

@@ -72,6 +72,8 @@ PROBES = {
     "a reported setting of its start": Probe((), "SHOW datestyle", ("German, DMY",),
                                              (("datestyle", "German"),)),
 }
+PINNED = {"an authorization", "a temporary table", "a temporary view over a table",
+          "an advisory lock", "a LISTEN", "a holdable cursor", "a SQL statement"}
 # Invisible to whoever reads only statements (F3): a reset between sessions removes it all the same.
 HIDDEN = Probe(("DO $$BEGIN PERFORM set_config('rig.secret', 'mine', false); END$$",),
                "SELECT coalesce(current_setting('rig.secret', true), '')", ("mine",))
@@ -168,7 +170,9 @@ def leaks(pool, fresh, database, probe, end):
 @pytest.mark.parametrize("kind", ["direct", *pools.PGBRAID])
 def test_f2_a_newcomer_finds_nothing(new_pool, server, leaky, kind, name, end):
     fresh = pools.open_pool("direct", "", server, 1)
-    assert leaks(new_pool(kind), fresh, leaky, PROBES[name], end) == []
+    # Who stays and is pinned keeps the connection: there must be one more for the newcomer.
+    size = 2 if end == "stays" and name in PINNED else 1
+    assert leaks(new_pool(kind, size), fresh, leaky, PROBES[name], end) == []
 
 
 @pytest.mark.parametrize("end", ["leaves", "dies"])
