@@ -18,6 +18,9 @@ from harness import processes  # noqa: E402
 from harness import proxy as proxies  # noqa: E402
 from harness.fixtures import (  # noqa: E402,F401  pytest finds them by these names
     certificates, login_server, new_bouncer, new_folder, new_server, server18, template)
+from harness import server as servers  # noqa: E402
+from harness import tls  # noqa: E402
+from harness.certificates import switch_on  # noqa: E402
 from harness.pair import Pair  # noqa: E402
 from harness.postgres import Postgres  # noqa: E402
 
@@ -106,6 +109,34 @@ def gate():
     yield make
     for one in made:
         one.close()
+
+
+@pytest.fixture(scope="session")
+def papers(tmp_path_factory):
+    return tls.Papers(tmp_path_factory.mktemp("papers"))
+
+
+@pytest.fixture
+def tls_server(new_server, papers):
+    """Makes servers of the test's own: tls_server(auth, certificate) -> started, with TLS."""
+    def make(auth="trust", certificate=None, **more):
+        return switch_on(new_server(auth), *(certificate or papers.server), **more)
+
+    return make
+
+
+@pytest.fixture
+def scripted():
+    """Makes servers that answer the SSLRequest in their own way."""
+    made = []
+
+    def make(on_ssl, script=servers.answer_correctly):
+        made.append(servers.ScriptedServer(script, on_ssl))
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.close()
 
 
 @pytest.fixture
