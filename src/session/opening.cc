@@ -66,16 +66,21 @@ io::Task<bool> Session::ReadOpening(Opening* opening, base::Deadline deadline) {
       if ((bits & (io::Event::kStop | kDrain)) != 0) {
         co_return false;
       }
+      continue;
     }
     const bool first = std::exchange(opening->fresh, false);
-    if (first && around_->client_tls != nullptr && client_.has_input() &&
-        client_.first_input() == kTlsHandshake) {
+    if (first && OffersTls() && client_.first_input() == kTlsHandshake) {
       opening->direct = opening->tls_begins = true;
       continue;
     }
     const base::Slice slice = client_.TakeInput();
     opening->bytes += slice.view();
   }
+}
+
+// Not over a Unix socket, as PostgreSQL: nobody can listen there.
+bool Session::OffersTls() const {
+  return around_->client_tls != nullptr && !client_.PeerAddress().is_unix();
 }
 
 // True if another packet must follow.
@@ -87,7 +92,7 @@ bool Session::Negotiate(Opening* opening, const pg::StartupPacket& packet) {
   const bool ssl = packet.kind == pg::StartupKind::kSslRequest;
   (ssl ? opening->allowed.ssl_request : opening->allowed.gssenc_request) = false;
   opening->bytes.erase(0, packet.length);
-  const bool yes = ssl && around_->client_tls != nullptr && client_.tls() == nullptr;
+  const bool yes = ssl && OffersTls() && client_.tls() == nullptr;
   if (yes && opening->bytes.empty() && !client_.has_input()) {
     client_.WriteCopy(kTlsFollows);
     opening->tls_begins = true;
@@ -130,7 +135,7 @@ io::Task<bool> Session::Secure(Opening* opening, base::Deadline deadline) {
 // False if the client had to use TLS and did not. Its cancel is ignored then, as any cancel is that
 // does not work.
 bool Session::MayBePlain(const Opening* opening) {
-  if (!around_->config->tls.required || client_.tls() != nullptr) {
+  if (!around_->config->tls.required || !OffersTls() || client_.tls() != nullptr) {
     return true;
   }
   if (opening->packet.kind == pg::StartupKind::kStartupMessage) {

@@ -115,6 +115,7 @@ class Session {
   // -- opening.cc: start-up packets, cancel, connecting ------------------------------------------
   io::Task<bool> ReadOpening(Opening* opening, base::Deadline deadline);
   bool Negotiate(Opening* opening, const pg::StartupPacket& packet);
+  bool OffersTls() const;
   io::Task<bool> Secure(Opening* opening, base::Deadline deadline);
   bool MayBePlain(const Opening* opening);
   io::Task<void> Cancel(const Opening* opening);

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import socket
+import ssl
 import threading
 
 import psycopg2
@@ -82,6 +84,35 @@ def test_tls_required_refuses_plain_clients_and_ignores_their_cancels(new_target
     cancel = target.wire().start_tls()
     cancel.send(wire.cancel_request(secured.pid, secured.secret))
     assert wire.first_error(secured.read_turn())["C"] == "57014"
+
+
+def test_a_unix_socket_needs_no_tls(new_target, server, papers, tmp_path_factory):
+    folder = str(tmp_path_factory.mktemp("s"))
+    target = new_target(server, [*papers.flags, "--tls-required", "--listen", f"{folder}:6432"])
+    local = {"host": folder, "port": 6432, "user": "postgres", "dbname": "postgres"}
+    connection = psycopg2.connect(**local)
+    assert connection.info.ssl_in_use is False
+    connection.close()
+    client = socket.socket(socket.AF_UNIX)
+    client.connect(f"{folder}/.s.PGSQL.6432")
+    client.sendall(wire.request_code(wire.SSL_REQUEST))
+    assert client.recv(1) == b"N"
+    client.close()
+    assert "encrypted connections only" in refusal(target, sslmode="disable")
+
+
+@pytest.mark.parametrize("ask", [True, False], ids=["asked for", "direct"])
+def test_tls_behind_a_balancers_header(new_target, server, papers, ask):
+    target = new_target(server, papers.flags + ["--proxy-protocol-from", "127.0.0.0/8"])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["postgresql"])
+    header = b"PROXY TCP4 192.0.2.77 10.0.0.1 55555 5432\r\n"
+    for cut in (0, 1, len(header)):
+        raw = target.wire().send(header[:cut]).send(header[cut:])
+        raw.start_tls(context, ask=ask).login(user="postgres", database="postgres")
+        assert raw.rows("SELECT 1") == [["1"]]
+    target.log_contains("192.0.2.77")
 
 
 def test_unusable_files_stop_the_start(io, server, papers, tmp_path):
