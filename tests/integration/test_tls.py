@@ -63,7 +63,7 @@ def test_clients_verify_the_proxy(new_target, server, papers):
     done = [value for key, value in tls.items()
             if key.startswith("pgbraid_io_tls_handshakes_total") and 'role="server"' in key]
     assert sum(done) >= 2
-    assert target.metric("pgbraid_io_tls_handshake_failures_total", cause="refused") >= 1
+    target.wait_for("pgbraid_io_tls_handshake_failures_total", 1, cause="refused")
 
 
 def test_tls_required_refuses_plain_clients_and_ignores_their_cancels(new_target, server, database,
