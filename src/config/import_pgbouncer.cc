@@ -110,6 +110,7 @@ class Importer {
   std::string top_;
   std::string services_;
   std::vector<std::string> notes_;
+  bool asks_clients_ = false;  // true exactly when clients show pgbraid itself who they are
 };
 
 absl::Status Importer::Read(const std::string& path) {
@@ -174,6 +175,8 @@ bool Importer::Put(std::string* to, std::string_view ours, std::string_view text
     Note(where, theirs, base::Message(applied));
     return false;
   }
+  asks_clients_ = asks_clients_ || ours == "auth" || ours == "users_file" || ours == "hba_file" ||
+                  ours == "auth_user";
   const bool bare = setting->kind == Kind::kInteger || setting->kind == Kind::kBoolean;
   *to += Cat({ours, " = ", bare ? std::string(text) : TomlText(text), "\n"});
   return true;
@@ -403,18 +406,18 @@ std::string Importer::Primary(const std::string& name, const Values& given) cons
   add("user", value("user", ""));
   add("password", value("password", ""));
   const std::string mode = Given("server_tls_sslmode");
-  if (!mode.empty() && !host.starts_with("/")) {
-    add("sslmode", mode);
+  if (host.starts_with("/") || mode == "disable") {
+    add("sslmode", host.starts_with("/") ? "" : mode);
+    return text;
   }
-  if (mode != "disable") {
-    add("sslrootcert", Given("server_tls_ca_file"));
-    add("sslcert", Given("server_tls_cert_file"));
-    add("sslkey", Given("server_tls_key_file"));
-  }
+  add("sslmode", mode);
+  add("sslrootcert", Given("server_tls_ca_file"));
+  add("sslcert", Given("server_tls_cert_file"));
+  add("sslkey", Given("server_tls_key_file"));
   return text;
 }
 
-// pool_mode is said for each service: one without a user cannot have every mode.
+// pool_mode is said for each service: one that passes logins through cannot have every mode.
 void Importer::PoolOf(const std::string& where, const Values& given, std::string* to) {
   for (const auto& [key, value] : given) {
     const BouncerSetting* row = FindBouncerDatabaseSetting(key);
@@ -438,7 +441,7 @@ void Importer::PoolOf(const std::string& where, const Values& given, std::string
     Put(to, "min_conns", too_many ? most : least, where, "min_pool_size");
   }
   const std::string mode = value("pool_mode", "pool_mode", "session");
-  if (mode != "session" && !given.contains("user")) {
+  if (mode != "session" && !asks_clients_ && !given.contains("user")) {
     Note(where, "pool_mode",
          Cat({mode,
               " needs a user in the connection string; without one each client logs in to "

@@ -81,7 +81,9 @@ TEST(ImportPgbouncer, AnOrdinaryFileLoads) {
       "unix_socket_dir = /run/pgbouncer\n"
       "unix_socket_mode = 0770\n"
       "auth_type = scram-sha-256\n"
-      "auth_file = " + users.path() + "\n"
+      "auth_file = " +
+      users.path() +
+      "\n"
       "pool_mode = transaction\n"
       "max_client_conn = 500\n"
       "default_pool_size = 25\n"
@@ -132,6 +134,34 @@ TEST(ImportPgbouncer, AnOrdinaryFileLoads) {
   }
 }
 
+// The commonest set-up: PgBouncer knows the users, and each of them is one of the server's.
+TEST(ImportPgbouncer, TransactionsArePooledForUsersOfAFile) {
+  const File users("users.txt", "\"app\" \"secret\"\n");
+  const Imported imported =
+      ImportText("[databases]\n* = host=10.0.0.5\n[pgbouncer]\npool_mode=transaction\nauth_file=" +
+                 users.path() + "\n");
+  EXPECT_TRUE(imported.notes.empty());
+  const Config config = LoadedFrom(imported);
+  EXPECT_EQ(FindService(config, "x")->pool.mode, PoolMode::kTransaction);
+  EXPECT_FALSE(FindService(config, "x")->passes_login_through);
+}
+
+TEST(ImportPgbouncer, TlsOfBothSides) {
+  const Imported imported = ImportText(
+      "[databases]\nd = host=h user=u password=p\nlocal = host=/run/p user=u password=p\n"
+      "[pgbouncer]\nclient_tls_sslmode = verify-full\nclient_tls_cert_file = /c\n"
+      "client_tls_key_file = /k\nclient_tls_ca_file = /a\nserver_tls_sslmode = verify-full\n"
+      "server_tls_ca_file = /s\nclient_tls_ciphers = secure\n");
+  for (const char* line :
+       {"\nenable_tls = true\n", "\ntls_required = true\n", "\ntls_verify_client = true\n",
+        "\ntls_cert = \"/c\"\n", "\ntls_key = \"/k\"\n", "\ntls_ca = \"/a\"\n",
+        "password='p' sslmode='verify-full' sslrootcert='/s'\"\n",
+        "host='/run/p' port='5432' dbname='local' user='u' password='p'\"\n"}) {
+    EXPECT_NE(imported.toml.find(line), std::string::npos) << line << imported.toml;
+  }
+  EXPECT_EQ(imported.notes.size(), 1u);
+}
+
 TEST(ImportPgbouncer, DefaultsThatDifferAreWrittenDown) {
   const Imported imported = ImportText("[databases]\nd = host=h user=u password=p\n[pgbouncer]\n");
   EXPECT_TRUE(imported.notes.empty());
@@ -166,7 +196,7 @@ TEST(ImportPgbouncer, WhatCannotBeIsNamedAndLeftOut) {
     const char* note;
   } kRows[] = {
       {"[databases]\nd = host=a,b user=u\n[pgbouncer]\n", "a database that is left out: "},
-      {"[databases]\nd = host=a\n[pgbouncer]\npool_mode = transaction\n",
+      {"[databases]\nd = host=a\n[pgbouncer]\npool_mode = transaction\nauth_type = pam\n",
        "pool_mode: transaction needs a user in the connection string"},
       {"[databases]\nd = host=a user=u connect_query='SELECT 1'\n", "connect_query: use ALTER"},
       {"[databases]\nd = host=a user=u colour=red\n", "\"colour\": PgBouncer's manual"},
@@ -184,8 +214,8 @@ TEST(ImportPgbouncer, WhatCannotBeIsNamedAndLeftOut) {
       {"", "[databases]: is empty"},
   };
   for (const auto& row : kRows) {
-    EXPECT_EQ(NotesAbout(ImportText(row.ini), row.note), 1u)
-        << row.ini << "\n" << ImportText(row.ini).toml;
+    EXPECT_EQ(NotesAbout(ImportText(row.ini), row.note), 1u) << row.ini << "\n"
+                                                             << ImportText(row.ini).toml;
   }
 }
 
@@ -199,8 +229,8 @@ TEST(ImportPgbouncer, NotesDoNotShowPasswords) {
 
 TEST(ImportPgbouncer, IncludesAreRead) {
   const File inner("inner.ini", "d = host=h user=u password=p\n[pgbouncer]\nmax_client_conn=9\n");
-  const Config config = LoadedFrom(
-      ImportText("[databases]\n%include " + inner.path() + "\nlisten_port=1234\n"));
+  const Config config =
+      LoadedFrom(ImportText("[databases]\n%include " + inner.path() + "\nlisten_port=1234\n"));
   EXPECT_NE(FindService(config, "d"), nullptr);
   EXPECT_EQ(config.limits.clients_max, 9u);
   EXPECT_EQ(config.listen[0].port, 1234);
