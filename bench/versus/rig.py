@@ -186,8 +186,8 @@ class Rig:
     def tls_files(self):
         """(certificate, key) of a server, readable by whoever runs the proxies and PostgreSQL."""
         sys.path.insert(0, HARNESS)
-        from harness.certificates import Certificates
-        pair = Certificates(self.path("certificates")).pair("server")
+        from harness.certificates import Collection
+        pair = Collection(self.path("certificates")).pair("server")
         if self.owner:
             for path in (pair.cert, pair.key):
                 os.chown(path, self.owner.pw_uid, self.owner.pw_gid)
@@ -353,6 +353,7 @@ def pgbraid_flags(rig, target):
         flags += ["--pool-mode", options.pool_mode, "--max-conns", str(pool_size(options))]
     if rig.scram:
         users = rig.write("pgbraid-users.txt", f'"postgres" "{PASSWORD}"\n')
+        os.chmod(users, 0o600)
         flags += ["--users-file", users]
     if options.tls != "off":
         cert, key = rig.tls_files()

@@ -44,7 +44,8 @@ class Authority:
     def sign(self, owner, name, extensions, subject, days=10, algorithm="ec"):
         request, extra = owner._path(name, "csr"), owner._path(name, "ext")
         certificate = owner._path(name, "crt")
-        self._openssl("req", "-new", *owner._new_key(name, algorithm), "-out", request, "-subj", subject)
+        self._openssl("req", "-new", *owner._new_key(name, algorithm), "-out", request, "-subj",
+                      subject)
         with open(extra, "w") as out:
             out.write("\n".join(extensions) + "\n")
         dates = ["-days", str(days)]

@@ -7,6 +7,8 @@ A role is named as its method; `scram` serves SCRAM with and without channel bin
 password too, so that a test can show that it is of no use. Passwords are words of a URL.
 """
 
+import os
+
 METHODS = ("trust", "password", "md5", "scram", "cert")
 _HBA_METHOD = {"scram": "scram-sha-256"}
 _STORED_AS = {"md5": "md5"}
@@ -44,7 +46,8 @@ class Logins:
 
     def users_file(self, path, as_stored=False):
         """A users file in PgBouncer's format: plain passwords, or what the server keeps."""
-        with open(path, "w") as users:
+        # Whoever reads it could log in as anybody: pgbraid wants it private.
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as users:
             for method in METHODS:
                 secret = self.stored(method) if as_stored else password(method)
                 users.write(f'"{user(method)}" "{secret}"\n')
