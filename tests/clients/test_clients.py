@@ -14,7 +14,6 @@ import pytest
 
 import drivers
 from harness import gate as gates
-from harness.features import LANDED
 from ways import Cell
 
 
@@ -41,11 +40,10 @@ SETUPS = [
     Setup("pgbraid", Cell("scram", "scram", "verify-full", "transaction"), copies=3, pool_size=2),
 ]
 RUNS = [pytest.param(driver, setup, id=f"{driver}-{setup}") for setup in SETUPS
-        if setup.way != "pgbraid" or setup.cell.needs() <= LANDED
         for driver in drivers.SCENARIOS]
 # Channel binding is between the client and whoever ends its TLS.
 BINDING = [pytest.param(driver, way, id=f"{driver}-{way}") for driver in drivers.BINDING
-           for way in ("direct", "pgbraid") if way == "direct" or {"tls", "auth"} <= LANDED]
+           for way in ("direct", "pgbraid")]
 
 
 def pooled(name, size):

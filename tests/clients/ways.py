@@ -2,8 +2,7 @@
 
 A Cell says how the client logs in, how the server lets in whoever comes to it, what TLS both legs
 use, and the pool mode. A Way is what listens for that cell: the server itself, PgBouncer (which
-shows that the test is fair), or pgbraid. A cell of pgbraid takes part as soon as the features it
-needs are in harness/features.py.
+shows that the test is fair), or pgbraid.
 """
 
 import dataclasses
@@ -13,7 +12,6 @@ import urllib.parse
 
 from harness import logins, processes, proxy
 from harness.bouncer import Bouncer
-from harness.features import LANDED
 
 CLIENT_METHODS = ("trust", "password", "md5", "scram", "scram-plus", "cert")
 SERVER_METHODS = ("trust", "password", "md5", "scram", "cert")
@@ -37,17 +35,6 @@ class Cell:
 
     def possible(self):
         return self.tls != "off" or not {self.client, self.server} & set(_NEED_TLS)
-
-    def needs(self):
-        """The features of pgbraid that the cell asks for."""
-        found = {"pass-through"} if self.pass_through else {"auth"}
-        if self.tls != "off":
-            found.add("tls")
-        if self.tls == "direct":
-            found.add("direct-tls")
-        if self.mode != "session":
-            found.add("pooling")
-        return found
 
 
 class Way:
@@ -213,5 +200,5 @@ def served(way):
     through = [Cell(method, method, pass_through=True)
                for method in ("trust", "password", "md5", "scram")]
     # A password in the clear is asked for over TLS only.
-    return [cell for cell in through + cells() if cell.needs() <= LANDED
-            and not (cell.client == "password" and cell.tls == "off" and not cell.pass_through)]
+    return [cell for cell in through + cells()
+            if not (cell.client == "password" and cell.tls == "off" and not cell.pass_through)]

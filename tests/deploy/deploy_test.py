@@ -14,7 +14,7 @@ import tempfile
 import time
 import unittest
 
-REPOSITORY, PGBRAID = sys.argv[1:3]
+REPOSITORY, PGBRAID = (os.path.abspath(path) for path in sys.argv[1:3])
 DEPLOY = os.path.join(REPOSITORY, "docs", "deploy")
 DEADLINE = 30
 

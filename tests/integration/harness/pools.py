@@ -7,10 +7,9 @@ pgbraid-session, pgbraid-transaction
 Everybody is superuser `postgres`, let in by trust: pools differ in what they do after that.
 """
 
-from . import bouncer, features, proxy
+from . import bouncer, proxy
 
-PGBRAID = ["pgbraid-session"] + (
-    ["pgbraid-transaction"] if {"auth", "pooling"} <= features.LANDED else [])
+PGBRAID = ["pgbraid-session", "pgbraid-transaction"]
 
 
 def open_pool(kind, folder, server, size, io="io_uring"):
