@@ -70,16 +70,20 @@ absl::Status CheckSecrets(const Authentication& authentication,
   return absl::OkStatus();
 }
 
-absl::Status CheckTrust(const Authentication& authentication, const std::vector<Endpoint>& listen) {
-  const bool loopback = std::all_of(listen.begin(), listen.end(),
-                                    [](const Endpoint& endpoint) { return endpoint.IsLoopback(); });
+// `behind_proxy`: who listens on loopback only is reached from elsewhere all the same.
+absl::Status CheckTrust(const Authentication& authentication, const std::vector<Endpoint>& listen,
+                        bool behind_proxy) {
+  const bool loopback =
+      !behind_proxy && std::all_of(listen.begin(), listen.end(), [](const Endpoint& endpoint) {
+        return endpoint.IsLoopback();
+      });
   if (loopback || authentication.insecure_trust) {
     return absl::OkStatus();
   }
   if (authentication.method == AuthMethod::kTrust) {
     return base::InvalidArgument(
         "auth: trust lets in whoever can reach pgbraid, and it listens on addresses other than "
-        "loopback; if that is meant, add --insecure-trust");
+        "loopback, or behind proxy-protocol-from; if that is meant, add --insecure-trust");
   }
   if (!authentication.hba.has_value()) {
     return absl::OkStatus();
@@ -124,7 +128,7 @@ absl::Status ReadAuthenticationFiles(Authentication* authentication) {
 
 absl::Status CheckAuthentication(const Authentication& authentication,
                                  const std::vector<Endpoint>& listen,
-                                 const std::vector<Service>& services) {
+                                 const std::vector<Service>& services, bool behind_proxy) {
   if (!authentication.hba_file.empty() && authentication.method.has_value()) {
     return base::InvalidArgument("auth: hba-file is given too, and its rules say the method");
   }
@@ -137,7 +141,7 @@ absl::Status CheckAuthentication(const Authentication& authentication,
     return base::InvalidArgument(
         "auth-query, auth-password and auth-dbname need auth-user, the user who asks");
   }
-  RETURN_IF_ERROR(CheckTrust(authentication, listen));
+  RETURN_IF_ERROR(CheckTrust(authentication, listen, behind_proxy));
   RETURN_IF_ERROR(CheckMaps(authentication));
   return CheckSecrets(authentication, services);
 }

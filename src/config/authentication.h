@@ -60,7 +60,7 @@ absl::Status ReadAuthenticationFiles(Authentication* authentication);
 // What contradicts itself, and what would let anybody in without saying so.
 absl::Status CheckAuthentication(const Authentication& authentication,
                                  const std::vector<Endpoint>& listen,
-                                 const std::vector<Service>& services);
+                                 const std::vector<Service>& services, bool behind_proxy);
 // " auth=…" for the log, without secrets; empty if logins pass through.
 std::string Describe(const Authentication& authentication);
 

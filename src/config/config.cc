@@ -351,7 +351,8 @@ absl::Status Complete(Config* config) {
   for (const Server& mirror : config->mirrors) {
     RETURN_IF_ERROR(CheckServerTls(mirror, config->tls));
   }
-  RETURN_IF_ERROR(CheckAuthentication(config->authentication, config->listen, config->services));
+  RETURN_IF_ERROR(CheckAuthentication(config->authentication, config->listen, config->services,
+                                      !config->proxy_protocol_from.empty()));
   return CheckMirrors(*config);
 }
 

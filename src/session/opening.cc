@@ -132,15 +132,14 @@ io::Task<bool> Session::Secure(Opening* opening, base::Deadline deadline) {
   co_return false;
 }
 
-// False if the client had to use TLS and did not. Its cancel is ignored then, as any cancel is that
-// does not work.
+// False if the client had to use TLS and did not. A cancel may come in the clear, as PostgreSQL has
+// it: libpq before version 17 sends it so even where the session is encrypted.
 bool Session::MayBePlain(const Opening* opening) {
-  if (!around_->config->tls.required || !OffersTls() || client_.tls() != nullptr) {
+  const bool wanted = around_->config->tls.required && OffersTls() && client_.tls() == nullptr;
+  if (!wanted || opening->packet.kind == pg::StartupKind::kCancelRequest) {
     return true;
   }
-  if (opening->packet.kind == pg::StartupKind::kStartupMessage) {
-    Refuse("28000", "this server accepts encrypted connections only; use sslmode=require");
-  }
+  Refuse("28000", "this server accepts encrypted connections only; use sslmode=require");
   return false;
 }
 

@@ -125,6 +125,8 @@ TEST(Authentication, TrustIsForLoopbackUnlessInsecure) {
   std::vector<const char*> loopback = trust;
   loopback.push_back("127.0.0.1:6432");
   EXPECT_EQ(Loaded(loopback).default_method(), AuthMethod::kTrust);
+  loopback.insert(loopback.end(), {"--proxy-protocol-from", "127.0.0.1"});
+  EXPECT_TRUE(Has(ErrorOf(loopback), "--insecure-trust"));
 }
 
 TEST(Authentication, TrustInRulesLikewise) {
