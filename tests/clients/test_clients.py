@@ -36,8 +36,8 @@ SETUPS = [
     Setup("pgbraid", Cell("scram", "scram")),
     Setup("pgbraid", Cell("scram", "scram", "verify-full")),
     Setup("pgbraid", Cell("cert", "cert", "require")),
-    Setup("pgbraid", Cell("scram", "scram", mode="transaction"), copies=3, pool_size=2),
-    Setup("pgbraid", Cell("scram", "scram", "verify-full", "transaction"), copies=3, pool_size=2),
+    Setup("pgbraid", Cell("scram", "scram", mode="transaction"), copies=3, pool_size=4),
+    Setup("pgbraid", Cell("scram", "scram", "verify-full", "transaction"), copies=3, pool_size=4),
 ]
 RUNS = [pytest.param(driver, setup, id=f"{driver}-{setup}") for setup in SETUPS
         for driver in drivers.SCENARIOS]

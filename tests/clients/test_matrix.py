@@ -11,6 +11,7 @@ import pytest
 
 import ways
 from harness import postgres, postgres18, processes
+from harness.certificates import switch_on
 
 # All of PgBouncer's cells take long and say nothing of pgbraid: one row and one column suffice.
 FULL = os.environ.get("PGBRAID_FULL") == "1"
@@ -59,7 +60,8 @@ def test_who_is_let_in(new_way, name, cell):
 def test_a_client_refuses_a_wrong_certificate(new_server, certificates, kind):
     """Why verify-full in the cells above means something."""
     server = new_server()
-    server.use_tls(certificates.pair(kind))
+    pair = certificates.pair(kind)
+    switch_on(server, pair.cert, pair.key)
     with pytest.raises(psycopg2.OperationalError, match="certificate"):
         psycopg2.connect(server.url("postgres", "postgres") + "?sslmode=verify-full&sslrootcert="
                          + certificates.ca)
