@@ -1,6 +1,8 @@
 #include "backend/prepared.h"
 
 #include <charconv>
+#include <iterator>
+#include <utility>
 
 #include "base/check.h"
 
@@ -76,7 +78,42 @@ void Prepared::Add(Statement* statement, turn::RequestId request) {
   pending_.push_back(Pending{request, statement->id});
 }
 
+void Prepared::Doubt(turn::RequestId request) {
+  doubted_.push_back(Doubted{request, std::exchange(order_, {})});
+  places_.clear();
+}
+
+void Prepared::OnDeallocated() {
+  if (doubted_.empty()) {  // it stood in a text that was not read
+    Clear();
+    return;
+  }
+  for (Statement* statement : doubted_.front().order) {
+    table_->LetGo(statement);
+  }
+  doubted_.erase(doubted_.begin());
+}
+
+void Prepared::Restore(Doubted* doubted) {
+  for (Statement* statement : doubted->order) {
+    if (places_.contains(statement->id)) {
+      table_->LetGo(statement);
+      continue;
+    }
+    order_.push_back(statement);
+    places_[statement->id] = std::prev(order_.end());
+  }
+}
+
 void Prepared::OnFailed(turn::RequestId first, turn::RequestId end) {
+  std::erase_if(doubted_, [&](Doubted& doubted) {
+    const bool failed =
+        doubted.request >= first && (doubted.request < end || doubted.request == first);
+    if (failed) {
+      Restore(&doubted);
+    }
+    return failed;
+  });
   std::erase_if(pending_, [&](const Pending& pending) {
     if (pending.request < first || pending.request >= end) {
       return false;
@@ -89,6 +126,10 @@ void Prepared::OnFailed(turn::RequestId first, turn::RequestId end) {
 }
 
 void Prepared::Settle() {
+  for (Doubted& doubted : doubted_) {  // it was parsed, and never run
+    Restore(&doubted);
+  }
+  doubted_.clear();
   for (const Pending& pending : pending_) {
     if (const auto found = places_.find(pending.statement); found != places_.end()) {
       (*found->second)->proven = true;
@@ -113,6 +154,11 @@ void Prepared::Drop(const Statement* statement) {
 }
 
 void Prepared::Clear() {
+  for (Doubted& doubted : std::exchange(doubted_, {})) {
+    for (Statement* statement : doubted.order) {
+      table_->LetGo(statement);
+    }
+  }
   while (!order_.empty()) {
     Erase(order_.begin());
   }

@@ -64,11 +64,15 @@ class Prepared {
   void Add(Statement* statement, turn::RequestId request);
   // Those of these requests have failed: the connection does not have their statements.
   void OnFailed(turn::RequestId first, turn::RequestId end);
+  // Request `request` will run DEALLOCATE ALL, or DISCARD ALL: what is there now will be gone, unless
+  // it fails.
+  void Doubt(turn::RequestId request);
+  // It has run.
+  void OnDeallocated();
   // Every request so far was answered.
   void Settle();
   // Takes out the one not used for longest, if there are more than `most`; its name. Else "".
   std::string TakeExcess(size_t most);
-  // DEALLOCATE ALL, DISCARD ALL.
   void Clear();
   void Drop(const Statement* statement);
   size_t size() const { return places_.size(); }
@@ -79,12 +83,19 @@ class Prepared {
     uint64_t statement = 0;
   };
   using Order = std::list<Statement*>;  // the one used last in front
+  // What was there before a DEALLOCATE ALL that has not been answered.
+  struct Doubted {
+    turn::RequestId request = 0;
+    Order order;
+  };
   void Erase(Order::iterator place);
+  void Restore(Doubted* doubted);
 
   StatementTable* const table_;
   Order order_;
   absl::flat_hash_map<uint64_t, Order::iterator> places_;
   std::vector<Pending> pending_;  // Parse requests not answered yet, in order
+  std::vector<Doubted> doubted_;
 };
 
 }  // namespace backend

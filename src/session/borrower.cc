@@ -242,11 +242,17 @@ void Borrower::OnRun(const sql::SessionEffects& effects, bool simple) {
     }
   }
   reset_seen_ = reset_seen_ || (effects.flags & (sql::kResets | sql::kResetsAll)) != 0;
-  barrier_ = barrier_ || (effects.flags & (sql::kDeallocatesAll | sql::kDiscardsAll)) != 0;
   if ((effects.flags & sql::kReadsSequence) != 0 && !sequences_ours_) {
     DiscardSequences(simple);
   }
   sequences_ours_ = sequences_ours_ || (effects.flags & sql::kUsesSequence) != 0;
+}
+
+void Borrower::OnRunning(const sql::SessionEffects& effects, turn::RequestId request) {
+  if ((effects.flags & (sql::kDeallocatesAll | sql::kDiscardsAll)) != 0 && request != 0) {
+    names_.Doubt(request);
+    pooled_->prepared.Doubt(request);
+  }
 }
 
 // currval() and lastval() would tell what another session got from its sequences. They fail
@@ -288,9 +294,6 @@ void Borrower::OnReady(turn::RequestId request, char status, bool owes) {
   }
   names_.Settle();
   pooled_->prepared.Settle();
-  if (std::exchange(barrier_, false)) {
-    event_->Raise(bits_.changed);
-  }
   if (KeepStatementsWithin() || status != 'I' || StartReading()) {
     return;
   }
@@ -374,8 +377,8 @@ void Borrower::OnCompleted(turn::RequestId, std::string_view tag) {
   if (!all && tag != "DEALLOCATE ALL") {
     return;
   }
-  names_.Clear();
-  pooled_->prepared.Clear();
+  names_.OnDeallocated();
+  pooled_->prepared.OnDeallocated();
   pins_ &= ~static_cast<uint32_t>(sql::kPrepares);
   if (all) {
     pins_ &= kForSession;

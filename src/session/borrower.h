@@ -79,14 +79,14 @@ class Borrower final : public backend::Lessee {
   StatementNames& names() { return names_; }
   // Before a frame that parses or runs it is forwarded. `simple`: it is a Query.
   void OnRun(const sql::SessionEffects& effects, bool simple);
+  // After it: request `request` runs it.
+  void OnRunning(const sql::SessionEffects& effects, turn::RequestId request);
   // From now on `bit` is raised at every ReadyForQuery; 0: not.
   void TellTurns(uint32_t bit) { turn_bit_ = bit; }
   // A frame that cannot be read as a whole: what it leaves behind is not known.
   void OnUnread() { suspect_ = true; }
   void PinForRawStatements() { pins_ |= kRawStatements; }
   bool pinned() const { return pins_ != 0; }
-  // True exactly when what follows must wait until all is answered.
-  bool barrier() const { return barrier_; }
   // What else than its text changes a statement's meaning.
   const std::string& context() const { return context_; }
   const backend::SessionSettings& wanted() const { return wanted_; }
@@ -147,7 +147,6 @@ class Borrower final : public backend::Lessee {
   uint32_t note_bit_ = 0;
   uint32_t turn_bit_ = 0;
   bool suspect_ = false;   // something ran in this lease that was not read
-  bool barrier_ = false;
   bool sequences_ours_ = false;  // in this lease nextval was called, or the others' were discarded
   char status_ = 'I';
   turn::RequestId base_ = 0;

@@ -165,9 +165,6 @@ Session::Step Session::OnPooledPiece(const pg::Piece& piece, Pieces* to) {
   if (pooled_->discarding != Discarding::kNo) {
     return DiscardCancelled(piece);
   }
-  if (borrower_->barrier()) {
-    return Step::kWait;
-  }
   if (!borrower_->has_connection()) {
     const Step step = WithoutServer(piece);
     if (step != Step::kForward) {
@@ -266,12 +263,13 @@ Session::Step Session::WithServer(const pg::Piece& piece, Pieces* to) {
 Session::Step Session::OnQueryText(const pg::Piece& piece, Pieces* to) {
   borrower_->names().OnQuery(borrower_->pooled());
   pooled_->continues = !piece.last;
+  sql::SessionEffects effects;
   const std::optional<std::string_view> text =
       piece.whole() ? pg::ReadQuery(piece.body) : std::nullopt;
   if (!text.has_value()) {
     borrower_->OnUnread();
   } else if (sql::MayHaveEffects(*text)) {
-    const sql::SessionEffects effects = sql::ReadEffects(*text);
+    effects = sql::ReadEffects(*text);
     if (!effects.deallocate.empty() && borrower_->names().Has(effects.deallocate) &&
         !server().machine().owes() && borrower_->status() != 'E') {
       return Deallocate(effects.deallocate);
@@ -279,7 +277,11 @@ Session::Step Session::OnQueryText(const pg::Piece& piece, Pieces* to) {
     to->Flush();
     borrower_->OnRun(effects, true);
   }
-  return OnRequest(piece) ? Step::kForward : Step::kEnd;
+  if (!OnRequest(piece)) {
+    return Step::kEnd;
+  }
+  borrower_->OnRunning(effects, server().machine().last_request());
+  return Step::kForward;
 }
 
 // DEALLOCATE of a name that only we know.
@@ -374,6 +376,9 @@ Session::Step Session::Rewritten(const pg::Piece& piece, StatementNames::Way way
         return Step::kEnd;
       }
       names.OnForwarded(machine.last_request(), borrower_->pooled());
+      if (piece.type == 'B' && names.effects() != nullptr) {
+        borrower_->OnRunning(*names.effects(), machine.last_request());
+      }
       if (way == StatementNames::Way::kAsItIs) {
         return Step::kForward;
       }

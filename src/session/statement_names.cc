@@ -250,7 +250,45 @@ void StatementNames::OnAnswered(turn::RequestId request) {
   last_ = Last::kOther;
 }
 
+void StatementNames::Doubt(turn::RequestId request) {
+  doubted_.push_back(Doubted{request, std::exchange(names_, {})});
+}
+
+void StatementNames::OnDeallocated() {
+  if (doubted_.empty()) {  // it stood in a text that was not read
+    Clear();
+    return;
+  }
+  LetGo(&doubted_.front().names);
+  doubted_.erase(doubted_.begin());
+}
+
+void StatementNames::Restore(Doubted* doubted) {
+  for (auto& [name, known] : doubted->names) {
+    if (names_.contains(name)) {
+      table_->LetGo(known.statement);
+    } else {
+      names_.emplace(name, std::move(known));
+    }
+  }
+}
+
+void StatementNames::LetGo(Names* names) {
+  for (const auto& [name, known] : *names) {
+    table_->LetGo(known.statement);
+  }
+  names->clear();
+}
+
 void StatementNames::OnFailed(turn::RequestId first, turn::RequestId end) {
+  std::erase_if(doubted_, [&](Doubted& doubted) {
+    const bool of_it =
+        doubted.request >= first && (doubted.request < end || doubted.request == first);
+    if (of_it) {
+      Restore(&doubted);
+    }
+    return of_it;
+  });
   const auto failed = [&](turn::RequestId request) { return request >= first && request < end; };
   if (unnamed_.request != 0 && failed(unnamed_.request)) {
     unnamed_.valid = false;
@@ -272,6 +310,10 @@ void StatementNames::OnFailed(turn::RequestId first, turn::RequestId end) {
 }
 
 void StatementNames::Settle() {
+  for (Doubted& doubted : doubted_) {
+    Restore(&doubted);
+  }
+  doubted_.clear();
   for (const Pending& pending : pending_) {
     if (pending.closed) {
       table_->LetGo(pending.known.statement);
@@ -283,10 +325,7 @@ void StatementNames::Settle() {
 
 void StatementNames::Clear() {
   Settle();
-  for (const auto& [name, known] : names_) {
-    table_->LetGo(known.statement);
-  }
-  names_.clear();
+  LetGo(&names_);
 }
 
 bool StatementNames::Deallocate(std::string_view name) {

@@ -74,8 +74,11 @@ class StatementNames {
 
   // From the ledger.
   void OnFailed(turn::RequestId first, turn::RequestId end);
+  // Request `request` will run DEALLOCATE ALL, or DISCARD ALL; and: it has.
+  void Doubt(turn::RequestId request);
+  void OnDeallocated();
   void Settle();  // every request was answered
-  void Clear();   // DEALLOCATE ALL, DISCARD ALL; the end of the session
+  void Clear();   // the end of the session
   // DEALLOCATE in SQL. False if there is no such name.
   bool Deallocate(std::string_view name);
   bool Has(std::string_view name) const { return names_.contains(name); }
@@ -124,7 +127,16 @@ class StatementNames {
       return absl::Hash<absl::string_view>()(absl::string_view(name.data(), name.size()));
     }
   };
-  absl::flat_hash_map<std::string, Known, NameHash, std::equal_to<>> names_;
+  using Names = absl::flat_hash_map<std::string, Known, NameHash, std::equal_to<>>;
+  // What there was before a DEALLOCATE ALL that has not been answered.
+  struct Doubted {
+    turn::RequestId request = 0;
+    Names names;
+  };
+  void Restore(Doubted* doubted);
+  void LetGo(Names* names);
+  Names names_;
+  std::vector<Doubted> doubted_;
   Unnamed unnamed_;
   std::vector<Pending> pending_;
   std::string rewritten_;

@@ -1,0 +1,125 @@
+// Which statements a connection holds, also while what it was asked is not answered.
+#include "backend/prepared.h"
+
+#include "gtest/gtest.h"
+
+namespace backend {
+namespace {
+
+const std::string kNoTypes("\0\0", 2);
+
+TEST(StatementTable, OneTextInOneContextIsOneStatement) {
+  StatementTable table(3);
+  Statement* const one = table.Use("SELECT 1", kNoTypes, "role");
+  EXPECT_EQ(table.Use("SELECT 1", kNoTypes, "role"), one);
+  EXPECT_EQ(one->name, "pgbraid_3_1");
+  Statement* const other = table.Use("SELECT 1", kNoTypes, "another role");
+  EXPECT_NE(other, one);
+  EXPECT_NE(other->name, one->name);
+  table.LetGo(one);
+  table.LetGo(one);
+  table.LetGo(other);
+  EXPECT_EQ(table.size(), 0u);
+}
+
+TEST(StatementTable, E11_WhereTypesEndAndTextBeginsCannotBeShifted) {
+  StatementTable table(0);
+  Statement* const one = table.Use("bc", "a", "");
+  Statement* const other = table.Use("c", "ab", "");
+  Statement* const third = table.Use("c", "a", "b");
+  EXPECT_NE(one, other);
+  EXPECT_NE(one, third);
+  EXPECT_NE(other, third);
+  for (Statement* statement : {one, other, third}) {
+    table.LetGo(statement);
+  }
+}
+
+class PreparedTest : public testing::Test {
+ protected:
+  Statement* Make(const std::string& text) {
+    Statement* const statement = table_.Use(text, kNoTypes, "");
+    made_.push_back(statement);
+    return statement;
+  }
+  ~PreparedTest() override {
+    prepared_.Clear();
+    for (Statement* statement : made_) {
+      table_.LetGo(statement);
+    }
+    EXPECT_EQ(table_.size(), 0u);
+  }
+
+  StatementTable table_{0};
+  Prepared prepared_{&table_};
+  std::vector<Statement*> made_;
+};
+
+TEST_F(PreparedTest, TheOneNotUsedForLongestGoesFirst) {
+  Statement* const a = Make("a");
+  Statement* const b = Make("b");
+  prepared_.Add(a, 1);
+  prepared_.Add(b, 2);
+  EXPECT_TRUE(prepared_.Touch(a));
+  EXPECT_EQ(prepared_.TakeExcess(2), "");
+  EXPECT_EQ(prepared_.TakeExcess(1), b->name);
+  EXPECT_FALSE(prepared_.Touch(b));
+}
+
+TEST_F(PreparedTest, E7_WhatFailedIsNotThere) {
+  Statement* const a = Make("a");
+  Statement* const b = Make("b");
+  Statement* const c = Make("c");
+  prepared_.Add(a, 1);
+  prepared_.Add(b, 3);
+  prepared_.Add(c, 6);
+  prepared_.OnFailed(2, 5);
+  EXPECT_TRUE(prepared_.Touch(a));
+  EXPECT_FALSE(prepared_.Touch(b));
+  EXPECT_TRUE(prepared_.Touch(c));
+}
+
+TEST_F(PreparedTest, OnlyWhatAServerAcceptedIsProven) {
+  Statement* const a = Make("a");
+  Statement* const b = Make("b");
+  prepared_.Add(a, 1);
+  prepared_.Add(b, 2);
+  prepared_.OnFailed(2, 3);
+  EXPECT_EQ(table_.UseProven("a", kNoTypes, ""), nullptr);
+  prepared_.Settle();
+  EXPECT_EQ(table_.UseProven("a", kNoTypes, ""), a);
+  table_.LetGo(a);
+  EXPECT_EQ(table_.UseProven("b", kNoTypes, ""), nullptr);
+}
+
+TEST_F(PreparedTest, E10_ADeallocateAllTakesWhatWasThereBefore) {
+  Statement* const a = Make("a");
+  Statement* const b = Make("b");
+  prepared_.Add(a, 1);
+  prepared_.Doubt(2);
+  EXPECT_FALSE(prepared_.Touch(a));
+  prepared_.Add(b, 3);
+  prepared_.OnDeallocated();
+  prepared_.Settle();
+  EXPECT_FALSE(prepared_.Touch(a));
+  EXPECT_TRUE(prepared_.Touch(b));
+}
+
+TEST_F(PreparedTest, E10_ADeallocateAllThatFailedTakesNothing) {
+  Statement* const a = Make("a");
+  prepared_.Add(a, 1);
+  prepared_.Doubt(2);
+  prepared_.OnFailed(2, 2);
+  EXPECT_TRUE(prepared_.Touch(a));
+}
+
+TEST_F(PreparedTest, E10_ADeallocateAllThatWasNeverRunTakesNothing) {
+  Statement* const a = Make("a");
+  prepared_.Add(a, 1);
+  prepared_.Doubt(2);
+  prepared_.Settle();
+  EXPECT_TRUE(prepared_.Touch(a));
+}
+
+}  // namespace
+}  // namespace backend
