@@ -231,7 +231,7 @@ void Borrower::ReadLater(const std::string& name) {
   }
 }
 
-void Borrower::OnRun(const sql::SessionEffects& effects, bool simple) {
+void Borrower::OnParsed(const sql::SessionEffects& effects) {
   pins_ |= effects.flags & kPins;
   for (const std::string& name : effects.names) {
     ReadLater(name);
@@ -242,8 +242,15 @@ void Borrower::OnRun(const sql::SessionEffects& effects, bool simple) {
     }
   }
   reset_seen_ = reset_seen_ || (effects.flags & (sql::kResets | sql::kResetsAll)) != 0;
+}
+
+void Borrower::OnRun(const sql::SessionEffects& effects, bool simple) {
+  OnParsed(effects);
   if ((effects.flags & sql::kReadsSequence) != 0 && !sequences_ours_) {
     DiscardSequences(simple);
+  }
+  if (!effects.deallocate.empty()) {
+    names_.PrepareDeallocate(effects.deallocate, simple, pooled_);
   }
   sequences_ours_ = sequences_ours_ || (effects.flags & sql::kUsesSequence) != 0;
 }
@@ -252,6 +259,9 @@ void Borrower::OnRunning(const sql::SessionEffects& effects, turn::RequestId req
   if ((effects.flags & (sql::kDeallocatesAll | sql::kDiscardsAll)) != 0 && request != 0) {
     names_.Doubt(request);
     pooled_->prepared.Doubt(request);
+  }
+  if (!effects.deallocate.empty()) {
+    names_.OnDeallocate(effects.deallocate, request);
   }
 }
 
@@ -364,7 +374,7 @@ void Borrower::OnHidden(const pg::Piece& piece, const turn::Reply& reply) {
 }
 
 void Borrower::OnFailed(turn::RequestId first, turn::RequestId end) {
-  names_.OnFailed(first, end);
+  suspect_ = names_.OnFailed(first, end) || suspect_;
   pooled_->prepared.OnFailed(first, end);
   const auto among = [&](turn::RequestId id) {
     return id != 0 && id >= first && (id < end || id == first);

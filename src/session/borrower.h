@@ -77,7 +77,9 @@ class Borrower final : public backend::Lessee {
 
   // -- what the client runs ---------------------------------------------------------------------
   StatementNames& names() { return names_; }
-  // Before a frame that parses or runs it is forwarded. `simple`: it is a Query.
+  // Before a frame is forwarded that parses it. It may be run later, by a frame that does not say so.
+  void OnParsed(const sql::SessionEffects& effects);
+  // Before a frame is forwarded that runs it. `simple`: it is a Query.
   void OnRun(const sql::SessionEffects& effects, bool simple);
   // After it: request `request` runs it.
   void OnRunning(const sql::SessionEffects& effects, turn::RequestId request);

@@ -216,7 +216,7 @@ Session::Step Session::WithoutServer(const pg::Piece& piece) {
         return Step::kForward;
       }
       if (target->kind == 'S') {
-        static_cast<void>(borrower_->names().Deallocate(target->name));
+        static_cast<void>(borrower_->names().CloseAlone(target->name));
       }
       client_.WriteCopy(pg::kCloseComplete);
       return Step::kDone;
@@ -270,10 +270,6 @@ Session::Step Session::OnQueryText(const pg::Piece& piece, Pieces* to) {
     borrower_->OnUnread();
   } else if (sql::MayHaveEffects(*text)) {
     effects = sql::ReadEffects(*text);
-    if (!effects.deallocate.empty() && borrower_->names().Has(effects.deallocate) &&
-        !server().machine().owes() && borrower_->status() != 'E') {
-      return Deallocate(effects.deallocate);
-    }
     to->Flush();
     borrower_->OnRun(effects, true);
   }
@@ -282,17 +278,6 @@ Session::Step Session::OnQueryText(const pg::Piece& piece, Pieces* to) {
   }
   borrower_->OnRunning(effects, server().machine().last_request());
   return Step::kForward;
-}
-
-// DEALLOCATE of a name that only we know.
-Session::Step Session::Deallocate(std::string_view name) {
-  static_cast<void>(borrower_->names().Deallocate(name));
-  std::string answer;
-  CHECK(pg::AppendCommandComplete(&answer, "DEALLOCATE"));
-  pg::AppendReadyForQuery(&answer, borrower_->status());
-  client_.WriteCopy(answer);
-  borrower_->GiveBackUnused();
-  return Step::kDone;
 }
 
 Session::Step Session::OnStatementFrame(const pg::Piece& piece, Pieces* to) {
@@ -305,10 +290,11 @@ Session::Step Session::OnStatementFrame(const pg::Piece& piece, Pieces* to) {
   }
   to->Flush();
   const StatementNames::Way way =
-      piece.type == 'P' ? names.OnParse(piece.body, borrower_->context(), borrower_->pooled())
+      piece.type == 'P' ? names.OnParse(piece.body, borrower_->context(), borrower_->status() == 'E',
+                                      borrower_->pooled())
                         : names.OnTarget(piece.type, piece.body, borrower_->pooled());
   if (names.effects() != nullptr) {
-    borrower_->OnRun(*names.effects(), false);
+    borrower_->OnParsed(*names.effects());
   }
   return Rewritten(piece, way);
 }

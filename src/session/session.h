@@ -153,7 +153,6 @@ class Session {
   Step OnBindNames(const pg::Piece& piece, Pieces* to);
   Step ForwardGathered(const pg::Piece& start);
   Step Rewritten(const pg::Piece& piece, StatementNames::Way way);
-  Step Deallocate(std::string_view name);
   Step DiscardCancelled(const pg::Piece& piece);
   bool MayDrainPooled() const;
   bool WatchesTurns() const;

@@ -88,7 +88,7 @@ StatementNames::Found StatementNames::Find(std::string_view name, backend::Poole
 // -- the client's frames --------------------------------------------------------------------------
 
 StatementNames::Way StatementNames::OnParse(std::string_view body, std::string_view context,
-                                            backend::Pooled* to) {
+                                            bool failed, backend::Pooled* to) {
   last_ = Last::kOther;
   effects_ = nullptr;
   const std::optional<pg::ParseView> parse = pg::ReadParse(body);
@@ -111,16 +111,19 @@ StatementNames::Way StatementNames::OnParse(std::string_view body, std::string_v
   last_ = Last::kParsed;
   last_name_ = parse->name;
   effects_ = known.effects.get();
-  const bool there = to->prepared.Touch(known.statement);
-  if (!there) {
-    const std::string& name = known.statement->name;
+  last_there_ = to->prepared.Touch(known.statement);
+  const bool asks = !last_there_ || failed;
+  if (asks) {
+    // One that is there is parsed as the unnamed statement: what counts is whether it may be.
+    const std::string name = last_there_ ? "" : known.statement->name;
+    to->unnamed_of = last_there_ ? 0 : to->unnamed_of;
     BeginFrame('P', body.size() - parse->name.size() + name.size(), &rewritten_);
     rewritten_ += name;
     rewritten_ += body.substr(parse->name.size());
   }
   names_.emplace(last_name_, std::move(known));
   answer_ = pg::kParseComplete;
-  return there ? Way::kAnswered : Way::kRewritten;
+  return asks ? Way::kRewritten : Way::kAnswered;
 }
 
 bool StatementNames::OnParseAlone(std::string_view body, std::string_view context) {
@@ -233,8 +236,10 @@ void StatementNames::OnQuery(backend::Pooled* to) {
 
 void StatementNames::OnForwarded(turn::RequestId request, backend::Pooled* to) {
   if (last_ == Last::kParsed) {
-    to->prepared.Add(names_[last_name_].statement, request);
-    pending_.push_back(Pending{request, last_name_, false, {}});
+    if (!last_there_) {
+      to->prepared.Add(names_[last_name_].statement, request);
+    }
+    pending_.push_back(Pending{request, last_name_, false, false, {}});
   } else if (last_ == Last::kUnnamed) {
     unnamed_.request = request;
   }
@@ -243,9 +248,9 @@ void StatementNames::OnForwarded(turn::RequestId request, backend::Pooled* to) {
 
 void StatementNames::OnAnswered(turn::RequestId request) {
   if (last_ == Last::kParsed) {
-    pending_.push_back(Pending{request, last_name_, false, {}});
+    pending_.push_back(Pending{request, last_name_, false, false, {}});
   } else if (last_ == Last::kClosed) {
-    pending_.push_back(Pending{request, last_name_, true, std::move(closed_)});
+    pending_.push_back(Pending{request, last_name_, true, false, std::move(closed_)});
   }
   last_ = Last::kOther;
 }
@@ -280,7 +285,7 @@ void StatementNames::LetGo(Names* names) {
   names->clear();
 }
 
-void StatementNames::OnFailed(turn::RequestId first, turn::RequestId end) {
+bool StatementNames::OnFailed(turn::RequestId first, turn::RequestId end) {
   std::erase_if(doubted_, [&](Doubted& doubted) {
     const bool of_it =
         doubted.request >= first && (doubted.request < end || doubted.request == first);
@@ -289,7 +294,10 @@ void StatementNames::OnFailed(turn::RequestId first, turn::RequestId end) {
     }
     return of_it;
   });
-  const auto failed = [&](turn::RequestId request) { return request >= first && request < end; };
+  const auto failed = [&](turn::RequestId request) {
+    return request >= first && (request < end || request == first);
+  };
+  bool left = false;
   if (unnamed_.request != 0 && failed(unnamed_.request)) {
     unnamed_.valid = false;
     unnamed_.request = 0;
@@ -299,6 +307,7 @@ void StatementNames::OnFailed(turn::RequestId first, turn::RequestId end) {
     if (!failed(at->request)) {
       continue;
     }
+    left = left || at->raw;
     if (at->closed) {
       names_[at->name] = std::move(at->known);
     } else if (const auto found = names_.find(at->name); found != names_.end()) {
@@ -307,6 +316,7 @@ void StatementNames::OnFailed(turn::RequestId first, turn::RequestId end) {
     }
   }
   std::erase_if(pending_, [&](const Pending& pending) { return failed(pending.request); });
+  return left;
 }
 
 void StatementNames::Settle() {
@@ -328,7 +338,28 @@ void StatementNames::Clear() {
   LetGo(&names_);
 }
 
-bool StatementNames::Deallocate(std::string_view name) {
+void StatementNames::PrepareDeallocate(std::string_view name, bool simple, backend::Pooled* to) {
+  if (!names_.contains(name) || to->connection.machine().skipping()) {
+    return;
+  }
+  ParseAhead(name, "", std::string_view("\0\0", 2), to);
+  std::string sync;
+  pg::AppendSync(&sync);
+  if (simple) {
+    to->connection.Ask(sync);
+  }
+}
+
+void StatementNames::OnDeallocate(const std::string& name, turn::RequestId request) {
+  const auto found = names_.find(name);
+  if (found == names_.end() || request == 0) {
+    return;
+  }
+  pending_.push_back(Pending{request, name, true, true, std::move(found->second)});
+  names_.erase(found);
+}
+
+bool StatementNames::CloseAlone(std::string_view name) {
   if (name.empty()) {
     unnamed_.valid = false;
   }

@@ -53,8 +53,9 @@ class StatementNames {
 
   // Frames of the client, for the connection in `to`, whose ledger is told of what is sent in front
   // of them. After kAsItIs and kRewritten comes OnForwarded(). `context`: what else than text and
-  // types changes a statement's meaning.
-  Way OnParse(std::string_view body, std::string_view context, backend::Pooled* to);
+  // types changes a statement's meaning. `failed`: the transaction has failed, so the server decides
+  // whether a statement may be parsed at all.
+  Way OnParse(std::string_view body, std::string_view context, bool failed, backend::Pooled* to);
   // A Parse while there is no connection. True if it is done: a server has accepted the same
   // before.
   bool OnParseAlone(std::string_view body, std::string_view context);
@@ -73,15 +74,19 @@ class StatementNames {
   void OnAnswered(turn::RequestId request);
 
   // From the ledger.
-  void OnFailed(turn::RequestId first, turn::RequestId end);
+  // True if that left a statement with a client's name on the connection.
+  bool OnFailed(turn::RequestId first, turn::RequestId end);
   // Request `request` will run DEALLOCATE ALL, or DISCARD ALL; and: it has.
   void Doubt(turn::RequestId request);
   void OnDeallocated();
   void Settle();  // every request was answered
   void Clear();   // the end of the session
-  // DEALLOCATE in SQL. False if there is no such name.
-  bool Deallocate(std::string_view name);
-  bool Has(std::string_view name) const { return names_.contains(name); }
+  // A Close while there is no connection. False if there is no such name.
+  bool CloseAlone(std::string_view name);
+  // Before SQL's DEALLOCATE of `name` is run: the server gets a statement of that name to remove.
+  // `simple`: by a Query. And: request `request` runs it.
+  void PrepareDeallocate(std::string_view name, bool simple, backend::Pooled* to);
+  void OnDeallocate(const std::string& name, turn::RequestId request);
   // A name of the client's that was sent as it is so that the server refuses it, to be closed
   // behind the next Sync; else "".
   std::string TakeResidue() { return std::exchange(residue_, std::string()); }
@@ -96,6 +101,7 @@ class StatementNames {
     turn::RequestId request = 0;
     std::string name;
     bool closed = false;  // else parsed
+    bool raw = false;     // closed by SQL: the server got a statement of this very name
     Known known;          // closed: what it was
   };
   struct Unnamed {
@@ -148,6 +154,7 @@ class StatementNames {
   enum class Last : uint8_t { kOther, kParsed, kUnnamed, kClosed };
   Last last_ = Last::kOther;
   std::string last_name_;
+  bool last_there_ = false;  // kParsed: the connection has it already
   Known closed_;
 };
 
