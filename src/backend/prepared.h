@@ -64,8 +64,8 @@ class Prepared {
   void Add(Statement* statement, turn::RequestId request);
   // Those of these requests have failed: the connection does not have their statements.
   void OnFailed(turn::RequestId first, turn::RequestId end);
-  // Request `request` will run DEALLOCATE ALL, or DISCARD ALL: what is there now will be gone, unless
-  // it fails.
+  // Request `request` will run DEALLOCATE ALL, or DISCARD ALL: what is there now will be gone,
+  // unless it fails.
   void Doubt(turn::RequestId request);
   // It has run.
   void OnDeallocated();

@@ -77,7 +77,8 @@ class Borrower final : public backend::Lessee {
 
   // -- what the client runs ---------------------------------------------------------------------
   StatementNames& names() { return names_; }
-  // Before a frame is forwarded that parses it. It may be run later, by a frame that does not say so.
+  // Before a frame is forwarded that parses it. It may be run later, by a frame that does not say
+  // so.
   void OnParsed(const sql::SessionEffects& effects);
   // Before a frame is forwarded that runs it. `simple`: it is a Query.
   void OnRun(const sql::SessionEffects& effects, bool simple);

@@ -289,10 +289,11 @@ Session::Step Session::OnStatementFrame(const pg::Piece& piece, Pieces* to) {
     return OnRequest(piece) ? Step::kForward : Step::kEnd;
   }
   to->Flush();
+  const bool failed = borrower_->status() == 'E';
   const StatementNames::Way way =
-      piece.type == 'P' ? names.OnParse(piece.body, borrower_->context(), borrower_->status() == 'E',
-                                      borrower_->pooled())
-                        : names.OnTarget(piece.type, piece.body, borrower_->pooled());
+      piece.type == 'P'
+          ? names.OnParse(piece.body, borrower_->context(), failed, borrower_->pooled())
+          : names.OnTarget(piece.type, piece.body, borrower_->pooled());
   if (names.effects() != nullptr) {
     borrower_->OnParsed(*names.effects());
   }

@@ -53,8 +53,8 @@ class StatementNames {
 
   // Frames of the client, for the connection in `to`, whose ledger is told of what is sent in front
   // of them. After kAsItIs and kRewritten comes OnForwarded(). `context`: what else than text and
-  // types changes a statement's meaning. `failed`: the transaction has failed, so the server decides
-  // whether a statement may be parsed at all.
+  // types changes a statement's meaning. `failed`: the transaction has failed, so the server
+  // decides whether a statement may be parsed at all.
   Way OnParse(std::string_view body, std::string_view context, bool failed, backend::Pooled* to);
   // A Parse while there is no connection. True if it is done: a server has accepted the same
   // before.
