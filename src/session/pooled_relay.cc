@@ -105,8 +105,9 @@ void Session::OnPooledInput() {
     return;
   }
   if (client_.ended()) {
-    // Nobody will ask any more; what was asked is answered first, as far as there is an answer.
-    ended_ = !has_server() || !server().machine().owes() || server().machine().copy_in();
+    // Nobody will ask any more; what was asked is answered first, if it was asked to its end.
+    ended_ = !has_server() || !server().machine().owes() || server().machine().copy_in() ||
+             !pooled_->complete || reader_.mid_frame();
     half_closed_ = true;
     borrower_->TellTurns(kTurnOver);
     return;
@@ -228,6 +229,7 @@ Session::Step Session::WithoutServer(const pg::Piece& piece) {
 
 Session::Step Session::WithServer(const pg::Piece& piece, Pieces* to) {
   NoteAsked(piece.type);
+  pooled_->complete = piece.type == 'Q' || piece.type == 'S' || piece.type == 'F';
   switch (piece.type) {
     case 'Q':
       return OnQueryText(piece, to);

@@ -94,6 +94,7 @@ class Session {
     bool gathering = false;
     bool continues = false;  // true exactly when further pieces of a frame are to be forwarded
     Discarding discarding = Discarding::kNo;
+    bool complete = true;  // true exactly when a ReadyForQuery will follow what was forwarded last
     bool asking = false;  // true exactly when a turn is under way, as far as timeouts go
     char status = 'I';    // at the end of the last turn
     base::Instant asked;  // when the turn began; or when the last one ended

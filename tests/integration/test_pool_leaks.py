@@ -234,7 +234,8 @@ def test_e11_one_text_means_what_its_own_search_path_says(new_pool, server, leak
 
 @pytest.mark.parametrize("kind", ["direct", *pools.PGBRAID])
 @pytest.mark.parametrize("step", ["in a transaction", "in a failed one", "with rows in flight",
-                                  "in COPY", "in a sleep", "half a message"])
+                                  "in COPY", "in a sleep", "half a message",
+                                  "before its Sync"])
 def test_f4_f5_a_client_that_dies_leaves_nothing_open(new_pool, server, leaky, kind, step):
     server.sql("CREATE TABLE left_open(v int)", leaky)
     pool = new_pool(kind)
@@ -251,6 +252,9 @@ def test_f4_f5_a_client_that_dies_leaves_nothing_open(new_pool, server, leaky, k
         leaver.send(wire.copy_data(b"2\n"))
     elif step == "in a sleep":
         leaver.send(wire.query("SELECT pg_sleep(2)"))
+    elif step == "before its Sync":
+        leaver.send(wire.parse("SELECT 1"), wire.bind(), wire.execute())
+        leaver.send(wire.FLUSH).read_until("C")
     elif step == "half a message":
         leaver.send(wire.query("INSERT INTO left_open VALUES (3)")[:-4])
     leaver.reset()
