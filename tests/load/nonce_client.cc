@@ -43,6 +43,7 @@ std::string NonceClient::Start() {
   key_.clear();
   ready_ = false;
   status_ = 'I';
+  broken_off_ = false;
   cancels_ = 0;
   planner_.Reset();
   return Startup(login_.user, login_.database, planner_.FirstName());
@@ -168,6 +169,7 @@ Reading NonceClient::OnError(std::string_view body) {
   const bool own_cancel = owed.tolerant && (code == "57014" || code == "25P02");
   if (own_cancel && owed.turn.error != code) {
     ++cancelled_;
+    owed.cancelled = true;
     return Reading::kGoesOn;
   }
   if (owed.turn.error == code && message.find(owed.turn.error_text) != std::string::npos) {
@@ -199,6 +201,7 @@ Reading NonceClient::OnReady(std::string_view body) {
   if (!owed.failed && !owed.turn.notice.empty() && !owed.noticed) return Wrong("no notice came");
   if (!owed.failed && !owed.turn.name_set.empty()) planner_.OnNameSet(owed.turn.name_set);
   status_ = body.empty() ? '?' : body[0];
+  broken_off_ = broken_off_ || (owed.cancelled && status_ == 'I');
   ++checked_;
   owed_.pop_front();
   return Reading::kGoesOn;

@@ -10,6 +10,7 @@
 #include <deque>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "tests/load/turn_plan.h"
 
@@ -51,6 +52,9 @@ class NonceClient {
   void OnCancelOver() { --cancels_; }
 
   [[nodiscard]] bool free() const { return ready_ && owed_.empty(); }
+  // True once after a cancel of ours has ended a turn outside of a transaction: what the plan still
+  // holds may have counted on it (its BEGIN, say).
+  [[nodiscard]] bool TakeBrokenOff() { return std::exchange(broken_off_, false); }
   [[nodiscard]] const std::string& key() const { return key_; }
   [[nodiscard]] const std::string& text() const { return text_; }
   [[nodiscard]] uint64_t checked() const { return checked_; }
@@ -59,8 +63,9 @@ class NonceClient {
  private:
   struct Owed {
     Turn turn;
-    size_t row = 0;       // rows that came
-    bool failed = false;  // an error came
+    size_t row = 0;          // rows that came
+    bool failed = false;     // an error came
+    bool cancelled = false;  // it was our own cancel's
     bool noticed = false;
     bool tolerant = false;  // a cancel of ours may hit it
   };
@@ -83,6 +88,7 @@ class NonceClient {
   std::string key_;
   std::string text_;
   bool ready_ = false;
+  bool broken_off_ = false;
   char status_ = 'I';
   int cancels_ = 0;
   uint64_t checked_ = 0;

@@ -231,6 +231,7 @@ void Load::Die(size_t i) {
 // The client owes nothing: its next batch, of the plan it has or of a new one.
 void Load::Next(size_t i) {
   Client& client = *clients_[i];
+  if (client.speaks.TakeBrokenOff()) client.at = client.plan.size();
   if (client.at >= client.plan.size()) {
     if (ending_) return Close(client, false);
     const Kind kind = Choose();
