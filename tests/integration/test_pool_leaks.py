@@ -234,9 +234,11 @@ def test_e11_one_text_means_what_its_own_search_path_says(new_pool, server, leak
 
 @pytest.mark.parametrize("kind", ["direct", *pools.PGBRAID])
 @pytest.mark.parametrize("step", ["in a transaction", "in a failed one", "with rows in flight",
-                                  "in COPY", "in a sleep", "half a message",
-                                  "before its Sync"])
-def test_f4_f5_a_client_that_dies_leaves_nothing_open(new_pool, server, leaky, kind, step):
+                                  "in COPY", "in a sleep", "half a message", "before its Sync",
+                                  "before its Sync, outside a transaction",
+                                  "flushed, without a Sync", "in a long message"])
+@pytest.mark.parametrize("end", ["resets", "closes"])
+def test_f4_f5_a_client_that_dies_leaves_nothing_open(new_pool, server, leaky, kind, step, end):
     server.sql("CREATE TABLE left_open(v int)", leaky)
     pool = new_pool(kind)
     leaver = pool.login(leaky)
@@ -253,11 +255,21 @@ def test_f4_f5_a_client_that_dies_leaves_nothing_open(new_pool, server, leaky, k
     elif step == "in a sleep":
         leaver.send(wire.query("SELECT pg_sleep(2)"))
     elif step == "before its Sync":
-        leaver.send(wire.parse("SELECT 1"), wire.bind(), wire.execute())
-        leaver.send(wire.FLUSH).read_until("C")
+        leaver.send(wire.one_shot("INSERT INTO left_open VALUES (5)"))
+    elif step == "before its Sync, outside a transaction":
+        leaver.ask("ROLLBACK")
+        leaver.send(wire.one_shot("INSERT INTO left_open VALUES (6)"))
+    elif step == "flushed, without a Sync":
+        leaver.ask("ROLLBACK")
+        leaver.send(wire.one_shot("INSERT INTO left_open VALUES (7)"), wire.FLUSH).read_until("C")
+    elif step == "in a long message":
+        leaver.send(wire.query(f"SELECT '{'x' * 300_000}'")[:-100_000])
     elif step == "half a message":
         leaver.send(wire.query("INSERT INTO left_open VALUES (3)")[:-4])
-    leaver.reset()
+    if end == "resets":
+        leaver.reset()
+    else:
+        leaver.shut()  # FIN: it might still want to read, but nothing more will come from it
     with pool.login(leaky) as newcomer:
         assert newcomer.rows("SELECT count(*) FROM left_open") == [["0"]]
         assert wire.status(newcomer.ask("SELECT 1")) == "I"
