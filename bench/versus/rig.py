@@ -183,12 +183,15 @@ class Rig:
         os.chmod(path, 0o644)
         return path
 
-    def tls_files(self):
-        """(certificate, key) of a server, readable by whoever runs the proxies and PostgreSQL."""
+    def tls_files(self, ours=False):
+        """(certificate, key) of a server, new ones each time. `ours`: for a program that runs as we
+        do; PostgreSQL and PgBouncer have a user of their own."""
         sys.path.insert(0, HARNESS)
         from harness.certificates import Collection
-        pair = Collection(self.path("certificates")).pair("server")
-        if self.owner:
+        folder = tempfile.mkdtemp(prefix="tls.", dir=self.folder)
+        os.chmod(folder, 0o755)
+        pair = Collection(folder).pair("server")
+        if self.owner and not ours:
             for path in (pair.cert, pair.key):
                 os.chown(path, self.owner.pw_uid, self.owner.pw_gid)
         return pair.cert, pair.key
@@ -356,7 +359,7 @@ def pgbraid_flags(rig, target):
         os.chmod(users, 0o600)
         flags += ["--users-file", users]
     if options.tls != "off":
-        cert, key = rig.tls_files()
+        cert, key = rig.tls_files(ours=True)
         flags += ["--enable-tls", "--tls-required", "--tls-cert", cert, "--tls-key", key]
         query = "?sslmode=require" if options.tls == "both" else "?sslmode=disable"
     return ["--primary", f"postgres://{login}127.0.0.1:{target}{query}", *flags]
