@@ -12,9 +12,11 @@ void Cleaning::Begin() {
   Leg leg;
   leg.lessee = this;
   pooled_->connection.Lease(leg);
-  std::string query;
-  const bool asked = pg::AppendQuery(&query, pool_->service().pool.reset_query) &&
-                     pooled_->connection.Ask(query);
+  // What a pipeline without its Sync has run is not committed: a Query of ours would do it.
+  std::string queries;
+  const bool asked = pg::AppendQuery(&queries, "ROLLBACK") &&
+                     pg::AppendQuery(&queries, pool_->service().pool.reset_query) &&
+                     pooled_->connection.Ask(queries);
   if (!asked) {
     pool_->Discard(pooled_);
     return;
@@ -39,8 +41,11 @@ void Cleaning::OnHidden(const pg::Piece& piece, const turn::Reply& reply) {
 }
 
 void Cleaning::OnReady(turn::RequestId, char, bool owes) {
+  if (owes) {
+    return;  // the ROLLBACK was answered
+  }
   Disarm();
-  if (owes || failed_ || !pooled_->connection.machine().poolable()) {
+  if (failed_ || !pooled_->connection.machine().poolable()) {
     pool_->Discard(pooled_);
   } else {
     pool_->Return(pooled_);

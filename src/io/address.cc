@@ -13,7 +13,6 @@ namespace io {
 
 absl::StatusOr<Address> Address::Numeric(std::string_view host, uint16_t port) {
   const std::string text(host.empty() || host == "*" ? "0.0.0.0" : host);
-  Address address;
   sockaddr_in v4{};
   sockaddr_in6 v6{};
   if (inet_pton(AF_INET, text.c_str(), &v4.sin_addr) == 1) {
