@@ -29,6 +29,24 @@ SharedPool* SharedPools::Find(const std::string& key, const std::string& server,
   return pool.get();
 }
 
+bool SharedPools::EnterClient(const std::string& key, uint32_t max) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  uint32_t& count = clients_[key];
+  if (max != 0 && count >= max) {
+    return false;
+  }
+  ++count;
+  return true;
+}
+
+void SharedPools::LeaveClient(const std::string& key) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = clients_.find(key);
+  if (--found->second == 0) {
+    clients_.erase(found);
+  }
+}
+
 bool SharedPools::Take(SharedPool* pool, Pools* shard, uint32_t has, base::Instant now) {
   const std::lock_guard<std::mutex> lock(mutex_);
   const auto mine = std::find_if(pool->waiting.begin(), pool->waiting.end(),

@@ -53,6 +53,11 @@ class SharedPools {
   // Lives as long as this. `max`: 0 is no bound.
   SharedPool* Find(const std::string& key, const std::string& server, uint32_t max);
 
+  // One client more of `key`, a service or a user of one; false if there are `max` already (0: no
+  // bound). At logins and their ends only.
+  bool EnterClient(const std::string& key, uint32_t max);
+  void LeaveClient(const std::string& key);
+
   // False if there is no place; then `shard` waits for one, and the others are asked whether they
   // have a free connection too many.
   bool Take(SharedPool* pool, Pools* shard, uint32_t has, base::Instant now);
@@ -71,6 +76,7 @@ class SharedPools {
   std::mutex mutex_;
   std::map<std::string, std::unique_ptr<SharedPool>> pools_;
   std::vector<Pools*> shards_;
+  std::map<std::string, uint32_t> clients_;
 };
 
 }  // namespace backend

@@ -160,6 +160,9 @@ io::Task<void> Session::Finish() {
     borrower_->End();
     borrower_.reset();
   }
+  for (const std::string& key : counted_) {
+    around_->pools->tools().shared->LeaveClient(key);
+  }
   client_.NotifyReadable(nullptr, 0);
   client_.NotifyDrained(nullptr, 0);
   client_slice_.Reset();

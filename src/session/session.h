@@ -135,6 +135,7 @@ class Session {
   io::Task<std::optional<Identity>> Admit(Opening* opening, base::Deadline deadline);
   backend::LoginFacts LoginOf(const Identity& identity, const pg::StartupPacket& packet) const;
   io::Task<bool> EnterPooled(Opening* opening, base::Deadline deadline);
+  bool CountIn(std::string_view user);
   bool TakeSettings(const Opening& opening);
   io::Task<bool> AwaitConnection(base::Deadline deadline);
   io::Task<bool> Welcome(Opening* opening, base::Deadline deadline);
@@ -203,6 +204,7 @@ class Session {
   backend::Dialled server_address_;
   std::string cancel_secret_;
   uint32_t cancel_pid_ = 0;
+  std::vector<std::string> counted_;  // keys under which this client is counted
   std::unique_ptr<mirror::Recorder> recorder_;
   std::vector<backend::Note> notes_;
   turn::RequestId request_ = 0;  // of the frame whose pieces are passing

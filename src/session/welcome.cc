@@ -38,6 +38,11 @@ io::Task<bool> Session::EnterPooled(Opening* opening, base::Deadline deadline) {
     ended_ = true;
     co_return false;
   }
+  if (!CountIn(identity->user)) {
+    Refuse("53300", "sorry, too many clients of this service or user already");
+    around_->metrics->refused_full.Add();
+    co_return false;
+  }
   const backend::LoginFacts login = LoginOf(*identity, opening->packet);
   const Borrower::Bits bits{
       .changed = kLeaseChanged, .over = kServerOver, .drained = kServerDrained};
@@ -51,6 +56,22 @@ io::Task<bool> Session::EnterPooled(Opening* opening, base::Deadline deadline) {
   }
   const bool welcome = co_await Welcome(opening, deadline);
   co_return welcome;
+}
+
+// Against the limits of the service and of its user, all shards together.
+bool Session::CountIn(std::string_view user) {
+  backend::SharedPools* const shared = around_->pools->tools().shared;
+  const std::string service = service_->name;
+  const std::string of_user = service + '\0' + std::string(user);
+  const config::PoolSettings& pool = service_->pool;
+  for (const auto& [key, max] : {std::pair(service, pool.max_service_clients),
+                                 std::pair(of_user, pool.max_user_clients)}) {
+    if (!shared->EnterClient(key, max)) {
+      return false;
+    }
+    counted_.push_back(key);
+  }
+  return true;
 }
 
 io::Task<std::optional<Identity>> Session::Admit(Opening* opening, base::Deadline deadline) {
