@@ -130,7 +130,7 @@ class Builder {
  private:
   absl::Status UnknownOption(std::string_view option) const;
   absl::Status SetSslMode(std::string_view value);
-  absl::Status SetSsl(std::string_view option, std::string value);
+  absl::Status SetSsl(std::string_view option, std::string_view value);
   absl::Status CheckSsl();
   absl::Status CheckHost() const;
 
@@ -173,7 +173,7 @@ absl::Status Builder::SetSslMode(std::string_view value) {
 }
 
 // The options of TLS that are not the mode.
-absl::Status Builder::SetSsl(std::string_view option, std::string value) {
+absl::Status Builder::SetSsl(std::string_view option, std::string_view value) {
   if (option == "sslnegotiation") {
     if (value != "postgres" && value != "direct") {
       return base::InvalidArgument("the sslnegotiation is not one of postgres, direct");
@@ -186,7 +186,7 @@ absl::Status Builder::SetSsl(std::string_view option, std::string value) {
   }
   (option == "sslrootcert" ? server_.sslrootcert
    : option == "sslcert"   ? server_.sslcert
-                           : server_.sslkey) = std::move(value);
+                           : server_.sslkey) = value;
   return absl::OkStatus();
 }
 
@@ -252,7 +252,7 @@ absl::Status Builder::Set(std::string_view option, std::string value) {
   } else if (option == "channel_binding") {
     return server_.auth.SetChannelBinding(value);
   } else if (option.starts_with("ssl")) {
-    return SetSsl(option, std::move(value));
+    return SetSsl(option, value);
   } else if (option == "connect_timeout") {
     const auto timeout = ParseDuration(value, absl::ZeroDuration(), absl::Hours(24));
     if (!timeout.ok()) {

@@ -124,10 +124,14 @@ class Postgres:
         self.process = None
 
     def kill(self):
-        """SIGKILL for the postmaster; its children notice by themselves and end."""
+        """SIGKILL for the postmaster. Returns when its children have noticed and ended: until
+        then they hold its shared memory, and a new postmaster refuses to start."""
+        pids = self._pids()
         self.process.kill()
         self.process.wait()
         self.process = None
+        processes.wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids),
+                             "the children of a killed postmaster to end")
         segment = os.path.join(self.data, "postmaster.pid")
         if os.path.exists(segment):
             os.unlink(segment)
