@@ -19,6 +19,9 @@ absl::Status Refusal(std::string_view body) {
     code = absl::StatusCode::kPermissionDenied;
   } else if (error.sqlstate == "3D000") {
     code = absl::StatusCode::kNotFound;
+  } else if (error.sqlstate.starts_with("22") || error.sqlstate.starts_with("42") ||
+             error.sqlstate == "55P02") {
+    code = absl::StatusCode::kInvalidArgument;  // a setting of the StartupMessage
   }
   return base::Error(code, std::string(error.sqlstate) + ": " +
                                std::string(error.message.substr(0, kRefusalTextMax)));

@@ -80,7 +80,9 @@ class LoginDialogue {
   bool ok_ = false;     // true exactly when AuthenticationOk was believed
 };
 
-// Sends the StartupMessage and talks until ReadyForQuery. `facts` outlives the task.
+// Sends the StartupMessage and talks until ReadyForQuery. `facts` outlives the task. A server's
+// refusal is "SQLSTATE: message": kPermissionDenied of the login, kNotFound of the database,
+// kInvalidArgument of a setting in `parameters`, else kUnavailable.
 io::Task<absl::Status> Login(Connection* connection, const LoginFacts* facts,
                              base::Deadline deadline);
 

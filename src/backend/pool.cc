@@ -13,6 +13,7 @@ namespace backend {
 namespace {
 
 constexpr uint32_t kOpeningMax = 32;  // of one pool at once: a restarted server is not stormed
+constexpr size_t kSqlstateLength = 5;
 constexpr absl::Duration kUnused = absl::Seconds(1);
 constexpr absl::Duration kRetryFirst = absl::Milliseconds(100);
 constexpr absl::Duration kRetryLongest = absl::Seconds(5);
@@ -41,9 +42,15 @@ void Pool::SetSecret(const LoginFacts& login) { login_ = login; }
 
 void Pool::Ask(Waiter* waiter) {
   waiter->since = pools_->loop()->now();
-  while (!free_.empty()) {
-    Pooled* const pooled = free_.back();
-    free_.pop_back();
+  waiter->opening = false;
+  const auto fits = [waiter](const Pooled* pooled) { return pooled->startup == waiter->startup; };
+  for (;;) {
+    const auto found = std::find_if(free_.rbegin(), free_.rend(), fits);
+    if (found == free_.rend()) {
+      break;
+    }
+    Pooled* const pooled = *found;
+    free_.erase(std::next(found).base());
     pools_->metrics().free.Add(-1);
     io::Stream& stream = pooled->connection.stream();
     if (stream.has_input() || stream.ended() || stream.broken()) {
@@ -91,6 +98,20 @@ void Pool::DenyAll(std::string_view sqlstate, std::string_view message) {
     Forget(waiter);
     pools_->metrics().denied.Add();
     waiter->lessee->OnDenied(sqlstate, message);
+  }
+}
+
+// What a client said at its start was wrong, as the server sees it: its fault alone.
+void Pool::DenyStartup(const Parameters& startup, const absl::Status& status) {
+  const std::string_view text = base::Message(status);
+  for (auto at = waiters_.begin(); at != waiters_.end();) {
+    Waiter* const waiter = *at++;
+    if (waiter->startup == startup) {
+      Forget(waiter);
+      pools_->metrics().denied.Add();
+      waiter->lessee->OnDenied(text.substr(0, kSqlstateLength),
+                               text.substr(std::min(text.size(), kSqlstateLength + 2)));
+    }
   }
 }
 
@@ -171,12 +192,27 @@ void Pool::Offer(Pooled* pooled) {
     Retire(pooled);
     return;
   }
-  if (!waiters_.empty()) {
-    Grant(pooled, waiters_.front());
+  if (Waiter* const next = NextFor(*pooled); next != nullptr) {
+    Grant(pooled, next);
     return;
   }
   free_.push_back(pooled);
   pools_->metrics().free.Add(1);
+  OpenMore();  // for those who wait for one that began otherwise
+}
+
+// The first who waits for such a connection, but not past others for whom none is begun.
+Pool::Waiter* Pool::NextFor(const Pooled& pooled) const {
+  uint32_t before = 0;
+  for (Waiter* waiter : waiters_) {
+    if (waiter->startup == pooled.startup) {
+      return waiter;
+    }
+    if (++before > opening_) {
+      break;
+    }
+  }
+  return nullptr;
 }
 
 void Pool::Cancel(Pooled* pooled) {
@@ -222,8 +258,19 @@ bool Pool::TakePlace() {
 
 void Pool::OpenMore() {
   while (!closed_ && opening_ < std::min<size_t>(waiters_.size(), kOpeningMax) &&
-         pools_->loop()->now() >= retry_ && TakePlace()) {
-    Start();
+         pools_->loop()->now() >= retry_) {
+    if (TakePlace()) {
+      Start();
+      continue;
+    }
+    if (!free_.empty()) {  // it began otherwise than those who wait need it
+      Pooled* const oldest = free_.front();
+      free_.erase(free_.begin());
+      pools_->metrics().free.Add(-1);
+      pools_->metrics().retired.Add();
+      Retire(oldest);
+    }
+    break;
   }
 }
 
@@ -231,7 +278,18 @@ void Pool::OpenMore() {
 void Pool::Start() {
   ++serving_;
   ++opening_;
-  pools_->tasks().Spawn(Serve());
+  pools_->tasks().Spawn(Serve(NextStartup()));
+}
+
+// Of the first who waits and has none begun for it.
+Parameters Pool::NextStartup() {
+  for (Waiter* waiter : waiters_) {
+    if (!waiter->opening) {
+      waiter->opening = true;
+      return waiter->startup;
+    }
+  }
+  return waiters_.empty() ? Parameters() : waiters_.front()->startup;
 }
 
 void Pool::OnPlace() {
@@ -264,10 +322,10 @@ void Pool::YieldOne() {
 }
 
 // The life of one server connection, from its place taken to its place given back.
-io::Task<void> Pool::Serve() {
+io::Task<void> Pool::Serve(Parameters startup) {
   const PoolsTools& tools = pools_->tools();
   Pooled pooled(this, tools.loop, tools.metrics, &pools_->statements(),
-                tools.config->log_protocol);
+                tools.config->log_protocol, std::move(startup));
   const absl::Status opened = co_await Open(&pooled);
   --opening_;
   if (opened.ok()) {
@@ -288,7 +346,7 @@ io::Task<void> Pool::Serve() {
     pools_->metrics().connections.Add(-1);
   } else {
     pools_->metrics().open_failures.Add();
-    OnOpenFailed(opened);
+    OnOpenFailed(pooled, opened);
   }
   co_await pooled.connection.stream().Close(tools.loop->now());
   tools.shared->GiveBack(shared_);
@@ -301,7 +359,8 @@ io::Task<absl::Status> Pool::Open(Pooled* pooled) {
   const config::Server* const server = &service_->primary;
   io::Loop* const loop = pools_->loop();
   const base::Deadline deadline = loop->In(ConnectTimeout(*server, loop->limits()));
-  const LoginFacts login = login_;
+  LoginFacts login = login_;
+  login.parameters.insert(login.parameters.end(), pooled->startup.begin(), pooled->startup.end());
   const absl::Status dialled =
       co_await pools_->tools().dialler->Dial(&pooled->connection.stream(), server, deadline,
                                              &pooled->dialled);
@@ -314,7 +373,11 @@ io::Task<absl::Status> Pool::Open(Pooled* pooled) {
 }
 
 // A server that says no to the login says no to all who wait; any other failure may pass.
-void Pool::OnOpenFailed(const absl::Status& status) {
+void Pool::OnOpenFailed(const Pooled& pooled, const absl::Status& status) {
+  if (absl::IsInvalidArgument(status) && !pooled.startup.empty()) {
+    DenyStartup(pooled.startup, status);
+    return;
+  }
   ++failures_;
   retry_ = pools_->loop()->In(RetryPause(failures_, &pools_->loop()->prng()));
   base::Log(base::LogLevel::kWarn, "backend.open_failed",

@@ -38,7 +38,9 @@ class Pool {
   struct Waiter {
     Lessee* lessee = nullptr;
     base::Instant since;
+    Parameters startup;    // what the connection's StartupMessage must have said; see Pooled
     bool waiting = false;  // true exactly when in the queue
+    bool opening = false;  // true exactly when a connection was begun for it
     std::list<Waiter*>::iterator place;
   };
 
@@ -84,15 +86,18 @@ class Pool {
   class Cleaner;
 
   void Start();
-  io::Task<void> Serve();
+  io::Task<void> Serve(Parameters startup);
   io::Task<absl::Status> Open(Pooled* pooled);
+  Parameters NextStartup();
   void Offer(Pooled* pooled);
+  Waiter* NextFor(const Pooled& pooled) const;
   void Grant(Pooled* pooled, Waiter* waiter);
   void OpenMore();
   bool TakePlace();
   bool ShouldYield(bool idle);
-  void OnOpenFailed(const absl::Status& status);
+  void OnOpenFailed(const Pooled& pooled, const absl::Status& status);
   void DenyAll(std::string_view sqlstate, std::string_view message);
+  void DenyStartup(const Parameters& startup, const absl::Status& status);
   void DenyOlder(base::Instant than);
   bool Expired(const Pooled& pooled) const;
   void Retire(Pooled* pooled);

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 #include "backend/cancel.h"
 #include "backend/connection.h"
@@ -20,8 +21,9 @@ class Pool;
 
 struct Pooled {
   Pooled(Pool* its_pool, io::Loop* loop, BackendMetrics* metrics, StatementTable* statements,
-         bool protocol_log)
+         bool protocol_log, Parameters its_startup)
       : pool(its_pool),
+        startup(std::move(its_startup)),
         connection(loop, metrics, protocol_log),
         prepared(statements),
         freed(loop) {
@@ -31,6 +33,9 @@ struct Pooled {
   Pooled& operator=(const Pooled&) = delete;
 
   Pool* const pool;
+  // What its StartupMessage said for a client in session mode: defaults that no reset undoes, so
+  // only a client that said the same gets it.
+  const Parameters startup;
   Connection connection;
   SessionSettings in_force;  // what differs from the defaults of its login
   Prepared prepared;

@@ -47,6 +47,9 @@ class Borrower final : public backend::Lessee {
   bool SetAtStart(std::string_view name, std::string_view value);
   // The connection is kept until the end from the next lease on: session mode.
   void KeepForSession() { pins_ |= kForSession; }
+  // In session mode a connection that began with these is borrowed: they are its defaults then, as
+  // those of a connection of the client's own would be.
+  void StartWith(backend::Parameters startup) { waiter_.startup = std::move(startup); }
 
   // -- the lease --------------------------------------------------------------------------------
   // Asks, unless it has one or has asked.

@@ -151,6 +151,10 @@ void Session::Forward(base::Slice slice, bool fed) {
       waiting_ = piece;
       return;
     }
+    if (piece.type == 'X' && borrower_ != nullptr) {
+      leaving_ = ended_ = true;  // the client goes; the connection stays, for others
+      break;
+    }
     if (!OnRequest(piece)) {
       break;
     }

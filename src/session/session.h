@@ -137,6 +137,7 @@ class Session {
   io::Task<bool> EnterPooled(Opening* opening, base::Deadline deadline);
   bool CountIn(std::string_view user);
   bool TakeSettings(const Opening& opening);
+  void StartAsTheClient(const Opening& opening);
   io::Task<bool> AwaitConnection(base::Deadline deadline);
   io::Task<bool> Welcome(Opening* opening, base::Deadline deadline);
   void GiveKey(uint32_t version);

@@ -10,6 +10,7 @@
 namespace session {
 namespace {
 
+constexpr std::string_view kOwnName = "application_name";
 constexpr size_t kSecretBytes30 = 4;
 constexpr size_t kSecretBytes32 = 32;
 
@@ -50,9 +51,6 @@ io::Task<bool> Session::EnterPooled(Opening* opening, base::Deadline deadline) {
                                          &client_, id_);
   if (!TakeSettings(*opening)) {
     co_return false;
-  }
-  if (service_->pool.mode == config::PoolMode::kSession) {
-    borrower_->KeepForSession();
   }
   const bool welcome = co_await Welcome(opening, deadline);
   co_return welcome;
@@ -119,13 +117,34 @@ backend::LoginFacts Session::LoginOf(const Identity& identity,
   return login;
 }
 
+// In session mode the server connection itself begins as the client does. But for the name that
+// clients give themselves, which may be another one each time: no connection would be used twice.
+void Session::StartAsTheClient(const Opening& opening) {
+  backend::Parameters startup;
+  for (const pg::Setting& setting : opening.packet.parameters) {
+    if (!IsIdentity(setting.name) && !setting.name.starts_with("_pq_.") &&
+        setting.name != kOwnName) {
+      startup.emplace_back(setting.name, setting.value);
+    }
+  }
+  borrower_->StartWith(std::move(startup));
+  borrower_->KeepForSession();
+}
+
 // The settings of the StartupMessage, those in `options` too.
 bool Session::TakeSettings(const Opening& opening) {
+  const bool keeps = service_->pool.mode == config::PoolMode::kSession;
+  if (keeps) {
+    StartAsTheClient(opening);
+  }
   for (const pg::Setting& setting : opening.packet.parameters) {
     if (setting.name == "replication" && setting.value != "false" && setting.value != "off" &&
         setting.value != "0" && setting.value != "no") {
       Refuse("0A000", "replication needs a service whose primary names no user");
       return false;
+    }
+    if (keeps && setting.name != kOwnName) {
+      continue;
     }
     if (IsIdentity(setting.name) || setting.name.starts_with("_pq_.")) {
       continue;
@@ -200,12 +219,14 @@ io::Task<bool> Session::Welcome(Opening* opening, base::Deadline deadline) {
   co_return true;
 }
 
-// A key of the session, not of a server's process: which one serves it changes.
+// A key of the session, not of a server's process: which one serves it changes. In session mode it
+// does not, and the client sees the process that pg_backend_pid() names.
 void Session::GiveKey(uint32_t version) {
   backend::CancelTarget target;
   target.receiver = around_->receiver;
   target.session = id_;
-  target.pid = static_cast<uint32_t>(loop_->prng().Next()) & INT32_MAX;
+  target.pid = pools_transactions() ? static_cast<uint32_t>(loop_->prng().Next()) & INT32_MAX
+                                    : borrower_->connection().key_pid();
   target.secret.resize(version > pg::kProtocol30 ? kSecretBytes32 : kSecretBytes30);
   cancel_pid_ = target.pid;
   cancel_secret_ = around_->cancels->Add(target);
