@@ -7,6 +7,7 @@
 #include "base/status.h"
 #include "config/import_pgbouncer.h"
 #include "config/load.h"
+#include "config/reload.h"
 #include "server/server.h"
 
 namespace {
@@ -49,12 +50,13 @@ int main(int argc, char** argv) {
     std::fputs(parsed->text.c_str(), stdout);
     return 0;
   }
+  const config::Reloader reloader(argc, argv);
   config::HideSecrets(argc, argv);
   if (const absl::Status log = base::StartLog(parsed->config.log_level, parsed->config.log_format);
       !log.ok()) {
     return Fail(log, 1);
   }
-  const absl::Status ran = server::Run(parsed->config);
+  const absl::Status ran = server::Run(parsed->config, reloader);
   base::FlushLog();
   return ran.ok() ? 0 : Fail(ran, 1);
 }

@@ -12,7 +12,7 @@
 #include <string_view>
 #include <unordered_map>
 
-#include "backend/dial.h"
+#include "backend/epoch.h"
 #include "base/instant.h"
 #include "io/loop.h"
 #include "io/task.h"
@@ -32,6 +32,7 @@ struct CancelTarget {
   CancelReceiver* receiver = nullptr;  // null: `server`
   uint64_t session = 0;
   Dialled server;  // as the session's own connection: the same address, encrypted in the same way
+  Epoch epoch;     // by which it was made; empty where there is a receiver
   uint32_t pid = 0;
   std::string secret;
 };

@@ -51,6 +51,7 @@ absl::StatusOr<std::unique_ptr<Dialler>> Dialler::Make(const config::Config& con
                                                        io::Resolver* resolver) {
   auto made = std::make_unique<Dialler>(resolver);
   made->server_name_ = config.tls.server_name;
+  made->skip_verify_ = config.tls.skip_verify;
   std::vector<const config::Server*> servers;
   for (const config::Service& service : config.services) {
     servers.push_back(&service.primary);
@@ -59,7 +60,7 @@ absl::StatusOr<std::unique_ptr<Dialler>> Dialler::Make(const config::Config& con
     servers.push_back(&mirror);
   }
   for (const config::Server* server : servers) {
-    const absl::Status added = made->AddContext(*server, config.tls.skip_verify);
+    const absl::Status added = made->AddContext(*server);
     if (!added.ok()) {
       return base::Error(added.code(), server->origin + ": " + std::string(base::Message(added)));
     }
@@ -67,13 +68,13 @@ absl::StatusOr<std::unique_ptr<Dialler>> Dialler::Make(const config::Config& con
   return made;
 }
 
-absl::Status Dialler::AddContext(const config::Server& server, bool skip_verify) {
+absl::Status Dialler::AddContext(const config::Server& server) {
   const std::string files = FilesOf(server);
   if (!WantsTls(server) || contexts_.contains(files)) {
     return absl::OkStatus();
   }
   ASSIGN_OR_RETURN(std::unique_ptr<io::TlsContext> context,
-                   io::TlsContext::ForClient({.ca = skip_verify ? "" : server.sslrootcert,
+                   io::TlsContext::ForClient({.ca = skip_verify_ ? "" : server.sslrootcert,
                                               .certificate = server.sslcert,
                                               .key = server.sslkey}));
   for (const std::string& warning : context->warnings()) {

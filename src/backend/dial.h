@@ -59,11 +59,15 @@ class Dialler {
   // As it was dialled before: never without TLS if there was TLS.
   io::Task<absl::Status> DialAgain(io::Stream* stream, const Dialled* dialled,
                                    base::Deadline deadline) const;
+  // True exactly when both verify servers' certificates for the same names, or both do not.
+  bool VerifiesLike(const Dialler& other) const {
+    return server_name_ == other.server_name_ && skip_verify_ == other.skip_verify_;
+  }
   // What should be said when the process starts.
   const std::vector<std::string>& warnings() const { return warnings_; }
 
  private:
-  absl::Status AddContext(const config::Server& server, bool skip_verify);
+  absl::Status AddContext(const config::Server& server);
   const io::TlsContext* ContextFor(const std::string& files) const;
   Dialled Plan(const config::Server& server) const;
   io::Task<absl::Status> Resolve(io::Loop* loop, const config::Server* server,
@@ -73,6 +77,7 @@ class Dialler {
 
   io::Resolver* const resolver_;
   std::string server_name_;  // instead of every host, or empty
+  bool skip_verify_ = false;
   std::map<std::string, std::unique_ptr<io::TlsContext>> contexts_;  // by Dialled::files
   std::vector<std::string> warnings_;
 };

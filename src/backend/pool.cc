@@ -32,7 +32,11 @@ absl::Duration RetryPause(uint32_t failures, base::Prng* prng) {
 }  // namespace
 
 Pool::Pool(Pools* pools, const config::Service* service, LoginFacts login, SharedPool* shared)
-    : pools_(pools), service_(service), login_(std::move(login)), shared_(shared) {}
+    : pools_(pools),
+      epoch_(pools->tools().epoch),
+      service_(service),
+      login_(std::move(login)),
+      shared_(shared) {}
 
 Pool::~Pool() = default;
 
@@ -131,6 +135,12 @@ bool Pool::Expired(const Pooled& pooled) const {
   return lifetime > absl::ZeroDuration() && pools_->loop()->now() - pooled.born > lifetime;
 }
 
+// The pool has become smaller, and this one ends for it.
+bool Pool::IsSurplus(Pooled* pooled) {
+  pooled->surplus = pools_->tools().shared->TakeSurplus(shared_);
+  return pooled->surplus;
+}
+
 // It is to end; nobody has it.
 void Pool::Retire(Pooled* pooled) {
   pooled->doomed = true;
@@ -182,7 +192,7 @@ void Pool::Offer(Pooled* pooled) {
   if (pooled->cancels > 0) {
     return;
   }
-  if (Expired(*pooled)) {
+  if (Expired(*pooled) || IsSurplus(pooled)) {
     pools_->metrics().retired.Add();
     Retire(pooled);
     return;
@@ -226,13 +236,14 @@ void Pool::Cancel(Pooled* pooled) {
 io::Task<void> Pool::RunCancel(Pooled* pooled) {
   CancelTarget target;
   target.server = pooled->dialled;
+  target.epoch = pooled->epoch;
   target.pid = pooled->connection.key_pid();
   target.secret = pooled->connection.key_secret();
   io::Loop* const loop = pools_->loop();
   BackendMetrics& metrics = *pools_->tools().metrics;
   metrics.cancels_forwarded.Add();
   metrics.cancels_in_flight.Add(1);
-  const Dialler* const dialler = pools_->tools().dialler;
+  const Dialler* const dialler = target.epoch->dialler.get();
   const absl::Status done =
       co_await ForwardCancel(loop, dialler, target, loop->In(loop->limits().cancel_timeout));
   metrics.cancels_in_flight.Add(-1);
@@ -325,11 +336,15 @@ void Pool::YieldOne() {
 io::Task<void> Pool::Serve(Parameters startup) {
   const PoolsTools& tools = pools_->tools();
   Pooled pooled(this, tools.loop, tools.metrics, &pools_->statements(),
-                tools.config->log_protocol, std::move(startup));
+                epoch_->config.log_protocol, std::move(startup));
+  pooled.epoch = epoch_;
+  dialling_.push_back(&pooled);
   const absl::Status opened = co_await Open(&pooled);
   --opening_;
+  std::erase(dialling_, &pooled);
   if (opened.ok()) {
     failures_ = 0;
+    pooled.epoch = closed_ ? pooled.epoch : epoch_;
     connections_.push_back(&pooled);
     pools_->metrics().opened.Add();
     pools_->metrics().connections.Add(1);
@@ -344,26 +359,26 @@ io::Task<void> Pool::Serve(Parameters startup) {
     }
     std::erase(connections_, &pooled);
     pools_->metrics().connections.Add(-1);
-  } else {
+  } else if (!closed_) {
     pools_->metrics().open_failures.Add();
     OnOpenFailed(pooled, opened);
   }
   co_await pooled.connection.stream().Close(tools.loop->now());
-  tools.shared->GiveBack(shared_);
+  tools.shared->GiveBack(shared_, pooled.surplus);
   OpenMore();
   --serving_;
   pools_->Tend();
 }
 
 io::Task<absl::Status> Pool::Open(Pooled* pooled) {
-  const config::Server* const server = &service_->primary;
+  const config::Server* const server = &service_->primary;  // of pooled->epoch
+  const Dialler* const dialler = pooled->epoch->dialler.get();
   io::Loop* const loop = pools_->loop();
   const base::Deadline deadline = loop->In(ConnectTimeout(*server, loop->limits()));
   LoginFacts login = login_;
   login.parameters.insert(login.parameters.end(), pooled->startup.begin(), pooled->startup.end());
-  const absl::Status dialled =
-      co_await pools_->tools().dialler->Dial(&pooled->connection.stream(), server, deadline,
-                                             &pooled->dialled);
+  const absl::Status dialled = co_await dialler->Dial(&pooled->connection.stream(), server,
+                                                      deadline, &pooled->dialled);
   CO_RETURN_IF_ERROR(dialled);
   const absl::Status in = co_await Login(&pooled->connection, &login, deadline);
   CO_RETURN_IF_ERROR(in);
@@ -394,11 +409,6 @@ void Pool::OnOpenFailed(const Pooled& pooled, const absl::Status& status) {
 
 // -- time -----------------------------------------------------------------------------------------
 
-uint32_t Pool::max() const {
-  const config::PoolSettings& pool = service_->pool;
-  return pool.mode == config::PoolMode::kSession && !pool.max_conns_given ? 0 : pool.max_conns;
-}
-
 bool Pool::Tend() {
   const base::Instant now = pools_->loop()->now();
   const config::PoolSettings& settings = service_->pool;
@@ -413,13 +423,10 @@ bool Pool::Tend() {
     Pooled* const oldest = free_.front();
     const bool idle = idle_max > absl::ZeroDuration() && now - oldest->used > idle_max &&
                       shared_->places.load(std::memory_order_relaxed) > least;
-    if (!idle && !Expired(*oldest)) {
+    if (!idle && !Expired(*oldest) && !IsSurplus(oldest)) {
       break;
     }
-    free_.erase(free_.begin());
-    pools_->metrics().free.Add(-1);
-    pools_->metrics().retired.Add();
-    Retire(oldest);
+    RetireFree(free_.begin());
   }
   if (shared_->wants.load(std::memory_order_relaxed) > 0 && waiters_.empty()) {
     YieldOne();
@@ -434,6 +441,64 @@ bool Pool::Tend() {
     Start();
   }
   return sessions_ > 0 || !empty();
+}
+
+// -- reload ---------------------------------------------------------------------------------------
+
+// Whether `service` of the new configuration is what this pool is for.
+bool Pool::Serves(const config::Service& service) const {
+  const config::Server& primary = service.primary;
+  return service.name == service_->name && !service.passes_login_through &&
+         (primary.user.empty() || primary.user == login_.user) &&
+         (primary.dbname.empty() || primary.dbname == login_.database);
+}
+
+bool Pool::Follow(const Epoch& epoch) {
+  const config::Service* const next = config::FindService(epoch->config, service_->name);
+  if (next == nullptr || !Serves(*next) ||
+      !IsSameServer(service_->primary, next->primary) ||
+      !epoch->dialler->VerifiesLike(*epoch_->dialler)) {
+    return false;
+  }
+  epoch_ = epoch;
+  service_ = next;
+  FollowUsers();
+  for (Pooled* pooled : connections_) {
+    pooled->epoch = epoch;
+  }
+  return true;
+}
+
+void Pool::Vacate() {
+  closed_ = true;
+  while (!free_.empty()) {
+    RetireFree(free_.begin());
+  }
+  for (Pooled* pooled : dialling_) {
+    pooled->connection.stream().Abort();
+  }
+}
+
+// The password of a user that no login of a client's is needed for: those who are in stay.
+void Pool::FollowUsers() {
+  const pg::Secret* const secret = epoch_->secrets->Find(login_.user);
+  if (!service_->primary.user.empty() || secret == nullptr) {
+    return;
+  }
+  if (secret->kind == pg::SecretKind::kPlain) {
+    login_.password = secret->text;
+  } else if (secret->kind == pg::SecretKind::kMd5) {
+    login_.password.clear();
+    login_.md5_secret = secret->text;
+  }
+}
+
+void Pool::RetireFree(std::vector<Pooled*>::iterator at) {
+  Pooled* const pooled = *at;
+  free_.erase(at);
+  pools_->metrics().free.Add(-1);
+  pools_->metrics().retired.Add();
+  Retire(pooled);
 }
 
 void Pool::Close() {

@@ -6,6 +6,10 @@
 // another session is in it but settings that are known. Everything else is closed. Places come from
 // SharedPools, so all shards together keep to the bound.
 //
+// A reload changes bounds and times in place, and what is connected stays. Where the server or its
+// login changed another pool takes its place: this one closes what is free and what comes back, and
+// goes with the last of its sessions.
+//
 // Failure: a connection that cannot be made is tried again after a pause that grows and is
 // jittered; a server that refuses the login denies all who wait, one that cannot be reached those
 // who have waited for connect_timeout. Bounds: max_conns; who waits is a client, so max_clients.
@@ -17,6 +21,7 @@
 #include <string_view>
 #include <vector>
 
+#include "backend/epoch.h"
 #include "backend/lessee.h"
 #include "backend/login.h"
 #include "backend/pool_shared.h"
@@ -62,6 +67,11 @@ class Pool {
   void Cancel(Pooled* pooled);
 
   // -- for Pools --------------------------------------------------------------------------------
+  // The configuration is another one. False if this is not the pool that it asks for any more; then
+  // Vacate() is due. Its sessions follow for themselves, those that wait too.
+  bool Follow(const Epoch& epoch);
+  // Closes what is free, gives up what is dialled, and what comes back; opens nothing any more.
+  void Vacate();
   // Another shard has left its place to this one.
   void OnPlace();
   // Gives up one that is free, for another shard.
@@ -85,6 +95,9 @@ class Pool {
  private:
   class Cleaner;
 
+  bool Serves(const config::Service& service) const;
+  void FollowUsers();
+  void RetireFree(std::vector<Pooled*>::iterator at);
   void Start();
   io::Task<void> Serve(Parameters startup);
   io::Task<absl::Status> Open(Pooled* pooled);
@@ -100,15 +113,17 @@ class Pool {
   void DenyStartup(const Parameters& startup, const absl::Status& status);
   void DenyOlder(base::Instant than);
   bool Expired(const Pooled& pooled) const;
+  bool IsSurplus(Pooled* pooled);
   void Retire(Pooled* pooled);
   void EndLease(Pooled* pooled);
   io::Task<void> RunCancel(Pooled* pooled);
-  uint32_t max() const;
 
   Pools* const pools_;
-  const config::Service* const service_;
+  Epoch epoch_;
+  const config::Service* service_;  // in epoch_
   LoginFacts login_;
   SharedPool* const shared_;
+  std::vector<Pooled*> dialling_;     // that are not logged in yet
   std::vector<Pooled*> connections_;  // that are logged in and not ended
   std::vector<Pooled*> free_;         // of these, the one used last behind
   std::list<Waiter*> waiters_;        // the oldest in front

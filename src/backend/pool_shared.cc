@@ -26,6 +26,7 @@ SharedPool* SharedPools::Find(const std::string& key, const std::string& server,
     pool->server = server;
   }
   pool->max = max;
+  CountSurplus(pool.get());
   return pool.get();
 }
 
@@ -86,11 +87,39 @@ void SharedPools::Forget(SharedPool* pool, const Pools* shard) {
   pool->wants.store(static_cast<uint32_t>(pool->waiting.size()), std::memory_order_relaxed);
 }
 
-void SharedPools::GiveBack(SharedPool* pool) {
+// -- another bound --------------------------------------------------------------------------------
+
+void SharedPools::CountSurplus(SharedPool* pool) {
+  const uint32_t staying = pool->places - pool->leaving;
+  pool->surplus = pool->max == 0 || staying <= pool->max ? 0 : staying - pool->max;
+}
+
+void SharedPools::SetMax(SharedPool* pool, uint32_t max) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (pool->waiting.empty()) {
+  pool->max = max;
+  CountSurplus(pool);
+}
+
+bool SharedPools::TakeSurplus(SharedPool* pool) {
+  if (pool->surplus.load(std::memory_order_relaxed) == 0) [[likely]] {
+    return false;
+  }
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (pool->surplus == 0) {
+    return false;
+  }
+  ++pool->leaving;
+  CountSurplus(pool);
+  return true;
+}
+
+void SharedPools::GiveBack(SharedPool* pool, bool surplus) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  pool->leaving -= surplus ? 1 : 0;
+  if (pool->waiting.empty() || (pool->max != 0 && pool->places > pool->max)) {
     --pool->places;
     --taken_;
+    CountSurplus(pool);
     return;
   }
   Pools* const next = pool->waiting.front().shard;

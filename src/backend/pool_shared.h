@@ -32,6 +32,8 @@ struct SharedPool {
   uint32_t max = 0;
   std::atomic<uint32_t> places{0};  // taken
   std::atomic<uint32_t> wants{0};   // shards that wait for one
+  std::atomic<uint32_t> surplus{0}; // more than max, and nobody has begun to close them
+  uint32_t leaving = 0;             // that are closed because of max; under SharedPools' lock
 
   struct Want {
     Pools* shard = nullptr;
@@ -61,16 +63,22 @@ class SharedPools {
   // False if there is no place; then `shard` waits for one, and the others are asked whether they
   // have a free connection too many.
   bool Take(SharedPool* pool, Pools* shard, uint32_t has, base::Instant now);
+  // Another bound. Nothing is closed for it that is in use: whoever has one to spare asks
+  // TakeSurplus() whether it is to close it for that, and then says so to GiveBack().
+  void SetMax(SharedPool* pool, uint32_t max);
+  bool TakeSurplus(SharedPool* pool);
   // `shard` waits no more.
   void Forget(SharedPool* pool, const Pools* shard);
   // Gives a place back: to the oldest want, or to all.
-  void GiveBack(SharedPool* pool);
+  void GiveBack(SharedPool* pool, bool surplus = false);
   // True if `shard`, which has `has` connections, should close one for another that waits: one with
   // clearly fewer, or one that has none, at once if this one needs it for nobody (`idle`).
   bool ShouldYield(const SharedPool& pool, const Pools* shard, uint32_t has, bool idle,
                    base::Instant now);
 
  private:
+  static void CountSurplus(SharedPool* pool);
+
   const uint32_t total_;
   std::atomic<uint32_t> taken_{0};
   std::mutex mutex_;

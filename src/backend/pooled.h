@@ -10,6 +10,7 @@
 
 #include "backend/cancel.h"
 #include "backend/connection.h"
+#include "backend/epoch.h"
 #include "backend/prepared.h"
 #include "backend/session_settings.h"
 #include "base/instant.h"
@@ -39,6 +40,7 @@ struct Pooled {
   Connection connection;
   SessionSettings in_force;  // what differs from the defaults of its login
   Prepared prepared;
+  Epoch epoch;               // by which it is reached: to cancel what it runs
   Dialled dialled;           // how it was reached
   base::Instant born;
   base::Instant used;        // when it was last given back
@@ -47,6 +49,7 @@ struct Pooled {
   uint32_t cancels = 0;      // on their way to it: until they have arrived nobody gets it
   bool leased = false;       // true exactly when a session, or its pool's cleaning, has it
   bool doomed = false;       // true exactly when nobody is to get it any more
+  bool surplus = false;      // true exactly when it ends because its pool has become smaller
   std::unique_ptr<Lessee> cleaning;
   io::Event freed;           // raised when a connection that has ended is given back
 };

@@ -7,6 +7,11 @@ namespace {
 
 constexpr absl::Duration kTick = absl::Milliseconds(250);
 
+// 0: no bound.
+uint32_t MaxConns(const config::PoolSettings& pool) {
+  return pool.mode == config::PoolMode::kSession && !pool.max_conns_given ? 0 : pool.max_conns;
+}
+
 }  // namespace
 
 // From another shard: about a place.
@@ -45,14 +50,11 @@ Pools::~Pools() = default;
 
 Pool* Pools::Join(const config::Service* service, const LoginFacts& login) {
   std::string key = service->name;
-  key += '\0' + login.user + '\0' + login.database;
+  key += '\0' + login.user + '\0' + login.database + '\0' + service->primary.Address();
   std::unique_ptr<Pool>& pool = pools_[key];
   if (pool == nullptr) {
-    const config::PoolSettings& settings = service->pool;
-    const bool bounded =
-        settings.mode != config::PoolMode::kSession || settings.max_conns_given;
     SharedPool* const shared =
-        tools_.shared->Find(key, service->primary.name, bounded ? settings.max_conns : 0);
+        tools_.shared->Find(key, service->primary.name, MaxConns(service->pool));
     pool = std::make_unique<Pool>(this, service, login, shared);
   } else {
     pool->SetSecret(login);
@@ -73,18 +75,38 @@ Pool* Pools::FindShared(SharedPool* shared) {
 
 // Runs as long as there is a pool.
 io::Task<void> Pools::Tick() {
-  while (!draining_ && !pools_.empty()) {
+  while (!draining_ && !(pools_.empty() && leaving_.empty())) {
     for (auto at = pools_.begin(); at != pools_.end();) {
       at = at->second->Tend() ? std::next(at) : pools_.erase(at);
     }
+    std::erase_if(leaving_, [](const std::unique_ptr<Pool>& pool) { return !pool->Tend(); });
     co_await tend_.Wait(loop()->In(kTick));
   }
   ticking_ = false;
 }
 
+void Pools::Follow(const Epoch& epoch) {
+  tools_.epoch = epoch;
+  for (auto at = pools_.begin(); at != pools_.end();) {
+    Pool* const pool = at->second.get();
+    if (pool->Follow(epoch)) {
+      tools_.shared->SetMax(pool->shared(), MaxConns(pool->service().pool));
+      ++at;
+      continue;
+    }
+    pool->Vacate();
+    leaving_.push_back(std::move(at->second));
+    at = pools_.erase(at);
+  }
+  Tend();
+}
+
 io::Task<void> Pools::Drain() {
   draining_ = true;
   for (const auto& [key, pool] : pools_) {
+    pool->Close();
+  }
+  for (const std::unique_ptr<Pool>& pool : leaving_) {
     pool->Close();
   }
   Tend();

@@ -2,7 +2,8 @@
 //
 // Made by server/ with the shard, used on its thread but for the Post calls. A pool is made when a
 // session first needs it and taken away when it has neither sessions nor connections. A tick each
-// second closes what is idle or old and opens what is missing.
+// second closes what is idle or old and opens what is missing. A reload keeps the pools whose
+// server and login did not change.
 #pragma once
 
 #include <cstdint>
@@ -10,14 +11,14 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include "backend/backend_metrics.h"
-#include "backend/dial.h"
+#include "backend/epoch.h"
 #include "backend/pool.h"
 #include "backend/pool_metrics.h"
 #include "backend/pool_shared.h"
 #include "backend/prepared.h"
-#include "config/config.h"
 #include "io/event.h"
 #include "io/scope.h"
 #include "io/task.h"
@@ -27,8 +28,7 @@ namespace backend {
 // What Pools needs of its shard; everything outlives it.
 struct PoolsTools {
   io::Loop* loop = nullptr;
-  const config::Config* config = nullptr;
-  const Dialler* dialler = nullptr;
+  Epoch epoch;
   SharedPools* shared = nullptr;
   BackendMetrics* metrics = nullptr;
   Deriver* deriver = nullptr;
@@ -44,7 +44,10 @@ class Pools {
 
   // The pool of who logs in to `service`'s server as `login`, made if there is none, for a session
   // that calls Pool::Leave() at its end. Its secret is replaced by the one in `login`.
+  // `service` is of the current epoch.
   Pool* Join(const config::Service* service, const LoginFacts& login);
+  // The configuration is another one.
+  void Follow(const Epoch& epoch);
   // After the sessions have ended: closes every connection, returns when that is done.
   io::Task<void> Drain();
 
@@ -68,10 +71,11 @@ class Pools {
   io::Task<void> Tick();
   Pool* FindShared(SharedPool* shared);
 
-  const PoolsTools tools_;
+  PoolsTools tools_;
   PoolMetrics metrics_;
   StatementTable statements_;
-  std::unordered_map<std::string, std::unique_ptr<Pool>> pools_;
+  std::unordered_map<std::string, std::unique_ptr<Pool>> pools_;  // by SharedPool::key
+  std::vector<std::unique_ptr<Pool>> leaving_;  // whose place another has taken, or nobody
   io::Event tend_;
   io::Scope tasks_;
   bool ticking_ = false;

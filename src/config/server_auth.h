@@ -33,6 +33,9 @@ class ServerAuth {
   ChannelBindingMode channel_binding() const { return channel_binding_; }
   // As they are written in a server's URL; empty: nothing was given.
   const std::string& require_auth_text() const { return text_; }
+  bool operator==(const ServerAuth& other) const {
+    return allowed_ == other.allowed_ && channel_binding_ == other.channel_binding_;
+  }
 
  private:
   uint32_t allowed_ = (1u << kServerMethods) - 1;  // a bit for each ServerMethod

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <tuple>
 #include <vector>
 
 #include "base/status.h"
@@ -551,6 +552,15 @@ absl::StatusOr<Server> ParseServer(std::string_view text) {
         "neither a URL nor key=value; write postgres://HOST:PORT or \"host=HOST port=PORT\"");
   }
   return ParseKeyValue(text);
+}
+
+bool IsSameServer(const Server& a, const Server& b) {
+  const auto facts = [](const Server& server) {
+    return std::tie(server.host, server.port, server.user, server.password, server.dbname,
+                    server.application_name, server.sslmode, server.auth, server.ssl_direct,
+                    server.sslrootcert, server.sslcert, server.sslkey);
+  };
+  return facts(a) == facts(b);
 }
 
 bool IsServerName(std::string_view name) {

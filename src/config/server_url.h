@@ -57,6 +57,11 @@ struct Server {
 
 absl::StatusOr<Server> ParseServer(std::string_view text);
 
+// True exactly when a connection to `a` is as good as one to `b`: the same server, login and
+// encryption. What they are called, where they were configured and how long connecting may take is
+// not looked at, nor what stands in the files.
+bool IsSameServer(const Server& a, const Server& b);
+
 // Letters, digits, '_', '-' and '.', at most 63: fit for a metric's label.
 bool IsServerName(std::string_view name);
 

@@ -26,6 +26,11 @@ Loop::Loop(Engine* engine, const base::Limits* limits, uint64_t seed)
   engine_->set_tcp(TuningOf(*limits));
 }
 
+void Loop::UseLimits(const base::Limits* limits) {
+  limits_ = limits;
+  engine_->set_tcp(TuningOf(*limits));
+}
+
 Loop::~Loop() {
   CHECK(ready_.empty());
   CHECK(dirty_.empty());

@@ -43,7 +43,7 @@ struct LoopMetrics {
 
 class Loop {
  public:
-  // `engine` and `limits` outlive the loop.
+  // `engine` and `limits` outlive the loop; other limits may take their place.
   Loop(Engine* engine, const base::Limits* limits, uint64_t seed);
   ~Loop();
   Loop(const Loop&) = delete;
@@ -72,6 +72,8 @@ class Loop {
   // Through which every step of a TLS handshake goes: it costs as much as many queries.
   Turnstile& handshakes() { return handshakes_; }
   const base::Limits& limits() const { return *limits_; }
+  // From now on these hold, for sockets that come too. They outlive the loop, or the next call.
+  void UseLimits(const base::Limits* limits);
   LoopMetrics& metrics() { return metrics_; }
   const LoopMetrics& metrics() const { return metrics_; }
 
@@ -81,7 +83,7 @@ class Loop {
   void FlushDirty();
 
   Engine* const engine_;
-  const base::Limits* const limits_;
+  const base::Limits* limits_;
   base::Instant now_;
   Timers timers_;
   base::Prng prng_;

@@ -246,7 +246,8 @@ io::Task<void> Lane::Connect() {
   const absl::Duration configured = backend::ConnectTimeout(*server, loop_->limits());
   const base::Deadline deadline = loop_->In(std::min(configured, DialTime()));
   std::unique_ptr<Link> link = shadow_->NewLink(key_);
-  const backend::Dialler* const dialler = shadow_->mirrors()->tools().dialler;
+  const backend::Epoch epoch = shadow_->mirrors()->tools().epoch;
+  const backend::Dialler* const dialler = epoch->dialler.get();
   dialling_ = link.get();
   const absl::Status status = co_await link->Open(server, dialler, &facts_, deadline);
   dialling_ = nullptr;

@@ -88,8 +88,12 @@ class Mirrors::ShedMessage final : public io::Message {
   const Gate* const gate_;
 };
 
-Mirrors::Mirrors(const MirrorsTools& tools) : tools_(tools), idle_(tools.loop), tasks_(tools.loop) {
-  const std::vector<config::Server>& servers = tools.config->mirrors;
+Mirrors::Mirrors(const MirrorsTools& tools)
+    : tools_(tools),
+      limits_(tools.epoch->config.limits),
+      idle_(tools.loop),
+      tasks_(tools.loop) {
+  const std::vector<config::Server>& servers = tools.epoch->config.mirrors;
   if (servers.empty()) {
     return;
   }
@@ -98,7 +102,7 @@ Mirrors::Mirrors(const MirrorsTools& tools) : tools_(tools), idle_(tools.loop), 
   names_ = std::make_unique<base::Credit>(tools.shared->names());
   for (size_t i = 0; i < servers.size(); ++i) {
     Shared::PerMirror* const shared = tools.shared->mirror(i);
-    shadows_.push_back(std::make_unique<Shadow>(this, &servers[i], shared));
+    shadows_.push_back(std::make_unique<Shadow>(this, servers[i], shared));
     shared->gate.Register(this);
   }
 }
@@ -116,7 +120,7 @@ std::unique_ptr<Recorder> Mirrors::Open(const SessionFacts& facts) {
     return nullptr;
   }
   RecorderTools tools;
-  tools.limits = &tools_.config->limits;
+  tools.limits = &limits_;
   tools.loop = tools_.loop;
   tools.cache = cache_.get();
   tools.held = recording_.get();
@@ -128,7 +132,8 @@ std::unique_ptr<Recorder> Mirrors::Open(const SessionFacts& facts) {
 
 Lane* Mirrors::MakeLane(Shadow* shadow, const SessionFacts& facts) {
   backend::LoginFacts login;
-  if (!shadow->Wants(facts.database, !tools_.config->primary.dbname.empty(), &login.database)) {
+  const bool one_database = !tools_.epoch->config.primary.dbname.empty();
+  if (!shadow->Wants(facts.database, one_database, &login.database)) {
     return nullptr;
   }
   login.user = shadow->server()->user;

@@ -16,8 +16,8 @@
 
 #include "backend/deriver.h"
 #include "backend/backend_metrics.h"
-#include "backend/dial.h"
-#include "config/config.h"
+#include "backend/epoch.h"
+#include "base/limits.h"
 #include "io/event.h"
 #include "io/scope.h"
 #include "io/task.h"
@@ -41,8 +41,7 @@ struct SessionFacts {
 // What Mirrors needs of its shard; everything outlives it.
 struct MirrorsTools {
   io::Loop* loop = nullptr;
-  const config::Config* config = nullptr;
-  const backend::Dialler* dialler = nullptr;
+  backend::Epoch epoch;
   Shared* shared = nullptr;
   backend::Deriver* deriver = nullptr;  // null in tests: keys are derived on the spot
 };
@@ -54,6 +53,9 @@ class Mirrors {
   Mirrors(const Mirrors&) = delete;
   Mirrors& operator=(const Mirrors&) = delete;
 
+  // The configuration is another one, with the same mirrors: connections made from now on are made
+  // by it.
+  void Follow(const backend::Epoch& epoch) { tools_.epoch = epoch; }
   bool any() const { return !shadows_.empty(); }
   // Of the mirror at `index` in the configuration. Any thread.
   const MirrorMetrics& metrics(size_t index) const { return shadows_[index]->metrics(); }
@@ -94,7 +96,8 @@ class Mirrors {
   void Wake(uint64_t lane, bool placed);
   void Shed(const Gate* gate);
 
-  const MirrorsTools tools_;
+  MirrorsTools tools_;
+  const base::Limits limits_;  // of the start: budgets do not change
   backend::BackendMetrics connection_metrics_;  // the mirrors' connections are not the backend's
   std::vector<std::unique_ptr<Shadow>> shadows_;
   std::unique_ptr<sql::ClassifyCache> cache_;   // only with mirrors

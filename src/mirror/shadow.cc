@@ -8,18 +8,18 @@
 
 namespace mirror {
 
-Shadow::Shadow(Mirrors* mirrors, const config::Server* server, Shared::PerMirror* shared)
+Shadow::Shadow(Mirrors* mirrors, const config::Server& server, Shared::PerMirror* shared)
     : mirrors_(mirrors), server_(server), shared_(shared), credit_(&shared->budget) {}
 
 bool Shadow::Wants(const std::string& database, bool primary_names_one, std::string* there) const {
-  *there = server_->dbname.empty() ? database : server_->dbname;
+  *there = server_.dbname.empty() ? database : server_.dbname;
   return primary_names_one || *there == database;
 }
 
 std::unique_ptr<Link> Shadow::NewLink(std::string key) {
   const MirrorsTools& tools = mirrors_->tools();
   return std::make_unique<Link>(tools.loop, mirrors_->connection_metrics(),
-                                tools.config->log_protocol, std::move(key));
+                                tools.epoch->config.log_protocol, std::move(key));
 }
 
 std::unique_ptr<Link> Shadow::TakeIdle(const std::string& key) {

@@ -22,12 +22,12 @@ class Lane;
 
 class Shadow {
  public:
-  Shadow(Mirrors* mirrors, const config::Server* server, Shared::PerMirror* shared);
+  Shadow(Mirrors* mirrors, const config::Server& server, Shared::PerMirror* shared);
   Shadow(const Shadow&) = delete;
   Shadow& operator=(const Shadow&) = delete;
 
   Mirrors* mirrors() const { return mirrors_; }
-  const config::Server* server() const { return server_; }
+  const config::Server* server() const { return &server_; }
   Gate* gate() const { return &shared_->gate; }
   base::Credit* credit() { return &credit_; }
   MirrorMetrics& metrics() { return metrics_; }
@@ -62,7 +62,7 @@ class Shadow {
   io::Task<void> Close(std::unique_ptr<Link> link);
 
   Mirrors* const mirrors_;
-  const config::Server* const server_;
+  const config::Server server_;  // the same in every epoch
   Shared::PerMirror* const shared_;
   base::Credit credit_;
   MirrorMetrics metrics_;

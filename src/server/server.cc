@@ -116,34 +116,11 @@ absl::StatusOr<std::unique_ptr<io::Engine>> MakeEngine(const Common& common) {
   return std::unique_ptr<io::Engine>(*std::move(engine));
 }
 
-// What clients' connections are encrypted with; null if they are not.
-absl::StatusOr<std::unique_ptr<io::TlsContext>> ClientTls(const config::Config& config) {
-  const config::Tls& tls = config.tls;
-  if (!tls.enabled) {
-    return std::unique_ptr<io::TlsContext>();
-  }
-  absl::StatusOr<std::unique_ptr<io::TlsContext>> made =
-      io::TlsContext::ForServer({.certificate = tls.certificate,
-                                 .key = tls.key,
-                                 .client_ca = tls.client_ca,
-                                 .demand_certificate = tls.verify_client});
-  if (!made.ok()) {
-    return base::Error(made.status().code(),
-                       "TLS for clients: " + std::string(base::Message(made.status())));
-  }
-  return made;
-}
-
-void WarnOfTls(const config::Config& config, const Common& common) {
-  std::vector<std::string> warnings = common.dialler->warnings();
-  if (common.client_tls != nullptr) {
-    const std::vector<std::string>& more = common.client_tls->warnings();
-    warnings.insert(warnings.end(), more.begin(), more.end());
-  }
-  for (const std::string& warning : warnings) {
+void WarnOfTls(const backend::Setup& setup) {
+  for (const std::string& warning : setup.Warnings()) {
     base::Log(base::LogLevel::kWarn, "server.tls", {{"what", warning}});
   }
-  if (config.tls.skip_verify) {
+  if (setup.config.tls.skip_verify) {
     base::Log(base::LogLevel::kWarn, "server.tls_skip_verify",
               {{"what", "no server's certificate is verified; anybody on the way can be one"}});
   }
@@ -163,24 +140,30 @@ struct Meeting {
 // The threads of the shards, from the first to the last line of their lives.
 class Process {
  public:
-  Process(const config::Config& config, Common* common, uint32_t count)
+  Process(const config::Config& config, backend::Setup setup, Common* common, uint32_t count)
       : config_(config),
         common_(common),
         report_(common),
-        holds_(count),
+        epochs_of_shards_(count),
         slots_(count),
         engines_(count),
         made_(count),
         listening_(count),
         ended_(count) {
     common_->shards.resize(count, nullptr);
-    epochs_.Publish(config, static_cast<int>(count), [this](int shard, ConfigEpochs::Hold hold) {
-      holds_[static_cast<size_t>(shard)] = std::move(hold);
+    common_->epochs = &epochs_;
+    Publish(std::move(setup), [this](int shard, backend::Epoch epoch) {
+      epochs_of_shards_[static_cast<size_t>(shard)] = std::move(epoch);
     });
   }
 
   // Starts every shard; all serve or none does.
   absl::Status Start();
+  // Every shard gets `setup`, by a message.
+  void Follow(backend::Setup setup);
+  // What was published last.
+  const config::Config& config() const { return latest_->config; }
+  uint64_t epoch() const { return latest_.number(); }
   void Drain(absl::Duration within);
   void Join();
   // Where clients can connect.
@@ -191,6 +174,8 @@ class Process {
     std::thread thread;
     absl::Status status;
   };
+  template <typename Sink>
+  void Publish(backend::Setup setup, Sink&& hand_over);
   void RunShard(uint32_t index);
   absl::StatusOr<std::unique_ptr<io::Engine>> MakeEngineLikeOthers(Slot* slot);
   void AgreeOnEngine();
@@ -202,8 +187,9 @@ class Process {
   const config::Config& config_;
   Common* const common_;
   const Report report_;
-  ConfigEpochs epochs_;
-  std::vector<ConfigEpochs::Hold> holds_;  // each is its shard's from the start
+  backend::Epochs epochs_;
+  backend::Epoch latest_;
+  std::vector<backend::Epoch> epochs_of_shards_;  // each is its shard's from the start
   std::vector<Slot> slots_;
   Meeting engines_;
   Meeting made_;
@@ -215,6 +201,25 @@ class Process {
   bool again_ = false;  // true exactly when the engines are made a second time, by epoll
   std::atomic<bool> failed_{false};
 };
+
+// The shards' holds, and one more.
+template <typename Sink>
+void Process::Publish(backend::Setup setup, Sink&& hand_over) {
+  const auto count = static_cast<int>(slots_.size());
+  epochs_.Publish(std::move(setup), count + 1, [&](int index, backend::Epoch epoch) {
+    if (index == count) {
+      latest_ = std::move(epoch);
+    } else {
+      hand_over(index, std::move(epoch));
+    }
+  });
+}
+
+void Process::Follow(backend::Setup setup) {
+  Publish(std::move(setup), [this](int shard, backend::Epoch epoch) {
+    common_->shards[static_cast<size_t>(shard)]->PostEpoch(std::move(epoch));
+  });
+}
 
 absl::Status Process::FirstError() const {
   for (const Slot& slot : slots_) {
@@ -334,7 +339,8 @@ void Process::RunShard(uint32_t index) {
   absl::StatusOr<std::unique_ptr<io::Engine>> engine = MakeEngineLikeOthers(&slot);
   slot.status = engine.status();
   if (engine.ok()) {
-    shard = std::make_unique<Shard>(common_, index, *std::move(engine), std::move(holds_[index]));
+    shard = std::make_unique<Shard>(common_, index, *std::move(engine),
+                                    std::move(epochs_of_shards_[index]));
     common_->shards[index] = shard.get();
   }
   made_.Attend();
@@ -363,9 +369,52 @@ void Process::Join() {
   }
 }
 
+// All of it or nothing: whatever is wrong is found before the first shard hears of it.
+absl::StatusOr<backend::Setup> LoadAgain(const config::Config& now,
+                                         const config::Reloader& reloader,
+                                         io::Resolver* resolver, std::string_view process_secret) {
+  ASSIGN_OR_RETURN(config::Config config, reloader.Load());
+  RETURN_IF_ERROR(config::CheckFixed(now, config));
+  absl::StatusOr<backend::Setup> setup =
+      backend::MakeSetup(std::move(config), resolver, process_secret);
+  return setup;
+}
+
+void Reload(const config::Reloader& reloader, io::Resolver* resolver, Common* common,
+            Process* process) {
+  absl::StatusOr<backend::Setup> setup =
+      LoadAgain(process->config(), reloader, resolver, common->auth_secret);
+  if (!setup.ok()) {
+    common->reload_failures.Add();
+    base::Log(base::LogLevel::kError, "server.reload_failed",
+              {{"why", base::Message(setup.status())},
+               {"in_force", process->epoch()},
+               {"what", "nothing was changed"}});
+    return;
+  }
+  WarnOfTls(*setup);
+  process->Follow(*std::move(setup));
+  base::SetLogLevel(process->config().log_level);
+  common->reloads.Add();
+  base::Log(base::LogLevel::kInfo, "server.reloaded",
+            {{"epoch", process->epoch()}, {"config", config::Describe(process->config())}});
+}
+
+// Until SIGTERM or SIGINT, which it returns. SIGHUPs that come while one is obeyed are one.
+int ObeySignals(const sigset_t& signals, const config::Reloader& reloader, io::Resolver* resolver,
+                Common* common, Process* process) {
+  int signal = 0;
+  while (sigwait(&signals, &signal) != 0 || signal == SIGHUP) {
+    if (signal == SIGHUP) {
+      Reload(reloader, resolver, common, process);
+    }
+  }
+  return signal;
+}
+
 }  // namespace
 
-absl::Status Run(const config::Config& config) {
+absl::Status Run(const config::Config& config, const config::Reloader& reloader) {
   const sigset_t signals = BlockSignals();
   RaiseDescriptorLimit();
   GiveBackLargeBlocks();
@@ -373,21 +422,18 @@ absl::Status Run(const config::Config& config) {
   common.config = &config;
   RETURN_IF_ERROR(ChooseEngine(config, &common));
   io::Resolver resolver;
-  ASSIGN_OR_RETURN(const std::unique_ptr<io::TlsContext> client_tls, ClientTls(config));
-  common.client_tls = client_tls.get();
-  ASSIGN_OR_RETURN(const std::unique_ptr<backend::Dialler> dialler,
-                   backend::Dialler::Make(config, &resolver));
-  common.dialler = dialler.get();
-  WarnOfTls(config, common);
-  backend::CancelRegistry cancels;
   common.auth_secret = base::SecureRandom(32);
+  ASSIGN_OR_RETURN(backend::Setup setup,
+                   backend::MakeSetup(config, &resolver, common.auth_secret));
+  WarnOfTls(setup);
+  backend::CancelRegistry cancels;
   common.cancels = &cancels;
   mirror::Shared mirrors(config);
   common.mirrors = &mirrors;
   backend::SharedPools pools(0);
   common.pools = &pools;
   const uint32_t count = config::ShardCount(config.shards, config::UsableCpus());
-  Process process(config, &common, count);
+  Process process(config, std::move(setup), &common, count);
   RETURN_IF_ERROR(process.Start());
   common.readiness.Store(admin::Readiness::kServing);
   base::Log(base::LogLevel::kInfo, "server.started",
@@ -396,14 +442,10 @@ absl::Status Run(const config::Config& config) {
              {"shards", count},
              {"io", common.shards.front()->engine_name()},
              {"config", config::Describe(config)}});
-  bool draining = false;
-  int signal = 0;
-  while (!draining && sigwait(&signals, &signal) == 0) {
-    draining = signal == SIGTERM || signal == SIGINT;
-  }
+  const int signal = ObeySignals(signals, reloader, &resolver, &common, &process);
   common.readiness.Store(admin::Readiness::kDraining);
   base::Log(base::LogLevel::kInfo, "server.draining", {{"signal", signal}});
-  process.Drain(config.limits.drain_timeout);
+  process.Drain(process.config().limits.drain_timeout);
   process.Join();
   base::Log(base::LogLevel::kInfo, "server.stopped");
   return absl::OkStatus();

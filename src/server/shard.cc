@@ -25,12 +25,11 @@ uint64_t Seed(const Common& common, uint32_t shard) {
   return seed;
 }
 
-mirror::MirrorsTools ToolsFor(const Common& common, const config::Config* config,
-                              io::Loop* loop, backend::Deriver* deriver) {
+mirror::MirrorsTools ToolsFor(const Common& common, const backend::Epoch& epoch, io::Loop* loop,
+                              backend::Deriver* deriver) {
   mirror::MirrorsTools tools;
   tools.loop = loop;
-  tools.config = config;
-  tools.dialler = common.dialler;
+  tools.epoch = epoch;
   tools.shared = common.mirrors;
   tools.deriver = deriver;
   return tools;
@@ -46,6 +45,16 @@ class Shard::DrainMessage final : public io::Message {
  private:
   Shard* const shard_;
   const absl::Duration within_;
+};
+
+class Shard::EpochMessage final : public io::Message {
+ public:
+  EpochMessage(Shard* shard, backend::Epoch epoch) : shard_(shard), epoch_(std::move(epoch)) {}
+  void Deliver() override { shard_->Follow(std::move(epoch_)); }
+
+ private:
+  Shard* const shard_;
+  backend::Epoch epoch_;
 };
 
 class Shard::SocketMessage final : public io::Message {
@@ -83,22 +92,20 @@ void ShardMetrics::Describe(base::MetricSink* sink, std::string_view labels) con
 }
 
 Shard::Shard(Common* common, uint32_t index, std::unique_ptr<io::Engine> engine,
-             ConfigEpochs::Hold config)
+             backend::Epoch epoch)
     : common_(common),
       index_(index),
-      config_(std::move(config)),
+      epoch_(std::move(epoch)),
       engine_(std::move(engine)),
-      loop_(engine_.get(), &config_->limits, Seed(*common, index)),
+      loop_(engine_.get(), &epoch_->config.limits, Seed(*common, index)),
       worker_(common->worker),
       deriver_(&loop_, &worker_),
-      mirrors_(ToolsFor(*common, &*config_, &loop_, &deriver_)),
+      mirrors_(ToolsFor(*common, epoch_, &loop_, &deriver_)),
       pools_(PoolsTools()),
       authenticator_(AuthTools()),
       serving_(&loop_) {
   surroundings_.loop = &loop_;
-  surroundings_.config = &*config_;
-  surroundings_.dialler = common->dialler;
-  surroundings_.client_tls = common->client_tls;
+  surroundings_.epoch = epoch_;
   surroundings_.cancels = common->cancels;
   surroundings_.mirrors = &mirrors_;
   surroundings_.pools = &pools_;
@@ -106,13 +113,13 @@ Shard::Shard(Common* common, uint32_t index, std::unique_ptr<io::Engine> engine,
   surroundings_.authenticator = &authenticator_;
   surroundings_.metrics = &session_metrics_;
   surroundings_.backend_metrics = &backend_metrics_;
+  shard_metrics_.config_epoch.Set(static_cast<int64_t>(epoch_.number()));
 }
 
 backend::PoolsTools Shard::PoolsTools() {
   backend::PoolsTools tools;
   tools.loop = &loop_;
-  tools.config = &*config_;
-  tools.dialler = common_->dialler;
+  tools.epoch = epoch_;
   tools.shared = common_->pools;
   tools.metrics = &backend_metrics_;
   tools.deriver = &deriver_;
@@ -123,8 +130,7 @@ backend::PoolsTools Shard::PoolsTools() {
 session::AuthenticatorTools Shard::AuthTools() {
   session::AuthenticatorTools tools;
   tools.loop = &loop_;
-  tools.config = &*config_;
-  tools.dialler = common_->dialler;
+  tools.epoch = epoch_;
   tools.deriver = &deriver_;
   tools.worker = &worker_;
   tools.metrics = &session_metrics_;
@@ -225,6 +231,27 @@ io::Task<void> Shard::TurnAway(int descriptor) {
   client.WriteCopy(error);
   co_await client.Close(loop_.In(limits().close_timeout));
   load_.fetch_sub(1, std::memory_order_relaxed);
+}
+
+// -- another configuration ------------------------------------------------------------------------
+
+void Shard::PostEpoch(backend::Epoch epoch) {
+  loop_.Post(std::make_unique<EpochMessage>(this, std::move(epoch)));
+}
+
+// At once for all that is new; then each session when it may. Within one message, so whatever runs
+// on this shard sees either the one or the other.
+void Shard::Follow(backend::Epoch epoch) {
+  loop_.UseLimits(&epoch->config.limits);
+  surroundings_.epoch = epoch;
+  mirrors_.Follow(epoch);
+  authenticator_.Follow(epoch);
+  pools_.Follow(epoch);
+  for (const auto& [id, session] : sessions_) {
+    session->OnReload();
+  }
+  shard_metrics_.config_epoch.Set(static_cast<int64_t>(epoch.number()));
+  epoch_ = std::move(epoch);
 }
 
 // -- the end --------------------------------------------------------------------------------------

@@ -15,9 +15,8 @@
 #include "backend/backend_metrics.h"
 #include "backend/cancel.h"
 #include "backend/deriver.h"
-#include "backend/dial.h"
+#include "backend/epoch.h"
 #include "backend/pools.h"
-#include "base/epoch.h"
 #include "base/published.h"
 #include "config/config.h"
 #include "io/engine.h"
@@ -35,15 +34,11 @@ namespace server {
 class Shard;
 
 // What the shards of a process share. Outlives them.
-using ConfigEpochs = base::Epochs<config::Config>;
-
 struct Common {
-  const config::Config* config = nullptr;  // of the first epoch; for what cannot change
+  const config::Config* config = nullptr;  // of the start; for what cannot change
   io::UringSupport uring;
   bool use_uring = false;
   io::Worker::Kind worker = io::Worker::Kind::kThread;  // of each shard; in a simulation, inline
-  const backend::Dialler* dialler = nullptr;
-  const io::TlsContext* client_tls = nullptr;  // null: clients get no TLS
   backend::CancelRegistry* cancels = nullptr;
   mirror::Shared* mirrors = nullptr;
   backend::SharedPools* pools = nullptr;
@@ -52,12 +47,16 @@ struct Common {
   std::atomic<uint64_t> next_session{1};
   std::atomic<int64_t> clients{0};  // of all shards, against Limits::clients_max
   base::Published<admin::Readiness> readiness{admin::Readiness::kStarting};  // by the main thread
+  const backend::Epochs* epochs = nullptr;
+  base::Counter reloads;          // by the main thread
+  base::Counter reload_failures;  // likewise
   std::atomic<uint32_t> drained{0};  // shards that serve no client any more
   std::vector<Shard*> shards;        // complete before the first accept; not changed until the end
 };
 
 struct ShardMetrics {
   base::Counter handed_off;  // fresh sockets given to a less loaded shard
+  base::Gauge config_epoch;  // the number of the configuration in force; see Report
   void Describe(base::MetricSink* sink, std::string_view labels) const;
 };
 
@@ -65,7 +64,7 @@ class Shard final : private io::Acceptor, private backend::CancelReceiver {
  public:
   // On the shard's thread. `engine` is its own.
   Shard(Common* common, uint32_t index, std::unique_ptr<io::Engine> engine,
-        ConfigEpochs::Hold config);
+        backend::Epoch epoch);
   ~Shard() override;
   Shard(const Shard&) = delete;
   Shard& operator=(const Shard&) = delete;
@@ -83,6 +82,8 @@ class Shard final : private io::Acceptor, private backend::CancelReceiver {
   // -- any thread -------------------------------------------------------------------------------
   // Stops accepting, ends sessions between transactions, and all others at the deadline.
   void PostDrain(absl::Duration within);
+  // The configuration is another one.
+  void PostEpoch(backend::Epoch epoch);
   // A connected socket whose session does not exist yet.
   void PostSocket(int descriptor);
   uint32_t load() const { return load_.load(std::memory_order_relaxed); }
@@ -99,12 +100,14 @@ class Shard final : private io::Acceptor, private backend::CancelReceiver {
 
  private:
   class DrainMessage;
+  class EpochMessage;
   class SocketMessage;
   class CancelMessage;
 
   void OnAccepted(int descriptor) override;
   void OnAcceptFailed(int error) override;
   void PostCancel(uint64_t session) override;
+  void Follow(backend::Epoch epoch);
   void Serve(int descriptor);
   io::Task<void> ServeOne(int descriptor);
   io::Task<void> TurnAway(int descriptor);
@@ -117,7 +120,7 @@ class Shard final : private io::Acceptor, private backend::CancelReceiver {
 
   Common* const common_;
   const uint32_t index_;
-  const ConfigEpochs::Hold config_;
+  backend::Epoch epoch_;
   std::unique_ptr<io::Engine> engine_;
   io::Loop loop_;
   session::SessionMetrics session_metrics_;

@@ -55,38 +55,60 @@ absl::Status Rows::OnRow(std::string_view body) {
   return absl::OkStatus();
 }
 
-}  // namespace
-
-AuthQuery::AuthQuery(const AuthQueryTools& tools) : tools_(tools) {
-  const config::Authentication& authentication = *tools.authentication;
-  login_.user = authentication.auth_user;
-  login_.password = authentication.auth_password;
-  const auto stored = authentication.users.find(authentication.auth_user);
-  if (login_.password.empty() && stored != authentication.users.end()) {
-    const std::optional<pg::Secret> secret = pg::ParseSecret(stored->second);
-    if (secret.has_value() && secret->kind == pg::SecretKind::kPlain) {
-      login_.password = secret->text;
-    } else if (secret.has_value() && secret->kind == pg::SecretKind::kMd5) {
-      login_.md5_secret = secret->text;
+// As whom it asks.
+backend::LoginFacts LoginOf(const AuthQueryTools& tools) {
+  const config::Authentication& authentication = tools.epoch->config.authentication;
+  const config::Server& server = tools.service->primary;
+  backend::LoginFacts login;
+  login.user = authentication.auth_user;
+  login.password = authentication.auth_password;
+  const pg::Secret* const secret = tools.epoch->secrets->Find(authentication.auth_user);
+  if (login.password.empty() && secret != nullptr) {
+    if (secret->kind == pg::SecretKind::kPlain) {
+      login.password = secret->text;
+    } else if (secret->kind == pg::SecretKind::kMd5) {
+      login.md5_secret = secret->text;
     }
   }
-  login_.database = !authentication.auth_dbname.empty() ? authentication.auth_dbname
-                    : !tools.server->dbname.empty()     ? tools.server->dbname
-                                                        : "postgres";
-  login_.parameters.emplace_back("application_name", "pgbraid auth_query");
-  login_.parameters.emplace_back("search_path", "pg_catalog");
-  login_.auth = tools.server->auth;
-  login_.deriver = tools.deriver;
+  login.database = !authentication.auth_dbname.empty() ? authentication.auth_dbname
+                   : !server.dbname.empty()            ? server.dbname
+                                                       : "postgres";
+  login.parameters.emplace_back("application_name", "pgbraid auth_query");
+  login.parameters.emplace_back("search_path", "pg_catalog");
+  login.auth = server.auth;
+  login.deriver = tools.deriver;
+  return login;
 }
 
-AuthQuery::~AuthQuery() { CHECK(connection_ == nullptr && !busy_); }
+}  // namespace
+
+AuthQuery::AuthQuery(const AuthQueryTools& tools)
+    : tools_(tools), login_(LoginOf(tools)), idle_(tools.loop) {}
+
+AuthQuery::~AuthQuery() { CHECK(connection_ == nullptr && !busy_ && asking_ == 0); }
+
+bool AuthQuery::Follow(const backend::Epoch& epoch, const config::Service* service) {
+  AuthQueryTools tools = tools_;
+  tools.epoch = epoch;
+  tools.service = service;
+  const backend::LoginFacts login = LoginOf(tools);
+  const bool same = IsSameServer(server(), service->primary) &&
+                    epoch->dialler->VerifiesLike(*tools_.epoch->dialler) &&
+                    epoch->config.authentication.auth_query == rules().auth_query &&
+                    login.user == login_.user && login.password == login_.password &&
+                    login.md5_secret == login_.md5_secret && login.database == login_.database;
+  if (same) {
+    tools_ = std::move(tools);
+  }
+  return same;
+}
 
 // -- what is kept ---------------------------------------------------------------------------------
 
 const AuthQuery::Answer* AuthQuery::Kept(const std::string& user) const {
   const auto found = answers_.find(user);
   if (found == answers_.end() || found->second.stale ||
-      tools_.loop->now() - found->second.since >= tools_.authentication->auth_query_max_age) {
+      tools_.loop->now() - found->second.since >= rules().auth_query_max_age) {
     return nullptr;
   }
   return &found->second;
@@ -141,12 +163,15 @@ io::Task<absl::StatusOr<std::string>> AuthQuery::Find(std::string user, base::De
   if (const Answer* kept = Kept(user); kept != nullptr) {
     co_return kept->secret;
   }
+  ++asking_;
   const bool mine = co_await TakeTurn(deadline);
-  if (!mine) {
-    co_return base::DeadlineExceeded("auth_query: no turn came in time");
+  absl::StatusOr<std::string> found = base::DeadlineExceeded("auth_query: no turn came in time");
+  if (mine) {
+    found = co_await FindInTurn(std::move(user));
+    EndTurn();
   }
-  const absl::StatusOr<std::string> found = co_await FindInTurn(std::move(user));
-  EndTurn();
+  --asking_;
+  idle_.Raise(1);
   co_return found;
 }
 
@@ -159,7 +184,7 @@ io::Task<absl::StatusOr<std::string>> AuthQuery::FindInTurn(std::string user) {
   }
   // Not the deadline of whoever asks: one who comes late must not make it fail for all.
   const base::Deadline until =
-      tools_.loop->In(backend::ConnectTimeout(*tools_.server, tools_.loop->limits()));
+      tools_.loop->In(backend::ConnectTimeout(server(), tools_.loop->limits()));
   const bool reused = connection_ != nullptr;
   absl::StatusOr<std::string> found = co_await ConnectAndAsk(user, until);
   if (!found.ok() && reused) {
@@ -197,11 +222,13 @@ io::Task<absl::Status> AuthQuery::Connect(base::Deadline deadline) {
     }
     co_await Hangup();
   }
+  const backend::Epoch epoch = tools_.epoch;  // a reload may come meanwhile
   // Never traced: what it carries are secrets.
   connection_ = std::make_unique<backend::Connection>(tools_.loop, tools_.metrics, false);
   backend::Dialled dialled;
-  absl::Status status = co_await tools_.dialler->Dial(&connection_->stream(), tools_.server,
-                                                      deadline, &dialled);
+  const config::Server* const primary = &server();
+  absl::Status status =
+      co_await epoch->dialler->Dial(&connection_->stream(), primary, deadline, &dialled);
   if (status.ok()) {
     status = co_await backend::Login(connection_.get(), &login_, deadline);
   }
@@ -214,7 +241,7 @@ absl::Status AuthQuery::Send(std::string_view user) {
   const std::optional<std::string_view> parameters[] = {user};
   pg::BindMessage bind;
   bind.parameters = parameters;
-  const bool fits = pg::AppendParse(&bytes, "", tools_.authentication->auth_query, types) &&
+  const bool fits = pg::AppendParse(&bytes, "", rules().auth_query, types) &&
                     pg::AppendBind(&bytes, bind) && pg::AppendExecute(&bytes, "", 2);
   if (!fits) {
     return base::Unavailable("auth_query: the query or the user's name is too long");
@@ -281,7 +308,9 @@ io::Task<void> AuthQuery::Hangup() {
 }
 
 io::Task<void> AuthQuery::Close() {
-  CHECK(!busy_);
+  while (asking_ > 0) {
+    co_await idle_.Wait();
+  }
   co_await Hangup();
 }
 

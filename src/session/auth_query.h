@@ -1,7 +1,9 @@
 // AuthQuery: asks a server for users' stored secrets (--auth-user, --auth-query), over a connection
 // that carries nothing else.
 //
-// One per shard and server, on the shard. One question at a time; who asks while another is being
+// One per shard and service, on the shard. A reload after which it would ask the same of the same
+// server changes nothing; else another takes its place, and this one closes when nobody asks any
+// more. One question at a time; who asks while another is being
 // asked waits for its turn, and finds the answer if it was the same. No setting of a client ever
 // reaches the connection (case A3): the user's name is a parameter, and the StartupMessage is ours.
 // Answers are kept for auth_query_max_age, so a changed password or a revoked login is noticed
@@ -22,7 +24,7 @@
 #include "absl/status/statusor.h"
 #include "backend/connection.h"
 #include "backend/deriver.h"
-#include "backend/dial.h"
+#include "backend/epoch.h"
 #include "backend/login.h"
 #include "config/config.h"
 #include "io/event.h"
@@ -34,16 +36,15 @@ inline constexpr size_t kAnswersMax = 10'000;
 
 struct AuthQueryTools {
   io::Loop* loop = nullptr;
-  const config::Authentication* authentication = nullptr;
-  const config::Server* server = nullptr;
-  const backend::Dialler* dialler = nullptr;
+  backend::Epoch epoch;
+  const config::Service* service = nullptr;  // in epoch
   backend::Deriver* deriver = nullptr;
   backend::BackendMetrics* metrics = nullptr;
 };
 
 class AuthQuery {
  public:
-  explicit AuthQuery(const AuthQueryTools& tools);  // what they point to outlives it
+  explicit AuthQuery(const AuthQueryTools& tools);  // loop, deriver and metrics outlive it
   ~AuthQuery();                                     // after Close()
   AuthQuery(const AuthQuery&) = delete;
   AuthQuery& operator=(const AuthQuery&) = delete;
@@ -53,7 +54,9 @@ class AuthQuery {
   io::Task<absl::StatusOr<std::string>> Find(std::string user, base::Deadline deadline);
   // What is kept of `user` is asked anew the next time.
   void Forget(std::string_view user);
-  // Ends the connection; nobody asks any more.
+  // True if it goes on by the new configuration, of which `service` is; false if another is needed.
+  bool Follow(const backend::Epoch& epoch, const config::Service* service);
+  // When nobody asks any more, ends the connection. Nobody begins to ask.
   io::Task<void> Close();
   uint64_t asked() const { return asked_; }
 
@@ -63,6 +66,8 @@ class AuthQuery {
     base::Instant since;
     bool stale = false;  // true exactly when it was forgotten
   };
+  const config::Authentication& rules() const { return tools_.epoch->config.authentication; }
+  const config::Server& server() const { return tools_.service->primary; }
   const Answer* Kept(const std::string& user) const;
   void Keep(const std::string& user, std::string secret);
   io::Task<bool> TakeTurn(base::Deadline deadline);
@@ -75,9 +80,11 @@ class AuthQuery {
   absl::Status Send(std::string_view user);
   io::Task<void> Hangup();
 
-  const AuthQueryTools tools_;
+  AuthQueryTools tools_;
   backend::LoginFacts login_;
   std::unique_ptr<backend::Connection> connection_;  // null: none, or none that works
+  io::Event idle_;         // raised when nobody asks any more
+  uint32_t asking_ = 0;    // calls of Find() under way
   bool busy_ = false;
   std::deque<io::Event*> waiting_;
   std::unordered_map<std::string, Answer> answers_;

@@ -36,24 +36,26 @@ class Authenticator::Place {
 
 Authenticator::Authenticator(AuthenticatorTools tools)
     : tools_(std::move(tools)),
-      rules_(&tools_.config->authentication),
-      secrets_(rules_->users, tools_.process_secret),
-      mock_deriver_(tools_.loop, tools_.worker) {}
+      mock_deriver_(tools_.loop, tools_.worker),
+      ending_(tools_.loop) {}
 
 Authenticator::~Authenticator() { CHECK(queries_.empty() && logins_.empty()); }
 
 bool Authenticator::Decides(const config::Service& service) const {
-  return rules_->configured() || !service.primary.user.empty();
+  return rules().configured() || !service.primary.user.empty();
 }
 
 AuthQuery* Authenticator::QueryOf(const config::Service* service) {
-  std::unique_ptr<AuthQuery>& query = queries_[service];
+  const config::Service* const now = config::FindService(tools_.epoch->config, service->name);
+  if (now == nullptr || now->name != service->name) {
+    return nullptr;
+  }
+  std::unique_ptr<AuthQuery>& query = queries_[now->name];
   if (query == nullptr) {
     AuthQueryTools tools;
     tools.loop = tools_.loop;
-    tools.authentication = rules_;
-    tools.server = &service->primary;
-    tools.dialler = tools_.dialler;
+    tools.epoch = tools_.epoch;
+    tools.service = now;
     tools.deriver = tools_.deriver;
     tools.metrics = tools_.backend_metrics;
     query = std::make_unique<AuthQuery>(tools);
@@ -62,7 +64,7 @@ AuthQuery* Authenticator::QueryOf(const config::Service* service) {
 }
 
 void Authenticator::OnServerRefused(const config::Service& service, std::string_view user) {
-  const auto found = queries_.find(&service);
+  const auto found = queries_.find(service.name);
   if (found != queries_.end()) {
     found->second->Forget(user);
   }
@@ -73,6 +75,26 @@ io::Task<void> Authenticator::Close() {
     co_await query->Close();
   }
   queries_.clear();
+  co_await ending_.Join();
+}
+
+void Authenticator::Follow(const backend::Epoch& epoch) {
+  tools_.epoch = epoch;
+  for (auto at = queries_.begin(); at != queries_.end();) {
+    const config::Service* const service = config::FindService(epoch->config, at->first);
+    const bool stays = service != nullptr && service->name == at->first &&
+                       at->second->Follow(epoch, service);
+    if (stays) {
+      ++at;
+      continue;
+    }
+    ending_.Spawn(EndQuery(std::move(at->second)));
+    at = queries_.erase(at);
+  }
+}
+
+io::Task<void> Authenticator::EndQuery(std::unique_ptr<AuthQuery> query) {
+  co_await query->Close();
 }
 
 io::Task<std::optional<Identity>> Authenticator::Admit(const Claim* claim, ClientLink* link,
@@ -111,9 +133,9 @@ void Authenticator::SendAway(const Claim& claim, ClientLink* link, const Refusal
 
 io::Task<std::optional<Identity>> Authenticator::Decide(const Claim* claim, ClientLink* link,
                                                         base::Deadline deadline) {
-  const Ruling ruling = RuleFor(*rules_, *claim, PeerOf(*link->stream));
+  const Ruling ruling = RuleFor(rules(), *claim, PeerOf(*link->stream));
   const std::optional<Refusal> refused =
-      CheckRuling(*rules_, *claim, ruling, *link->stream);
+      CheckRuling(rules(), *claim, ruling, *link->stream);
   if (refused.has_value()) {
     SendAway(*claim, link, *refused, refused->message);
     co_return std::nullopt;
@@ -157,7 +179,7 @@ io::Task<void> Authenticator::PrepareScram(const Claim* claim, Found* found) {
   if (secret.kind == pg::SecretKind::kScram) {
     co_return;
   }
-  const std::string salt = secrets_.SaltOf(claim->user);
+  const std::string salt = secrets().SaltOf(claim->user);
   backend::Deriver* const deriver = found->doomed ? &mock_deriver_ : tools_.deriver;
   const pg::ScramKeys keys =
       co_await deriver->Derive(secret.text, salt, pg::kScramIterationsDefault);
@@ -284,22 +306,26 @@ io::Task<absl::StatusOr<Authenticator::Found>> Authenticator::FindSecret(const C
   const bool certain = method == AuthMethod::kTrust || method == AuthMethod::kCert;
   std::optional<pg::Secret> secret;
   pg::Secret fallback;
-  if (const pg::Secret* known = secrets_.Find(claim->user); known != nullptr) {
+  if (const pg::Secret* known = secrets().Find(claim->user); known != nullptr) {
     secret = *known;
   } else if (certain && !server.user.empty()) {
     co_return found;  // nothing is checked, and the server's URL has what its login needs
-  } else if (!rules_->auth_user.empty()) {
+  } else if (!rules().auth_user.empty()) {
     fallback.kind = pg::SecretKind::kScram;
     fallback.verifier.iterations = pg::kScramIterationsDefault;
+    AuthQuery* const query = QueryOf(claim->service);
+    if (query == nullptr) {
+      co_return base::Unavailable("the service was removed from the configuration");
+    }
     const absl::StatusOr<std::string> stored =
-        co_await QueryOf(claim->service)->Find(std::string(claim->user), deadline);
+        co_await query->Find(std::string(claim->user), deadline);
     CO_RETURN_IF_ERROR(stored.status());
     secret = pg::ParseSecret(*stored);
-  } else if (rules_->users_file.empty() && claim->user == server.user) {
+  } else if (rules().users_file.empty() && claim->user == server.user) {
     secret = pg::ParseSecret(server.password);
   }
   found.doomed = !secret.has_value();
-  found.secret = found.doomed ? secrets_.Mock(claim->user, fallback) : *std::move(secret);
+  found.secret = found.doomed ? secrets().Mock(claim->user, fallback) : *std::move(secret);
   if (!found.doomed && found.secret.kind == pg::SecretKind::kPlain) {
     found.password = found.secret.text;
   }

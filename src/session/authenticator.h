@@ -19,8 +19,8 @@
 #include <string_view>
 
 #include "backend/deriver.h"
-#include "backend/dial.h"
-#include "config/config.h"
+#include "backend/epoch.h"
+#include "io/scope.h"
 #include "io/stream.h"
 #include "io/task.h"
 #include "io/tls_facts.h"
@@ -29,7 +29,6 @@
 #include "pg/password.h"
 #include "session/auth_query.h"
 #include "session/client_dialogue.h"
-#include "session/known_secrets.h"
 #include "session/session_metrics.h"
 
 namespace session {
@@ -63,8 +62,7 @@ struct Identity {
 
 struct AuthenticatorTools {
   io::Loop* loop = nullptr;
-  const config::Config* config = nullptr;
-  const backend::Dialler* dialler = nullptr;
+  backend::Epoch epoch;
   backend::Deriver* deriver = nullptr;
   io::Worker* worker = nullptr;  // of the stand-ins' derivations
   SessionMetrics* metrics = nullptr;
@@ -86,6 +84,8 @@ class Authenticator {
                                           base::Deadline deadline);
   // The server refused what Admit() gave: what was looked up is asked anew the next time.
   void OnServerRefused(const config::Service& service, std::string_view user);
+  // The configuration is another one; for logins under way from their next step on.
+  void Follow(const backend::Epoch& epoch);
   // Ends the look-ups' connections. No Admit() runs any more.
   io::Task<void> Close();
 
@@ -102,7 +102,11 @@ class Authenticator {
 
   io::Task<absl::StatusOr<Found>> FindSecret(const Claim* claim, config::AuthMethod method,
                                              base::Deadline deadline);
+  const config::Authentication& rules() const { return tools_.epoch->config.authentication; }
+  const backend::KnownSecrets& secrets() const { return *tools_.epoch->secrets; }
+  // Null if there is no such service any more.
   AuthQuery* QueryOf(const config::Service* service);
+  io::Task<void> EndQuery(std::unique_ptr<AuthQuery> query);
   io::Task<void> PrepareScram(const Claim* claim, Found* found);
   io::Task<std::optional<Identity>> Decide(const Claim* claim, ClientLink* link,
                                            base::Deadline deadline);
@@ -114,11 +118,10 @@ class Authenticator {
                             base::Deadline deadline);
   void SendAway(const Claim& claim, ClientLink* link, const Refusal& refusal, std::string_view why);
 
-  const AuthenticatorTools tools_;
-  const config::Authentication* const rules_;
-  const KnownSecrets secrets_;
+  AuthenticatorTools tools_;
   backend::Deriver mock_deriver_;  // its own: guessed names must not push out those of users
-  std::map<const config::Service*, std::unique_ptr<AuthQuery>> queries_;
+  std::map<std::string, std::unique_ptr<AuthQuery>, std::less<>> queries_;  // by service
+  io::Scope ending_;  // look-ups that another configuration has no use for
   std::map<config::NetAddress, uint32_t> logins_;  // under way, by client address
 };
 

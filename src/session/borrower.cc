@@ -54,6 +54,16 @@ Borrower::~Borrower() {
   pool_->Leave();
 }
 
+// Who waits for the same pool keeps the place in its queue.
+void Borrower::MoveTo(backend::Pool* pool) {
+  CHECK(pooled_ == nullptr);
+  if (pool != pool_) {
+    static_cast<void>(Withdraw());
+  }
+  pool_->Leave();
+  pool_ = pool;
+}
+
 bool Borrower::SetAtStart(std::string_view name, std::string_view value) {
   const std::string lower = backend::LowerCase(name);
   const bool done = at_start_.Set(lower, value);
@@ -296,7 +306,8 @@ void Borrower::OnReady(turn::RequestId request, char status, bool owes) {
   }
   if (request == reading_id_) {
     OnRead();
-  } else if (turn_bit_ != 0) {
+  }
+  if (turn_bit_ != 0) {
     event_->Raise(turn_bit_);
   }
   if (owes) {

@@ -46,10 +46,12 @@ class Borrower final : public backend::Lessee {
   // From the StartupMessage: they are in force from the first lease on, and again after RESET.
   bool SetAtStart(std::string_view name, std::string_view value);
   // The connection is kept until the end from the next lease on: session mode.
-  void KeepForSession() { pins_ |= kForSession; }
+  void KeepForSession(bool keep) { pins_ = keep ? pins_ | kForSession : pins_ & ~kForSession; }
   // In session mode a connection that began with these is borrowed: they are its defaults then, as
   // those of a connection of the client's own would be.
   void StartWith(backend::Parameters startup) { waiter_.startup = std::move(startup); }
+  // From now on it asks there. `pool` was joined for it; while it has no connection.
+  void MoveTo(backend::Pool* pool);
 
   // -- the lease --------------------------------------------------------------------------------
   // Asks, unless it has one or has asked.
@@ -131,7 +133,7 @@ class Borrower final : public backend::Lessee {
   bool KeepStatementsWithin();
   void Remember();
 
-  backend::Pool* const pool_;
+  backend::Pool* pool_;
   io::Event* const event_;
   const Bits bits_;
   io::Stream* const client_;

@@ -26,8 +26,9 @@ io::Task<bool> Session::Connect(const Opening* opening, base::Deadline deadline)
   const config::Server* const primary = &service_->primary;
   const base::Deadline until =
       std::min(deadline, loop_->In(backend::ConnectTimeout(*primary, limits())));
-  const absl::Status connected = co_await around_->dialler->Dial(
-      &server().stream(), primary, until, &server_address_);
+  const backend::Dialler* const dialler = epoch_->dialler.get();
+  const absl::Status connected =
+      co_await dialler->Dial(&server().stream(), primary, until, &server_address_);
   if (!connected.ok()) {
     around_->backend_metrics->connect_failures.Add();
     base::Log(base::LogLevel::kWarn, "session.connect_failed",
@@ -177,6 +178,7 @@ bool Session::OnBackendKey(const pg::Piece& piece) {
   }
   backend::CancelTarget target;
   target.server = server_address_;
+  target.epoch = epoch_;
   target.pid = key->pid;
   target.secret = key->secret;
   cancel_pid_ = key->pid;

@@ -80,7 +80,7 @@ io::Task<bool> Session::ReadOpening(Opening* opening, base::Deadline deadline) {
 
 // Not over a Unix socket, as PostgreSQL: nobody can listen there.
 bool Session::OffersTls() const {
-  return around_->client_tls != nullptr && !client_.PeerAddress().is_unix();
+  return epoch_->client_tls != nullptr && !client_.PeerAddress().is_unix();
 }
 
 // True if another packet must follow.
@@ -116,7 +116,11 @@ bool Session::Negotiate(Opening* opening, const pg::StartupPacket& packet) {
 io::Task<bool> Session::Secure(Opening* opening, base::Deadline deadline) {
   opening->tls_begins = false;
   opening->allowed.ssl_request = opening->allowed.gssenc_request = false;
-  const absl::Status done = co_await client_.StartTls(around_->client_tls, &opening->tls, deadline);
+  if (around_->epoch->client_tls != nullptr) {
+    epoch_ = around_->epoch;
+  }
+  const io::TlsContext* const context = epoch_->client_tls.get();
+  const absl::Status done = co_await client_.StartTls(context, &opening->tls, deadline);
   std::string why(base::Message(done));
   if (done.ok() && opening->direct && !client_.tls()->alpn) {
     why = "direct TLS without the protocol's name (ALPN postgresql)";
@@ -135,7 +139,7 @@ io::Task<bool> Session::Secure(Opening* opening, base::Deadline deadline) {
 // False if the client had to use TLS and did not. A cancel may come in the clear, as PostgreSQL has
 // it: libpq before version 17 sends it so even where the session is encrypted.
 bool Session::MayBePlain(const Opening* opening) {
-  const bool wanted = around_->config->tls.required && OffersTls() && client_.tls() == nullptr;
+  const bool wanted = epoch_->config.tls.required && OffersTls() && client_.tls() == nullptr;
   if (!wanted || opening->packet.kind == pg::StartupKind::kCancelRequest) {
     return true;
   }
@@ -162,7 +166,8 @@ io::Task<void> Session::Cancel(const Opening* opening) {
   }
   metrics.cancels_forwarded.Add();
   metrics.cancels_in_flight.Add(1);
-  const absl::Status done = co_await backend::ForwardCancel(loop_, around_->dialler, *found,
+  const backend::Dialler* const dialler = found->epoch->dialler.get();
+  const absl::Status done = co_await backend::ForwardCancel(loop_, dialler, *found,
                                                             loop_->In(limits().cancel_timeout));
   metrics.cancels_in_flight.Add(-1);
   if (!done.ok()) {

@@ -53,7 +53,7 @@ io::Task<void> Session::RelayPooled() {
   if (recorder_ != nullptr) {
     borrower_->WantNotes(kNotes);
   }
-  borrower_->TellTurns(WatchesTurns() ? uint32_t{kTurnOver} : 0);
+  borrower_->TellTurns(WatchesTurns(service_->pool) ? uint32_t{kTurnOver} : 0);
   client_.ResumeReceive();
   uint32_t bits = kClientReadable;
   for (;;) {
@@ -64,6 +64,7 @@ io::Task<void> Session::RelayPooled() {
       borrower_->TellTurns(kTurnOver);
     }
     OnTimes(bits);
+    FollowBetweenTransactions();
     OnPooledInput();
     if (!ended_ && has_server() && server().over()) {
       OnServerOver();
@@ -424,8 +425,7 @@ Session::Step Session::DiscardCancelled(const pg::Piece& piece) {
 
 // -- time -----------------------------------------------------------------------------------------
 
-bool Session::WatchesTurns() const {
-  const config::PoolSettings& pool = service_->pool;
+bool Session::WatchesTurns(const config::PoolSettings& pool) {
   const absl::Duration none = absl::ZeroDuration();
   return pool.query_timeout > none || pool.transaction_timeout > none ||
          pool.idle_transaction_timeout > none || pool.client_idle_timeout > none ||

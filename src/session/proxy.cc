@@ -13,7 +13,7 @@ namespace session {
 
 // True exactly when the connection is from a peer of proxy-protocol-from.
 bool Session::ExpectsProxyHeader() const {
-  const std::vector<config::NetRange>& ranges = around_->config->proxy_protocol_from;
+  const std::vector<config::NetRange>& ranges = epoch_->config.proxy_protocol_from;
   if (ranges.empty()) {
     return false;
   }

@@ -14,6 +14,7 @@ Session::Session(const Surroundings* surroundings, uint64_t id)
       id_(id),
       event_(loop_),
       client_(loop_),
+      epoch_(surroundings->epoch),
       pumps_(loop_),
       reader_(pg::Side::kFrontend, loop_->limits().frame_held_max,
               loop_->limits().statement_memory_first) {}
@@ -53,6 +54,7 @@ io::Task<bool> Session::Enter() {
   if (!opened) {
     co_return false;
   }
+  epoch_ = around_->epoch;  // it may have taken its time to ask
   if (!MayBePlain(opening.get())) {
     co_return false;
   }
@@ -77,10 +79,10 @@ io::Task<bool> Session::Enter() {
 
 bool Session::FindService(const Opening& opening) {
   const pg::StartupPacket& packet = opening.packet;
-  const std::string_view database = packet.database.empty() ? packet.user : packet.database;
-  service_ = config::FindService(*around_->config, database);
+  database_ = packet.database.empty() ? packet.user : packet.database;
+  service_ = config::FindService(epoch_->config, database_);
   if (service_ == nullptr) {
-    Refuse("3D000", "database \"" + std::string(database) + "\" does not exist");
+    Refuse("3D000", "database \"" + database_ + "\" does not exist");
   }
   return service_ != nullptr;
 }
@@ -91,7 +93,7 @@ io::Task<bool> Session::LogIn(Opening* opening, base::Deadline deadline) {
     co_return in;
   }
   own_server_ = std::make_unique<backend::Connection>(loop_, around_->backend_metrics,
-                                                      around_->config->log_protocol);
+                                                      epoch_->config.log_protocol);
   const bool connected = co_await Connect(opening, deadline);
   if (!connected) {
     co_return false;
@@ -160,9 +162,7 @@ io::Task<void> Session::Finish() {
     borrower_->End();
     borrower_.reset();
   }
-  for (const std::string& key : counted_) {
-    around_->pools->tools().shared->LeaveClient(key);
-  }
+  CountOut();
   client_.NotifyReadable(nullptr, 0);
   client_.NotifyDrained(nullptr, 0);
   client_slice_.Reset();

@@ -4,6 +4,9 @@
 // same time: the session's own (Relay) for what the client sends, the server connection's for what
 // the server answers; neither waits for the other. Login is sequential and has one deadline.
 //
+// A session begins by the configuration that is in force then. After a reload a pooled one goes
+// over to the new one between transactions (follow.cc); others keep theirs until they leave.
+//
 // Failure: whatever goes wrong ends this session and its server connection, after telling the
 // client with a SQLSTATE where the protocol allows it. Bounds: login_timeout, queue_high both
 // ways, the ledger.
@@ -19,6 +22,7 @@
 #include "backend/cancel.h"
 #include "backend/connection.h"
 #include "backend/dial.h"
+#include "backend/epoch.h"
 #include "backend/pools.h"
 #include "config/config.h"
 #include "io/event.h"
@@ -37,9 +41,7 @@ namespace session {
 // What a session needs of its shard; everything outlives every session.
 struct Surroundings {
   io::Loop* loop = nullptr;
-  const config::Config* config = nullptr;
-  const backend::Dialler* dialler = nullptr;
-  const io::TlsContext* client_tls = nullptr;  // null: clients get no TLS
+  backend::Epoch epoch;  // in force; another after a reload
   backend::CancelRegistry* cancels = nullptr;
   mirror::Mirrors* mirrors = nullptr;
   backend::Pools* pools = nullptr;
@@ -61,6 +63,8 @@ class Session {
   io::Task<void> Run(int descriptor);
   // Asks the session to end when it is between transactions (SIGTERM).
   void Drain();
+  // The surroundings' epoch is another one.
+  void OnReload() { event_.Raise(kReload); }
   // Lets go of the request that the judge held, and of what stands behind it.
   void ReleaseRequest() { event_.Raise(kReleased); }
   // Likewise of the reply.
@@ -83,6 +87,7 @@ class Session {
     kDrain = 64,
     kReleased = 128,
     kLeaseChanged = 256,
+    kReload = 512,
   };
   struct Opening;  // what the start-up packets said
   // After a cancel of what waited for a connection.
@@ -133,9 +138,10 @@ class Session {
   bool OnBackendKey(const pg::Piece& piece);
   // -- welcome.cc: pgbraid's own login to the server, and what the client is told ----------------
   io::Task<std::optional<Identity>> Admit(Opening* opening, base::Deadline deadline);
-  backend::LoginFacts LoginOf(const Identity& identity, const pg::StartupPacket& packet) const;
+  backend::LoginFacts LoginTo(const config::Service& service, backend::LoginFacts client) const;
   io::Task<bool> EnterPooled(Opening* opening, base::Deadline deadline);
-  bool CountIn(std::string_view user);
+  bool CountIn(const config::Service& service, std::string_view user, bool within_limits);
+  void CountOut();
   bool TakeSettings(const Opening& opening);
   void StartAsTheClient(const Opening& opening);
   io::Task<bool> AwaitConnection(base::Deadline deadline);
@@ -158,11 +164,17 @@ class Session {
   Step Rewritten(const pg::Piece& piece, StatementNames::Way way);
   Step DiscardCancelled(const pg::Piece& piece);
   bool MayDrainPooled() const;
-  bool WatchesTurns() const;
+  static bool WatchesTurns(const config::PoolSettings& pool);
   void NoteAsked(char type);
   Patience NextPatience() const;
   base::Deadline NextDeadline() const;
   void OnTimes(uint32_t bits);
+  // -- follow.cc: another configuration -----------------------------------------------------------
+  bool outdated() const { return epoch_.number() != around_->epoch.number(); }
+  const config::Service* ServiceNow();
+  bool MayGoOn(const config::Service& service) const;
+  bool Follow();
+  void FollowBetweenTransactions();
   // -- relay.cc: the client's pump ---------------------------------------------------------------
   io::Task<void> Relay();
   void OnClientInput();
@@ -193,7 +205,10 @@ class Session {
   const uint64_t id_;
   io::Event event_;
   io::Stream client_;
-  const config::Service* service_ = nullptr;  // from the StartupMessage on
+  backend::Epoch epoch_;  // by which this client is served
+  std::string database_;  // that it asked for, from the StartupMessage on
+  std::string user_;      // that it is, where pgbraid let it in
+  const config::Service* service_ = nullptr;  // in epoch_, from the StartupMessage on
   std::unique_ptr<backend::Connection> own_server_;  // where the login passes through
   std::unique_ptr<Borrower> borrower_;               // where pgbraid logs in
   std::unique_ptr<PooledState> pooled_;              // in transaction and statement mode

@@ -39,12 +39,24 @@ io::Task<bool> Session::EnterPooled(Opening* opening, base::Deadline deadline) {
     ended_ = true;
     co_return false;
   }
-  if (!CountIn(identity->user)) {
+  if (outdated()) {  // the login took its time
+    const config::Service* const now = ServiceNow();
+    if (now == nullptr) {
+      co_return false;
+    }
+    epoch_ = around_->epoch;
+    service_ = now;
+  }
+  user_ = identity->user;
+  if (!CountIn(*service_, user_, true)) {
     Refuse("53300", "sorry, too many clients of this service or user already");
     around_->metrics->refused_full.Add();
     co_return false;
   }
-  const backend::LoginFacts login = LoginOf(*identity, opening->packet);
+  backend::LoginFacts client;
+  client.user = user_;
+  client.Use(identity->credential);
+  const backend::LoginFacts login = LoginTo(*service_, std::move(client));
   const Borrower::Bits bits{
       .changed = kLeaseChanged, .over = kServerOver, .drained = kServerDrained};
   borrower_ = std::make_unique<Borrower>(around_->pools->Join(service_, login), &event_, bits,
@@ -57,19 +69,25 @@ io::Task<bool> Session::EnterPooled(Opening* opening, base::Deadline deadline) {
 }
 
 // Against the limits of the service and of its user, all shards together.
-bool Session::CountIn(std::string_view user) {
+bool Session::CountIn(const config::Service& service, std::string_view user, bool within_limits) {
   backend::SharedPools* const shared = around_->pools->tools().shared;
-  const std::string service = service_->name;
-  const std::string of_user = service + '\0' + std::string(user);
-  const config::PoolSettings& pool = service_->pool;
-  for (const auto& [key, max] : {std::pair(service, pool.max_service_clients),
+  const std::string of_user = service.name + '\0' + std::string(user);
+  const config::PoolSettings& pool = service.pool;
+  for (const auto& [key, max] : {std::pair(service.name, pool.max_service_clients),
                                  std::pair(of_user, pool.max_user_clients)}) {
-    if (!shared->EnterClient(key, max)) {
+    if (!shared->EnterClient(key, within_limits ? max : 0)) {
       return false;
     }
     counted_.push_back(key);
   }
   return true;
+}
+
+void Session::CountOut() {
+  for (const std::string& key : counted_) {
+    around_->pools->tools().shared->LeaveClient(key);
+  }
+  counted_.clear();
 }
 
 io::Task<std::optional<Identity>> Session::Admit(Opening* opening, base::Deadline deadline) {
@@ -78,7 +96,7 @@ io::Task<std::optional<Identity>> Session::Admit(Opening* opening, base::Deadlin
   Claim claim;
   claim.session = id_;
   claim.user = packet.user;
-  claim.database = packet.database.empty() ? packet.user : packet.database;
+  claim.database = database_;
   claim.replication = IsPhysicalReplication(packet);
   claim.service = service_;
   claim.tls = client_.tls();
@@ -94,21 +112,17 @@ io::Task<std::optional<Identity>> Session::Admit(Opening* opening, base::Deadlin
 }
 
 // As whom pgbraid logs in to the server: as the URL says, else as the client.
-backend::LoginFacts Session::LoginOf(const Identity& identity,
-                                     const pg::StartupPacket& packet) const {
-  const config::Server& primary = service_->primary;
-  backend::LoginFacts login;
-  if (primary.user.empty()) {
-    login.user = identity.user;
-    login.Use(identity.credential);
-  } else {
+backend::LoginFacts Session::LoginTo(const config::Service& service,
+                                     backend::LoginFacts client) const {
+  const config::Server& primary = service.primary;
+  backend::LoginFacts login = std::move(client);
+  if (!primary.user.empty()) {
+    login = backend::LoginFacts();
     login.user = primary.user;
     login.password = primary.password;
   }
-  login.database = primary.dbname;
-  if (login.database.empty()) {
-    login.database = packet.database.empty() ? packet.user : packet.database;
-  }
+  login.database = primary.dbname.empty() ? database_ : primary.dbname;
+  login.parameters.clear();
   if (!primary.application_name.empty()) {
     login.parameters.emplace_back("application_name", primary.application_name);
   }
@@ -128,7 +142,7 @@ void Session::StartAsTheClient(const Opening& opening) {
     }
   }
   borrower_->StartWith(std::move(startup));
-  borrower_->KeepForSession();
+  borrower_->KeepForSession(true);
 }
 
 // The settings of the StartupMessage, those in `options` too.
@@ -176,6 +190,10 @@ io::Task<bool> Session::AwaitConnection(base::Deadline deadline) {
       Refuse("57P01", "terminating connection due to administrator command");
     } else if ((bits & kServerOver) != 0) {
       Refuse("08006", "the connection to the server was closed");
+    } else if (outdated() && !borrower_->has_connection()) {
+      if (Follow()) {
+        borrower_->Ask();
+      }
     } else if (client_.ended() || client_.broken()) {
       ended_ = true;
     }
@@ -188,9 +206,8 @@ io::Task<bool> Session::AwaitConnection(base::Deadline deadline) {
 
 // What follows AuthenticationOk. A client whose settings are the defaults costs no connection.
 io::Task<bool> Session::Welcome(Opening* opening, base::Deadline deadline) {
-  backend::Pool* const pool = borrower_->pool();
   const bool keeps = service_->pool.mode == config::PoolMode::kSession;
-  if (keeps || !borrower_->wanted().empty() || pool->welcome().empty()) {
+  if (keeps || !borrower_->wanted().empty() || borrower_->pool()->welcome().empty()) {
     const bool connected = co_await AwaitConnection(deadline);
     if (!connected) {
       if (borrower_->denied()) {
@@ -202,7 +219,8 @@ io::Task<bool> Session::Welcome(Opening* opening, base::Deadline deadline) {
     }
   }
   const backend::Parameters& parameters =
-      borrower_->has_connection() ? borrower_->connection().parameters() : pool->welcome();
+      borrower_->has_connection() ? borrower_->connection().parameters()
+                                  : borrower_->pool()->welcome();
   std::string text;
   pg::AppendAuthenticationOk(&text);
   for (const auto& [name, value] : parameters) {

@@ -65,6 +65,7 @@ class Systemd(unittest.TestCase):
     def test_unit(self):
         unit = read("pgbraid.service")
         self.assertGreater(seconds(re.search(r"^TimeoutStopSec=(.*)$", unit, re.M).group(1)), 35)
+        self.assertIn("ExecReload=/bin/kill -HUP $MAINPID\n", unit)
         verify = shutil.which("systemd-analyze")
         if verify is None:
             return  # read above; a machine without systemd has nobody to ask about the rest

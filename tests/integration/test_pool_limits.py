@@ -3,7 +3,7 @@
 import psycopg2
 import pytest
 
-from harness import processes
+from harness import processes, wire
 
 pytestmark = pytest.mark.proxy_only
 
@@ -19,3 +19,16 @@ def test_one_client_too_many_is_told_so_and_a_place_becomes_free(new_target, ser
     third = target.connect()
     for connection in (second, third):
         connection.close()
+
+
+def test_a_query_that_changed_settings_is_over_with_its_answer(new_target, server):
+    """Its settings are read back behind it; the clock of query_timeout stands still meanwhile."""
+    target = new_target(server.url(user="postgres"), ["--auth", "trust", "--pool-mode",
+                                                      "transaction", "--query-timeout", "300ms"])
+    idle, stuck = target.login(), target.login()
+    idle.ask("SET work_mem = '5MB'")
+    # Begun later, so when it is over the other one's would have been.
+    stuck.send(wire.query("SELECT pg_sleep(600)"))
+    assert stuck.expect_closed()["C"] == "57014"
+    assert idle.rows("SHOW work_mem") == [["5MB"]]
+    idle.shut()

@@ -22,6 +22,8 @@
 #include <string>
 #include <vector>
 
+#include "backend/epoch.h"
+#include "base/check.h"
 #include "io/sim_engine.h"
 #include "mirror/shared.h"
 #include "server/shard.h"
@@ -108,6 +110,8 @@ class Simulation {
   ServerFaults MirrorFaults();
   void MakeShards();
   void MakePeers();
+  backend::Setup MakeSetup();
+  void Reload();
   std::string RunToTheEnd();
   std::string Drain();
   std::string Inspect() const;
@@ -117,7 +121,7 @@ class Simulation {
 
   base::Prng prng_;
   const bool calm_;  // neither network nor servers have faults
-  const backend::Dialler dialler_;
+  io::Resolver* const resolver_;
   io::SimNetwork network_;
   const base::Limits peer_limits_;
   config::Config config_;
@@ -125,7 +129,7 @@ class Simulation {
   std::unique_ptr<mirror::Shared> mirrors_;
   backend::SharedPools pools_{0};
   server::Common common_;
-  server::ConfigEpochs epochs_;
+  backend::Epochs epochs_;
   std::vector<std::unique_ptr<server::Shard>> shards_;
   std::unique_ptr<Actor> server_actor_;
   std::unique_ptr<Actor> client_actor_;
@@ -139,7 +143,7 @@ class Simulation {
 Simulation::Simulation(uint64_t seed, io::Resolver* resolver)
     : prng_(seed),
       calm_(prng_.OneIn(6)),
-      dialler_(resolver),
+      resolver_(resolver),
       network_(prng_.Next(), calm_ ? io::SimFaultRates() : Rates(&prng_)) {
   config_.primary.name = "primary";
   config_.primary.host = "10.0.0.1";
@@ -155,7 +159,6 @@ Simulation::Simulation(uint64_t seed, io::Resolver* resolver)
   common_.config = &config_;
   common_.seed = prng_.Next();
   common_.worker = io::Worker::Kind::kInline;
-  common_.dialler = &dialler_;
   common_.cancels = &cancels_;
   mirrors_ = std::make_unique<mirror::Shared>(config_);
   common_.mirrors = mirrors_.get();
@@ -225,11 +228,11 @@ ServerFaults Simulation::MirrorFaults() {
 void Simulation::MakeShards() {
   const io::Address address = *io::Address::Numeric("10.0.0.2", 5432);
   const int count = 1 + static_cast<int>(prng_.Below(3));
-  epochs_.Publish(config_, count, [this](int index, server::ConfigEpochs::Hold hold) {
+  epochs_.Publish(MakeSetup(), count, [this](int index, backend::Epoch epoch) {
     auto engine = std::make_unique<io::SimEngine>(&network_);
     io::SimEngine* const driven = engine.get();
     shards_.push_back(std::make_unique<server::Shard>(&common_, static_cast<uint32_t>(index),
-                                                      std::move(engine), std::move(hold)));
+                                                      std::move(engine), std::move(epoch)));
     driven->Drive(shards_.back()->loop());
     common_.shards.push_back(shards_.back().get());
   });
@@ -264,10 +267,30 @@ void Simulation::MakePeers() {
   }
 }
 
+backend::Setup Simulation::MakeSetup() {
+  absl::StatusOr<backend::Setup> setup = backend::MakeSetup(config_, resolver_, "process secret");
+  CHECK(setup.ok());
+  return *std::move(setup);
+}
+
+// To all shards, as the main thread does it.
+void Simulation::Reload() {
+  config_.limits.close_timeout = absl::Seconds(1 + static_cast<int64_t>(prng_.Below(10)));
+  config_.limits.login_timeout = absl::Seconds(30 + static_cast<int64_t>(prng_.Below(60)));
+  epochs_.Publish(MakeSetup(), static_cast<int>(shards_.size()),
+                  [this](int index, backend::Epoch epoch) {
+                    shards_[static_cast<size_t>(index)]->PostEpoch(std::move(epoch));
+                  });
+}
+
 std::string Simulation::RunToTheEnd() {
   bool agree = true;
   uint64_t turn = 0;
+  const uint64_t reload_every = prng_.OneIn(2) ? UINT64_MAX : uint64_t{16} << prng_.Below(10);
   const auto gone = [&] {
+    if (turn % reload_every == reload_every - 1) {
+      Reload();
+    }
     agree = agree && (++turn % 256 != 0 || CountersAgree());
     return lives_->running() == 0 || !agree;
   };
@@ -364,7 +387,13 @@ std::string Simulation::Inspect() const {
   if (cancels_.size() != 0) {
     return "cancel keys are left: " + std::to_string(cancels_.size());
   }
+  if (epochs_.alive() != 1) {
+    return "somebody still holds an old configuration";
+  }
   for (const auto& shard : shards_) {
+    if (shard->shard_metrics().config_epoch.value() != static_cast<int64_t>(epochs_.last())) {
+      return "a shard missed a reload";
+    }
     if (shard->backend_metrics().mismatches.value() != 0) {
       return "a ledger did not agree with its server";
     }

@@ -110,5 +110,50 @@ TEST(EpochTest, FreedExactlyOnceWhateverShardIsLast) {
   }
 }
 
+TEST(EpochTest, ACopyHoldsItToo) {
+  std::atomic<int> freed{0};
+  TestEpochs epochs;
+  auto holds = PublishTo(&epochs, Tracked("value", &freed), 1);
+  TestEpochs::Hold copy = holds[0];
+  TestEpochs::Hold other;
+  EXPECT_TRUE(other.empty());
+  other = copy;
+  holds.clear();
+  EXPECT_EQ(copy->name(), "value");
+  EXPECT_EQ(epochs.alive(), 1);
+  copy = TestEpochs::Hold();
+  EXPECT_EQ(freed, 0);
+  EXPECT_EQ(other->name(), "value");
+  other = PublishTo(&epochs, Tracked("next", &freed), 1)[0];
+  EXPECT_EQ(freed, 1);
+  EXPECT_EQ(other.number(), 2u);
+  EXPECT_EQ(epochs.alive(), 1);
+}
+
+// As sessions do it on one shard while others let go of theirs: run under ThreadSanitizer.
+TEST(EpochTest, CopiesComeAndGoOnManyThreads) {
+  std::atomic<int> freed{0};
+  TestEpochs epochs;
+  for (int round = 0; round < 50; ++round) {
+    auto holds = PublishTo(&epochs, Tracked("value", &freed), 4);
+    std::vector<std::thread> threads;
+    for (TestEpochs::Hold& hold : holds) {
+      threads.emplace_back([mine = std::move(hold)]() mutable {
+        std::vector<TestEpochs::Hold> copies(100, mine);
+        mine = TestEpochs::Hold();
+        for (TestEpochs::Hold& copy : copies) {
+          EXPECT_EQ(copy->name(), "value");
+          copy = TestEpochs::Hold();
+        }
+      });
+    }
+    for (std::thread& thread : threads) {
+      thread.join();
+    }
+    EXPECT_EQ(freed, round + 1);
+  }
+  EXPECT_EQ(epochs.alive(), 0);
+}
+
 }  // namespace
 }  // namespace base

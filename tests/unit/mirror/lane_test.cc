@@ -13,6 +13,7 @@
 #include "base/bytes.h"
 #include "io/epoll_engine.h"
 #include "mirror/mirrors.h"
+#include "support/epoch.h"
 #include "support/pg_messages.h"
 
 namespace mirror {
@@ -160,8 +161,7 @@ class LaneTest : public testing::Test {
     shared_ = std::make_unique<Shared>(config_);
     MirrorsTools tools;
     tools.loop = loop_.get();
-    tools.config = &config_;
-    tools.dialler = &dialler_;
+    tools.epoch = support::PublishOne(&epochs_, config_, &resolver_);
     tools.shared = shared_.get();
     mirrors_ = std::make_unique<Mirrors>(tools);
     scope_ = std::make_unique<io::Scope>(loop_.get());
@@ -257,7 +257,7 @@ class LaneTest : public testing::Test {
   io::EpollEngine engine_{64 * 1024};
   std::unique_ptr<io::Loop> loop_;
   io::Resolver resolver_;
-  const backend::Dialler dialler_{&resolver_};
+  backend::Epochs epochs_;
   std::unique_ptr<Shared> shared_;
   std::unique_ptr<Mirrors> mirrors_;
   std::unique_ptr<io::Scope> scope_;
@@ -506,6 +506,7 @@ TEST_F(LaneTest, MirrorOfOneDatabaseGetsItsSessionsOnly) {
   facts.database = "mine";
   EXPECT_NE(mirrors_->Open(facts), nullptr);
   config_.primary.dbname = "other";
+  mirrors_->Follow(support::PublishOne(&epochs_, config_, &resolver_));
   facts.database = "other";
   EXPECT_NE(mirrors_->Open(facts), nullptr);
 }

@@ -10,6 +10,7 @@
 #include "gtest/gtest.h"
 #include "pg/builders.h"
 #include "pg/views.h"
+#include "support/epoch.h"
 #include "support/pg_messages.h"
 
 namespace session {
@@ -288,8 +289,7 @@ Authenticator& GateRig::authenticator() {
   if (authenticator_ == nullptr) {
     AuthenticatorTools tools;
     tools.loop = &loop_;
-    tools.config = &config_;
-    tools.dialler = &dialler_;
+    tools.epoch = support::PublishOne(&epochs_, config_, &resolver_);
     tools.deriver = &deriver_;
     tools.worker = &worker_;
     tools.metrics = &metrics_;

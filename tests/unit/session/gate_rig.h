@@ -145,7 +145,7 @@ class GateRig {
   io::EpollEngine engine_{64 * 1024};
   io::Loop loop_{&engine_, &config_.limits, 1};
   io::Resolver resolver_;
-  const backend::Dialler dialler_{&resolver_};
+  backend::Epochs epochs_;
   io::Worker worker_;
   backend::Deriver deriver_{&loop_, &worker_};
   SessionMetrics metrics_;

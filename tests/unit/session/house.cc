@@ -9,6 +9,7 @@
 #include "gtest/gtest.h"
 #include "pg/builders.h"
 #include "pg/messages.h"
+#include "support/epoch.h"
 #include "support/pg_messages.h"
 
 namespace session {
@@ -59,12 +60,10 @@ House::House(turn::Judge* judge, std::vector<config::NetRange> proxies) {
   serving_ = std::make_unique<io::Scope>(loop_.get());
   mirror::MirrorsTools tools;
   tools.loop = loop_.get();
-  tools.config = &config_;
-  tools.dialler = &dialler_;
+  tools.epoch = support::PublishOne(&epochs_, config_, &resolver_);
   mirrors_ = std::make_unique<mirror::Mirrors>(tools);
   surroundings_.loop = loop_.get();
-  surroundings_.config = &config_;
-  surroundings_.dialler = &dialler_;
+  surroundings_.epoch = tools.epoch;
   surroundings_.cancels = &cancels_;
   surroundings_.mirrors = mirrors_.get();
   surroundings_.metrics = &metrics_;

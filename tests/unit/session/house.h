@@ -79,7 +79,7 @@ class House {
   io::EpollEngine engine_{kOneChunk, kOneChunk};
   std::unique_ptr<io::Loop> loop_;
   io::Resolver resolver_;
-  const backend::Dialler dialler_{&resolver_};
+  backend::Epochs epochs_;
   backend::CancelRegistry cancels_;
   std::unique_ptr<mirror::Mirrors> mirrors_;
   SessionMetrics metrics_;

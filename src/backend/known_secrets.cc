@@ -1,11 +1,11 @@
-#include "session/known_secrets.h"
+#include "backend/known_secrets.h"
 
 #include <optional>
 #include <utility>
 
 #include "base/crypto.h"
 
-namespace session {
+namespace backend {
 
 KnownSecrets::KnownSecrets(const config::Users& users, std::string_view process_secret)
     : process_secret_(process_secret) {
@@ -35,4 +35,4 @@ pg::Secret KnownSecrets::Mock(std::string_view user, const pg::Secret& fallback)
   return pg::MockSecret(process_secret_, user, *all_[index]);
 }
 
-}  // namespace session
+}  // namespace backend

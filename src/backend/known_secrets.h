@@ -1,8 +1,8 @@
 // KnownSecrets: the users file's secrets, parsed once, and what stands in for those it has not.
 //
-// Immutable; one per process or shard; any thread. A stand-in is of the kind that some known user
-// has, always the same for the same name, so that the kind and the iterations asked for do not tell
-// who exists (case A13).
+// Immutable; one per epoch, made on the main thread; any thread. A stand-in is of the kind that
+// some known user has, always the same for the same name, so that the kind and the iterations asked
+// for do not tell who exists (case A13).
 #pragma once
 
 #include <map>
@@ -13,7 +13,7 @@
 #include "config/users_file.h"
 #include "pg/password.h"
 
-namespace session {
+namespace backend {
 
 class KnownSecrets {
  public:
@@ -32,4 +32,4 @@ class KnownSecrets {
   std::vector<const pg::Secret*> all_;  // of secrets_
 };
 
-}  // namespace session
+}  // namespace backend

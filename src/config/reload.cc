@@ -1,0 +1,71 @@
+#include "config/reload.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/status.h"
+
+namespace config {
+namespace {
+
+// A mirror's lanes and budgets are made for it.
+bool AreSameMirrors(const std::vector<Server>& a, const std::vector<Server>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const Server& x, const Server& y) {
+    return x.name == y.name && x.connect_timeout == y.connect_timeout && IsSameServer(x, y);
+  });
+}
+
+}  // namespace
+
+absl::StatusOr<Config> Reloader::Load() const {
+  std::vector<const char*> argv;
+  for (const std::string& argument : arguments_) {
+    argv.push_back(argument.c_str());
+  }
+  ASSIGN_OR_RETURN(ParsedCommandLine parsed,
+                   config::Load(static_cast<int>(argv.size()), argv.data(), ReadEnvironment()));
+  return std::move(parsed.config);
+}
+
+std::vector<std::string_view> FixedChanges(const Config& from, const Config& to) {
+  const base::Limits& before = from.limits;
+  const base::Limits& after = to.limits;
+  const std::pair<std::string_view, bool> kept[] = {
+      {"listen", from.listen == to.listen},
+      {"unix_socket_mode", from.unix_socket_mode == to.unix_socket_mode},
+      {"admin", from.admin == to.admin},
+      {"shards", from.shards == to.shards},
+      {"io", from.io == to.io},
+      {"ring_size", from.ring_size == to.ring_size},
+      {"buffer_size", from.buffer_size == to.buffer_size},
+      {"queue_high", before.queue_high == after.queue_high},  // streams stand between the two
+      {"queue_low", before.queue_low == after.queue_low},
+      {"mirror", AreSameMirrors(from.mirrors, to.mirrors)},
+      {"mirror_queue_bytes", before.mirror_bytes_max == after.mirror_bytes_max},
+      {"mirror_transaction_bytes", before.mirror_transaction_max == after.mirror_transaction_max},
+      {"mirror_max_conns", before.mirror_connections_max == after.mirror_connections_max},
+      {"log_format", from.log_format == to.log_format},
+  };
+  std::vector<std::string_view> changed;
+  for (const auto& [key, same] : kept) {
+    if (!same) {
+      changed.push_back(key);
+    }
+  }
+  return changed;
+}
+
+absl::Status CheckFixed(const Config& from, const Config& to) {
+  const std::vector<std::string_view> changed = FixedChanges(from, to);
+  if (changed.empty()) {
+    return absl::OkStatus();
+  }
+  std::string keys;
+  for (const std::string_view key : changed) {
+    keys += Cat({keys.empty() ? "" : ", ", key});
+  }
+  return base::InvalidArgument(
+      Cat({keys, ": cannot change without a restart, so nothing was changed"}));
+}
+
+}  // namespace config
