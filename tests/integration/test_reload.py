@@ -120,6 +120,37 @@ def test_x29_whoever_waits_for_a_connection_goes_along(configured, server, new_s
         silent.close()
 
 
+def test_x29_who_may_in_changes_for_newcomers(configured, server, tmp_path):
+    """Rules and limits; who is in stays in."""
+    hba = private(str(tmp_path / "hba"), "host all all 127.0.0.1/32 trust\n")
+    file = [f'hba_file = "{hba}"', 'pool_mode = "transaction"',
+            f'primary = "{server.url(user="postgres", password="not-asked-for")}"']
+    target = configured(*file)
+    inside = target.login()
+    private(hba, "host all all 127.0.0.1/32 reject\n")
+    target.reload()
+    with pytest.raises(psycopg2.OperationalError, match="pg_hba.conf rejects connection"):
+        target.connect()
+    private(hba, "host all all 127.0.0.1/32 trust\n")
+    target.reload("max_clients = 1", *file)
+    with pytest.raises(psycopg2.OperationalError, match="too many clients"):
+        target.connect(sslmode="disable")
+    target.reload(*file)
+    target.connect().close()
+    assert inside.rows("SELECT 1") == [["1"]]
+    inside.shut()
+
+
+def test_x29_who_would_have_to_log_in_anew_is_told_so(configured, server):
+    """The server's URL named a user and does no more: pgbraid would need the client's own login."""
+    target = configured(*pooled(f'primary = "{server.url(user="postgres")}"'))
+    client = target.login()
+    target.reload(*pooled(f'primary = "{server.url()}"'))
+    error = ended(client)
+    assert (error["C"], error["S"]) == ("57P01", "FATAL") and "connect again" in error["M"], error
+    assert target.value("SELECT current_user") == "postgres"
+
+
 @pytest.mark.parametrize("kind", ["session", "passed through"])
 def test_x29_session_mode_and_passed_logins_keep_what_they_have(configured, server, new_server,
                                                                 kind):
