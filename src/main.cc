@@ -3,6 +3,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/fault_point.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "config/import_pgbouncer.h"
@@ -56,6 +57,7 @@ int main(int argc, char** argv) {
       !log.ok()) {
     return Fail(log, 1);
   }
+  base::WarnOfHistoricalBug();
   const absl::Status ran = server::Run(parsed->config, reloader);
   base::FlushLog();
   return ran.ok() ? 0 : Fail(ran, 1);

@@ -2,6 +2,7 @@
 
 #include "base/bytes.h"
 #include "base/crypto.h"
+#include "base/fault_point.h"
 #include "base/status.h"
 #include "io/event.h"
 #include "io/stream.h"
@@ -19,7 +20,9 @@ std::string CancelRegistry::Key(uint32_t pid, std::string_view secret) {
 std::string CancelRegistry::Add(const CancelTarget& target) {
   const std::lock_guard<std::mutex> lock(mutex_);
   for (;;) {
-    std::string secret = base::SecureRandom(target.secret.size());
+    const size_t length = HISTORICAL_BUG("g3-short-secret") ? 4 : target.secret.size();
+    std::string secret = base::SecureRandom(length);
+    if (HISTORICAL_BUG("g3-secret-can-be-guessed")) secret.replace(0, 3, 3, '\0');
     if (targets_.emplace(Key(target.pid, secret), target).second) {
       return secret;
     }
@@ -28,7 +31,9 @@ std::string CancelRegistry::Add(const CancelTarget& target) {
 
 void CancelRegistry::Remove(uint32_t pid, std::string_view secret) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  targets_.erase(Key(pid, secret));
+  if (!HISTORICAL_BUG("g7-keys-of-the-dead-stay")) {
+    targets_.erase(Key(pid, secret));
+  }
 }
 
 std::optional<CancelTarget> CancelRegistry::Find(uint32_t pid, std::string_view secret) const {

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/fault_point.h"
 #include "base/status.h"
 #include "io/event.h"
 #include "pg/builders.h"
@@ -34,7 +35,8 @@ io::Task<char> ReadAnswer(io::Stream* stream, base::Deadline deadline) {
   stream->NotifyReadable(nullptr, 0);
   const base::Slice answer = stream->TakeInput();
   // Whatever stands behind the byte came before there was TLS, or before anybody was asked.
-  const bool more = answer.size() > 1 || stream->has_input();
+  const bool more = (answer.size() > 1 || stream->has_input()) &&
+                    !HISTORICAL_BUG("b2-bytes-behind-the-answer");
   co_return answer.empty() ? '\0' : more ? 'E' : answer.view()[0];
 }
 
@@ -150,7 +152,7 @@ io::Task<absl::Status> Dialler::DialAgain(io::Stream* stream, const Dialled* dia
   Dialled again = *dialled;
   const io::Address address = again.address;
   absl::Status status = co_await stream->Dial(address, io::Traffic::kServer, deadline);
-  if (status.ok() && again.encrypted) {
+  if (status.ok() && again.encrypted && !HISTORICAL_BUG("b6-cancel-in-the-clear")) {
     status = co_await Encrypt(stream, &again, false, deadline);
   }
   co_return status;
@@ -169,7 +171,7 @@ io::Task<absl::Status> Dialler::Encrypt(io::Stream* stream, Dialled* dialled, bo
     pg::AppendSslRequest(&request);
     stream->WriteCopy(request);
     const char answer = co_await ReadAnswer(stream, deadline);
-    if (answer == 'N' && plain_will_do) {
+    if (answer == 'N' && (plain_will_do || HISTORICAL_BUG("b4-require-falls-back"))) {
       dialled->encrypted = false;
       co_return absl::OkStatus();
     }

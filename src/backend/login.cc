@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/bytes.h"
+#include "base/fault_point.h"
 #include "base/status.h"
 #include "pg/builders.h"
 #include "pg/messages.h"
@@ -219,7 +220,8 @@ absl::Status LoginDialogue::CheckAllowed(config::ServerMethod method) const {
     return base::PermissionDenied(
         Asks(method) + ", which the server's require_auth does not allow");
   }
-  const bool required = facts_->auth.channel_binding() == config::ChannelBindingMode::kRequire;
+  const bool required = facts_->auth.channel_binding() == config::ChannelBindingMode::kRequire &&
+                        !HISTORICAL_BUG("c9-binding-is-not-required");
   if (required && method != config::ServerMethod::kScramSha256) {
     return base::PermissionDenied(
         Asks(method) + ", which cannot bind the channel, and channel_binding=require");
@@ -265,7 +267,9 @@ absl::Status LoginDialogue::BeginSasl(std::string_view mechanisms, std::string* 
     return Malformed("list of SASL mechanisms");
   }
   const auto has = [&](std::string_view name) {
-    return std::find(offered->begin(), offered->end(), name) != offered->end();
+    const auto found = std::find(offered->begin(), offered->end(), name);
+    return HISTORICAL_BUG("c8-only-the-first-mechanism") ? found == offered->begin()
+                                                         : found != offered->end();
   };
   ASSIGN_OR_RETURN(const pg::ChannelBinding binding,
                    ChooseBinding(has(pg::kScramSha256Plus), has(pg::kScramSha256)));
@@ -291,7 +295,8 @@ absl::StatusOr<pg::ChannelBinding> LoginDialogue::ChooseBinding(bool plus, bool 
     binding.data = tls_->server_end_point;
     return binding;
   }
-  if (mode == config::ChannelBindingMode::kRequire) {
+  if (mode == config::ChannelBindingMode::kRequire &&
+      !HISTORICAL_BUG("c9-no-hash-so-no-binding")) {
     return base::PermissionDenied(
         able ? "the server does not offer to bind the channel, and channel_binding=require"
              : "this connection cannot be bound to its channel, and channel_binding=require");
@@ -325,10 +330,10 @@ absl::Status LoginDialogue::Derived(const pg::ScramKeys& keys, std::string* answ
 }
 
 absl::Status LoginDialogue::OnOk() {
-  if (!asked_) {
+  if (!asked_ && !HISTORICAL_BUG("c10-ok-at-once")) {
     RETURN_IF_ERROR(CheckAllowed(config::ServerMethod::kNone));
   }
-  if (scram_.has_value() && !scram_->verified()) {
+  if (scram_.has_value() && !scram_->verified() && !HISTORICAL_BUG("c10-no-signature")) {
     return base::PermissionDenied("the server says AuthenticationOk without having shown that it "
                                   "knows the password");
   }

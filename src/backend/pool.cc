@@ -6,6 +6,7 @@
 #include "backend/cleaning.h"
 #include "backend/dial.h"
 #include "backend/pools.h"
+#include "base/fault_point.h"
 #include "base/log.h"
 #include "base/status.h"
 
@@ -166,6 +167,7 @@ void Pool::ReturnDirty(Pooled* pooled) {
     Discard(pooled);
     return;
   }
+  if (HISTORICAL_BUG("f2-nothing-is-cleaned")) return Return(pooled);
   pools_->metrics().cleaned.Add();
   EndLease(pooled);
   pooled->leased = true;  // by its cleaning

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/fault_point.h"
 
 namespace backend {
 namespace {
@@ -17,6 +18,8 @@ std::string Hex(uint64_t number) {
 
 // Length before text: no two statements have one key.
 std::string KeyOf(std::string_view text, std::string_view types, std::string_view context) {
+  if (HISTORICAL_BUG("e8-types-are-not-in-the-key")) types = "";
+  if (HISTORICAL_BUG("e11-search-path-is-not-in-the-key")) context = "";
   std::string key = Hex(types.size()) + ":" + Hex(context.size()) + ":";
   key += types;
   key += context;
@@ -79,6 +82,7 @@ void Prepared::Add(Statement* statement, turn::RequestId request) {
 }
 
 void Prepared::Doubt(turn::RequestId request) {
+  if (HISTORICAL_BUG("e10-deallocate-all-is-not-seen")) return;
   doubted_.push_back(Doubted{request, std::exchange(order_, {})});
   places_.clear();
 }
@@ -115,7 +119,8 @@ void Prepared::OnFailed(turn::RequestId first, turn::RequestId end) {
     return failed;
   });
   std::erase_if(pending_, [&](const Pending& pending) {
-    if (pending.request < first || pending.request >= end) {
+    if (pending.request < first || pending.request >= end ||
+        HISTORICAL_BUG("e7-failed-parse-is-kept")) {
       return false;
     }
     if (const auto found = places_.find(pending.statement); found != places_.end()) {

@@ -1,7 +1,10 @@
 #include "base/fault_point.h"
 
+#include <cstdlib>
 #include <string>
 #include <unordered_map>
+
+#include "base/log.h"
 
 namespace base {
 namespace {
@@ -41,6 +44,21 @@ bool FaultPoints::Pass(std::string_view name) {
   }
   ++found->second.fired;
   return true;
+}
+
+std::string_view HistoricalBug() {
+#if PGBRAID_FAULT_POINTS
+  static const char* const name = std::getenv("PGBRAID_HISTORICAL_BUG");
+  return name == nullptr ? std::string_view() : std::string_view(name);
+#else
+  return "";
+#endif
+}
+
+void WarnOfHistoricalBug() {
+  if (!HistoricalBug().empty()) {
+    Log(LogLevel::kWarn, "base.historical_bug", {{"name", HistoricalBug()}});
+  }
 }
 
 }  // namespace base

@@ -5,6 +5,15 @@
 //
 // Faults are armed per thread, by name, with a chance drawn from the armed Prng, so that a seeded
 // run repeats. Fired() tells how often, so that a test can show that the fault happened.
+//
+// HISTORICAL_BUG("b4-require-falls-back"): true when the environment variable
+// PGBRAID_HISTORICAL_BUG names it; false at no cost in a build without -Dfault_points=true, which
+// does not look at the variable.
+//
+//   if (answer == 'N' && (plain_will_do || HISTORICAL_BUG("b4-require-falls-back"))) {
+//
+// Each stands where a defence stands and takes it away, and so puts a bug back that another pooler,
+// driver or server once had: tests/bugs/bugs.py says whose it was and which test must find it.
 #pragma once
 
 #include <cstdint>
@@ -23,10 +32,17 @@ class FaultPoints {
   static bool Pass(std::string_view name);
 };
 
+// The bug that is put back in this process, read once; empty: none.
+std::string_view HistoricalBug();
+// One WARN line, if there is one.
+void WarnOfHistoricalBug();
+
 }  // namespace base
 
 #if PGBRAID_FAULT_POINTS
 #define FAULT_POINT(name) (::base::FaultPoints::Pass(name))
+#define HISTORICAL_BUG(name) (::base::HistoricalBug() == (name))
 #else
 #define FAULT_POINT(name) (false)
+#define HISTORICAL_BUG(name) (false)
 #endif

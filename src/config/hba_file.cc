@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/fault_point.h"
 #include "base/status.h"
 #include "config/secret_file.h"
 #include "config/text.h"
@@ -294,6 +295,9 @@ absl::StatusOr<Hba> Hba::Parse(std::string_view text, std::string_view file,
     HbaRule rule;
     RuleReader reader(line, own);
     if (!reader.Read(&rule)) {
+      if (HISTORICAL_BUG("c17-bad-line-is-skipped")) {
+        continue;
+      }
       return AtLine(file, line.number, reader.error());
     }
     hba.rules_.push_back(std::move(rule));

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "base/check.h"
+#include "base/fault_point.h"
 #include "base/status.h"
 
 namespace io {
@@ -120,9 +121,11 @@ absl::StatusOr<std::unique_ptr<TlsContext>> TlsContext::ForServer(const TlsServe
     return base::InvalidArgument(Named("CA file", files.client_ca) + ": " + TakeReason());
   }
   SSL_CTX_set_client_CA_list(context, names);
+  const bool demanded =
+      files.demand_certificate && !HISTORICAL_BUG("b7-no-certificate-will-do");
   SSL_CTX_set_verify(context,
                      SSL_VERIFY_PEER | SSL_VERIFY_CLIENT_ONCE |
-                         (files.demand_certificate ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
+                         (demanded ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
                      nullptr);
   SSL_CTX_set_options(context, SSL_OP_NO_TICKET);
   CHECK(SSL_CTX_set_num_tickets(context, 0) == 1);

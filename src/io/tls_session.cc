@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/fault_point.h"
 #include "io/slice_tail.h"
 
 namespace io {
@@ -88,6 +89,14 @@ struct FreeX509 {
 struct FreeBio {
   void operator()(BIO* bio) const { BIO_free(bio); }
 };
+
+// OpenSSL keeps one queue of errors for the whole thread: what one connection left there would be
+// taken for the next one's.
+void ForgetErrors() {
+  if (!HISTORICAL_BUG("b12-errors-of-another-connection")) {
+    ERR_clear_error();
+  }
+}
 
 bool IsAddress(const std::string& host) {
   ASN1_OCTET_STRING* const address = a2i_IPADDRESS(host.c_str());
@@ -182,7 +191,7 @@ TlsSession::TlsSession(const TlsContext* context, const TlsOptions& options, Rec
   if (!name.empty() && !address) {
     CHECK(SSL_set_tlsext_host_name(ssl_, name.c_str()) == 1);
   }
-  if (options.check_name) {
+  if (options.check_name && !HISTORICAL_BUG("b5-name-is-not-compared")) {
     CHECK(verifies_ && !name.empty());
     CheckName(ssl_, name, address);
   }
@@ -229,7 +238,7 @@ TlsSession::Step TlsSession::Handshake() {
   if (state_ != State::kHandshake) {
     return state_ == State::kOpen ? Step::kDone : Step::kFailed;
   }
-  ERR_clear_error();
+  ForgetErrors();
   const int result = SSL_do_handshake(ssl_);
   if (result == 1) {
     NoteFacts();
@@ -304,7 +313,7 @@ TlsSession::Input TlsSession::Read(base::Slice* plaintext) {
   Input result = Input::kBytes;
   reading_ = true;
   while (block.room() > 0) {
-    ERR_clear_error();
+    ForgetErrors();
     const int got = SSL_read(ssl_, block.tail(), static_cast<int>(block.room()));
     if (got <= 0) {
       const int error = SSL_get_error(ssl_, got);
@@ -379,7 +388,7 @@ uint32_t TlsSession::Encrypt() {
 
 void TlsSession::EncryptOne(std::string_view plaintext) {
   while (!plaintext.empty() && state_ == State::kOpen) {
-    ERR_clear_error();
+    ForgetErrors();
     const int done = SSL_write(ssl_, plaintext.data(), static_cast<int>(plaintext.size()));
     if (done <= 0) {
       FailFromQueue(done);
@@ -435,7 +444,7 @@ void TlsSession::FailFromQueue(int result) {
     const long verdict = SSL_get_verify_result(ssl_);
     why += verdict == X509_V_OK ? "" : std::string(": ") + X509_verify_cert_error_string(verdict);
   }
-  ERR_clear_error();
+  ForgetErrors();
   Fail(failure, why);
 }
 

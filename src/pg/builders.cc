@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/fault_point.h"
 #include "pg/frame_rules.h"
 
 namespace pg {
@@ -329,7 +330,8 @@ bool AppendStartupMessage(std::string* to, uint32_t version,
     const uint64_t bytes = StringBytes(parameter.name) + StringBytes(parameter.value);
     // An empty name would end the list for the receiver.
     if (parameter.name.size() > kStartupPacketMax || parameter.value.size() > kStartupPacketMax ||
-        parameter.name.empty() || HasNul(parameter.name) || HasNul(parameter.value) ||
+        parameter.name.empty() || HasNul(parameter.name) ||
+        (HasNul(parameter.value) && !HISTORICAL_BUG("a8-nul-in-a-start-up-value")) ||
         8 + body.size() + bytes + 1 > kStartupPacketMax) {
       return false;
     }

@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <utility>
 
+#include "base/fault_point.h"
+
 namespace pg {
 namespace {
 
@@ -75,7 +77,8 @@ ReadResult FrameReader::ReadHeader(Piece* piece) {
     return ReadResult::kMore;
   }
   const char type = state_ == State::kHeader ? header_[0] : *at_;
-  if (!rules_[static_cast<unsigned char>(type)].known()) {
+  const FrameRule& rule = rules_[static_cast<unsigned char>(type)];
+  if (!rule.known() && !HISTORICAL_BUG("d5-unknown-type-is-forwarded")) {
     return Bad(TypeError(side_, type));
   }
   const auto taken =
@@ -89,8 +92,9 @@ ReadResult FrameReader::ReadHeader(Piece* piece) {
     return ReadResult::kMore;
   }
   const uint32_t length = base::LoadBe32(header_ + 1);
-  const FrameRule& rule = rules_[static_cast<unsigned char>(type)];
-  if (length < rule.length_min || length > rule.length_max) {
+  const bool judged = !HISTORICAL_BUG("d1-length-is-not-judged") &&
+                      !HISTORICAL_BUG("d5-unknown-type-is-forwarded");
+  if (judged && (length < rule.length_min || length > rule.length_max)) {
     return Bad(LengthError(type, length));
   }
   at_ += taken;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/fault_point.h"
 #include "base/status.h"
 #include "pg/scram_text.h"
 
@@ -39,7 +40,7 @@ absl::StatusOr<ServerFirst> ParseServerFirst(std::string_view text, std::string_
   if (!nonce.has_value()) {
     return base::InvalidArgument("SCRAM: the server's first message has no nonce");
   }
-  if (nonce->size() > kScramNonceMax) {
+  if (nonce->size() > kScramNonceMax && !HISTORICAL_BUG("c5-nonce-of-any-length")) {
     return base::InvalidArgument("SCRAM: the server's nonce is longer than " +
                                  std::to_string(kScramNonceMax) + " characters");
   }
@@ -56,7 +57,7 @@ absl::StatusOr<ServerFirst> ParseServerFirst(std::string_view text, std::string_
   if (!count.has_value()) {
     return base::InvalidArgument("SCRAM: the server's iteration count is missing or no number");
   }
-  if (*count > kScramIterationsMax) {
+  if (*count > kScramIterationsMax && !HISTORICAL_BUG("c6-any-number-of-iterations")) {
     return base::InvalidArgument("SCRAM: the server asks for " + std::to_string(*count) +
                                  " iterations, more than the limit of " +
                                  std::to_string(kScramIterationsMax));

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "base/check.h"
+#include "base/fault_point.h"
 #include "pg/scram_text.h"
 
 namespace pg {
@@ -186,7 +187,7 @@ bool ScramServer::ReadClientFinal(std::string_view message, std::string* proof) 
                   : Refuse(kProtocolViolation,
                            "unexpected SCRAM channel-binding attribute in client-final-message");
   }
-  if (!base::ConstantTimeEqual(*nonce, nonce_)) {
+  if (!base::ConstantTimeEqual(*nonce, nonce_) && !HISTORICAL_BUG("c4-nonce-is-not-compared")) {
     return Refuse(kProtocolViolation, "invalid SCRAM response", "The nonce does not match.");
   }
   *proof = *std::move(decoded);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/bytes.h"
+#include "base/fault_point.h"
 #include "pg/messages.h"
 
 namespace pg {
@@ -182,7 +183,8 @@ StartupResult ParseStartup(std::string_view bytes, StartupAllowed allowed, Start
     return StartupResult::kMore;
   }
   const uint32_t length = base::LoadBe32(bytes.data());
-  if (length < kStartupPacketMin || length > kStartupPacketMax) {
+  if (length < kStartupPacketMin ||
+      (length > kStartupPacketMax && !HISTORICAL_BUG("a1-start-up-of-any-length"))) {
     return BadSilently(error, "invalid length of startup packet: " + std::to_string(length));
   }
   if (bytes.size() < length) {

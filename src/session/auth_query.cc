@@ -6,6 +6,7 @@
 #include "backend/dial.h"
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/fault_point.h"
 #include "base/status.h"
 #include "pg/body_reader.h"
 #include "pg/builders.h"
@@ -20,6 +21,9 @@ constexpr uint32_t kText = 25;      // OID of text
 constexpr uint32_t kReadable = 1;   // of the connection's event
 constexpr uint32_t kTurn = 1;       // of a waiter's
 constexpr absl::Duration kRetryAfter = absl::Seconds(1);
+// Its default until 1.24.1: a password whose time is over is a password.
+constexpr std::string_view kPgBouncersQuery =
+    "SELECT usename, passwd FROM pg_catalog.pg_shadow WHERE usename = $1";
 
 // What one question is answered with, row by row.
 class Rows {
@@ -49,7 +53,8 @@ absl::Status Rows::OnRow(std::string_view body) {
   if (!secret.has_value()) {
     return base::Unavailable("auth_query: a row is not made of a user and a secret");
   }
-  if (!name->null && name->bytes == user_ && !secret->null) {
+  const bool asked_for = name->bytes == user_ || HISTORICAL_BUG("c1-unknown-user-gets-the-askers");
+  if (!name->null && asked_for && !secret->null) {
     secret_ = secret->bytes.substr(0, pg::kSecretMax + 1);  // too long stays too long
   }
   return absl::OkStatus();
@@ -179,7 +184,8 @@ io::Task<absl::StatusOr<std::string>> AuthQuery::FindInTurn(std::string user) {
   if (const Answer* kept = Kept(user); kept != nullptr) {
     co_return kept->secret;
   }
-  if (!failure_.ok() && tools_.loop->now() - failed_at_ < kRetryAfter) {
+  if (!failure_.ok() && tools_.loop->now() - failed_at_ < kRetryAfter &&
+      !HISTORICAL_BUG("c14-no-pause-after-a-refusal")) {
     co_return failure_;
   }
   // Not the deadline of whoever asks: one who comes late must not make it fail for all.
@@ -241,7 +247,10 @@ absl::Status AuthQuery::Send(std::string_view user) {
   const std::optional<std::string_view> parameters[] = {user};
   pg::BindMessage bind;
   bind.parameters = parameters;
-  const bool fits = pg::AppendParse(&bytes, "", rules().auth_query, types) &&
+  const std::string_view query = HISTORICAL_BUG("c2-valid-until-is-ignored")
+                                     ? kPgBouncersQuery
+                                     : std::string_view(rules().auth_query);
+  const bool fits = pg::AppendParse(&bytes, "", query, types) &&
                     pg::AppendBind(&bytes, bind) && pg::AppendExecute(&bytes, "", 2);
   if (!fits) {
     return base::Unavailable("auth_query: the query or the user's name is too long");

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/crypto.h"
+#include "base/fault_point.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "pg/builders.h"
@@ -65,7 +66,7 @@ AuthQuery* Authenticator::QueryOf(const config::Service* service) {
 
 void Authenticator::OnServerRefused(const config::Service& service, std::string_view user) {
   const auto found = queries_.find(service.name);
-  if (found != queries_.end()) {
+  if (found != queries_.end() && !HISTORICAL_BUG("c13-stale-secret-is-kept")) {
     found->second->Forget(user);
   }
 }
@@ -249,7 +250,8 @@ io::Task<bool> Authenticator::NextAnswer(const Claim* claim, ClientLink* link, s
   for (;;) {
     pg::Piece piece;
     const pg::ReadResult result = link->reader->Next(&piece);
-    if (result == pg::ReadResult::kPiece && piece.type == 'p' && piece.whole()) {
+    const bool answer = piece.type == 'p' || HISTORICAL_BUG("a6-any-message-is-an-answer");
+    if (result == pg::ReadResult::kPiece && answer && piece.whole()) {
       *body = piece.body;
       co_return true;
     }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "backend/pools.h"
+#include "base/fault_point.h"
 #include "pg/builders.h"
 #include "pg/messages.h"
 #include "pg/views.h"
@@ -138,7 +139,7 @@ turn::RequestId Borrower::AskFor(std::string_view query) {
 // The client's frames wait until the settings are the session's: were they sent behind the change
 // without waiting, and the change failed, they would run under a stranger's.
 void Borrower::Enforce() {
-  if (pooled_->in_force == wanted_) {
+  if (pooled_->in_force == wanted_ || HISTORICAL_BUG("f12-settings-stay-behind")) {
     state_ = State::kReady;
     event_->Raise(bits_.changed);
     return;
@@ -242,7 +243,8 @@ void Borrower::ReadLater(const std::string& name) {
 }
 
 void Borrower::OnParsed(const sql::SessionEffects& effects) {
-  pins_ |= effects.flags & kPins;
+  pins_ |= effects.flags & kPins &
+           ~(HISTORICAL_BUG("f15-advisory-lock-is-not-seen") ? uint32_t{sql::kAdvisoryLock} : 0u);
   for (const std::string& name : effects.names) {
     ReadLater(name);
   }

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/fault_point.h"
 #include "pg/builders.h"
 #include "pg/views.h"
 
@@ -46,7 +47,8 @@ ClientDialogue::Step ClientDialogue::Begin(std::string* request) {
       pg::AppendAuthenticationCleartextPassword(request);
       break;
   }
-  return Step::kAsk;
+  const bool at_once = facts_.doomed && HISTORICAL_BUG("a13-unknown-user-is-told-at-once");
+  return at_once ? WrongPassword() : Step::kAsk;
 }
 
 ClientDialogue::Step ClientDialogue::OnAnswer(std::string_view body, std::string* request) {

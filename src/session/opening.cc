@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/fault_point.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "pg/builders.h"
@@ -90,10 +91,12 @@ bool Session::Negotiate(Opening* opening, const pg::StartupPacket& packet) {
     return false;
   }
   const bool ssl = packet.kind == pg::StartupKind::kSslRequest;
-  (ssl ? opening->allowed.ssl_request : opening->allowed.gssenc_request) = false;
+  (ssl ? opening->allowed.ssl_request : opening->allowed.gssenc_request) =
+      HISTORICAL_BUG("a5-requests-without-end");
   opening->bytes.erase(0, packet.length);
   const bool yes = ssl && OffersTls() && client_.tls() == nullptr;
-  if (yes && opening->bytes.empty() && !client_.has_input()) {
+  const bool alone = opening->bytes.empty() && !client_.has_input();
+  if (yes && (alone || HISTORICAL_BUG("b1-bytes-before-the-handshake"))) {
     client_.WriteCopy(kTlsFollows);
     opening->tls_begins = true;
     return true;
@@ -115,7 +118,8 @@ bool Session::Negotiate(Opening* opening, const pg::StartupPacket& packet) {
 // is decided upon once.
 io::Task<bool> Session::Secure(Opening* opening, base::Deadline deadline) {
   opening->tls_begins = false;
-  opening->allowed.ssl_request = opening->allowed.gssenc_request = false;
+  opening->allowed.ssl_request = opening->allowed.gssenc_request =
+      HISTORICAL_BUG("b16-encryption-decided-twice");
   if (around_->epoch->client_tls != nullptr) {
     epoch_ = around_->epoch;
   }

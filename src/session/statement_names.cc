@@ -1,6 +1,7 @@
 #include "session/statement_names.h"
 
 #include "base/bytes.h"
+#include "base/fault_point.h"
 #include "pg/builders.h"
 
 namespace session {
@@ -47,7 +48,8 @@ void StatementNames::ParseAhead(std::string_view name, std::string_view text,
 // The connection may hold somebody's unnamed statement: the server is to say that there is none.
 void StatementNames::CloseUnnamed(backend::Pooled* to) {
   std::string frame;
-  if (to->unnamed_of != 0 && pg::AppendClose(&frame, 'S', "")) {
+  if (to->unnamed_of != 0 && !HISTORICAL_BUG("e9-a-strangers-unnamed-statement") &&
+      pg::AppendClose(&frame, 'S', "")) {
     to->connection.Ask(frame);
     to->unnamed_of = 0;
   }

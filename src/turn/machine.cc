@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/fault_point.h"
 
 namespace turn {
 namespace {
@@ -64,7 +65,9 @@ RequestResult Machine::OnRequest(const pg::Piece& piece, uint64_t owner) {
       case 'f': result = OnCopyEnd(owner); break;
       case 'd':
       case 'X': last_request_ = 0; break;
-      default: return RequestResult::kUnexpected;
+      default:
+        if (!HISTORICAL_BUG("d5-unknown-type-is-forwarded")) return RequestResult::kUnexpected;
+        last_request_ = 0;
     }
   }
   if (result == RequestResult::kOk) frame_open_ = !piece.last;
@@ -123,6 +126,10 @@ RequestResult Machine::OnCopyEnd(uint64_t owner) {
 }
 
 RequestResult Machine::AddOwnReply(std::string frames, uint64_t owner) {
+  if (HISTORICAL_BUG("e3-own-reply-jumps-the-queue")) {
+    own_ready_ += frames;
+    return RequestResult::kOk;
+  }
   const RequestId last = last_request_;
   const RequestResult result = Add(Kind::kOwn, owner);
   const bool added = result == RequestResult::kOk && !skipping_;
@@ -214,7 +221,8 @@ inline Reply Machine::Done(ReplyKind kind) {
 
 // A reply that the ledger does not explain.
 Reply Machine::Unasked(ReplyKind tolerated) {
-  if (ambiguous_) return Reply{tolerated, 0, owes() ? owners_.front().owner : served_owner_};
+  if (ambiguous_ || HISTORICAL_BUG("d9-nobody-asked-and-nobody-minds"))
+    return Reply{tolerated, 0, owes() ? owners_.front().owner : served_owner_};
   failed_ = true;
   return Reply{ReplyKind::kMismatch, 0, 0};
 }
@@ -256,7 +264,7 @@ Reply Machine::OnError(const pg::Piece& piece) {
     case Kind::kExecute:
     case Kind::kClose:
     case Kind::kBadFlush:
-      DropToSync();
+      HISTORICAL_BUG("e1-error-ends-one-message") ? Pop() : DropToSync();
       break;
     case Kind::kStartup:  // handled as fatal
     case Kind::kCopyEnd:  // these never stand at the head
@@ -268,7 +276,8 @@ Reply Machine::OnError(const pg::Piece& piece) {
 
 Reply Machine::OnReady(const pg::Piece& piece) {
   const char status = piece.body_length == 1 && piece.body.size() == 1 ? piece.body[0] : '?';
-  if (status != 'I' && status != 'T' && status != 'E') {
+  const bool known = status == 'I' || status == 'T' || status == 'E';
+  if (!known && !HISTORICAL_BUG("d11-any-status-will-do")) {
     failed_ = true;
     return Reply{ReplyKind::kMismatch, 0, 0};
   }
@@ -416,7 +425,10 @@ Reply Machine::OnCopyPart(char type) {
 }
 
 bool Machine::poolable() const {
-  return !owes() && status_ == 'I' && !skipping_ && !ambiguous_ && !failed_ && !frame_open_ &&
+  const bool owes_nothing = !owes() || HISTORICAL_BUG("f1-pooled-while-it-owes");
+  const bool whole = !frame_open_ || HISTORICAL_BUG("d7-cut-message-is-forgotten");
+  const bool idle = status_ == 'I' || HISTORICAL_BUG("f4-open-transaction-is-pooled");
+  return owes_nothing && idle && !skipping_ && !ambiguous_ && !failed_ && whole &&
          own_ready_.empty();
 }
 

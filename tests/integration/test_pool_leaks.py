@@ -99,7 +99,9 @@ def new_pool(server, tmp_path_factory):
 
     def make(kind, size=1, io="io_uring"):
         folder = str(new_folder(tmp_path_factory, "pool"))
-        made.append(pools.open_pool(kind, folder, server, size, io))
+        # One shard: the next client gets the connection that the last one gave back. Of two, the
+        # other one could as well open a new connection for it.
+        made.append(pools.open_pool(kind, folder, server, size, io, shards=1))
         return made[-1]
 
     yield make

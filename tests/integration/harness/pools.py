@@ -12,7 +12,7 @@ from . import bouncer, proxy
 PGBRAID = ["pgbraid-session", "pgbraid-transaction"]
 
 
-def open_pool(kind, folder, server, size, io="io_uring"):
+def open_pool(kind, folder, server, size, io="io_uring", shards=2):
     """A running pool of at most `size` server connections per database (session mode: no bound)."""
     if kind == "direct":
         return proxy.Direct(server)
@@ -23,4 +23,4 @@ def open_pool(kind, folder, server, size, io="io_uring"):
     if kind == "pgbraid-transaction":
         url = server.url(user="postgres")
         flags = ["--pool-mode", "transaction", "--max-conns", str(size), "--auth", "trust"]
-    return proxy.Proxy(folder, url, io, flags).start()
+    return proxy.Proxy(folder, url, io, flags, shards).start()

@@ -1,8 +1,10 @@
 // The table of cancel keys.
+#include <array>
 #include <set>
 #include <string>
 
 #include "backend/cancel.h"
+#include "base/bytes.h"
 #include "gtest/gtest.h"
 
 namespace backend {
@@ -46,6 +48,24 @@ TEST(CancelRegistry, G3_SecretsOfOnePidDiffer) {
     secrets.insert(registry.Add(Target(7, "abcd")));
   }
   EXPECT_EQ(secrets.size(), 1000u);
+}
+
+// Each bit is a coin: fewer than 600 heads of 2000 come less than once in 10^60 runs.
+TEST(CancelRegistry, G3_EveryBitIsRandom) {
+  constexpr uint32_t kKeys = 2000;
+  CancelRegistry registry;
+  std::array<uint32_t, 32> ones = {};
+  for (uint32_t pid = 0; pid < kKeys; ++pid) {
+    const std::string secret = registry.Add(Target(pid, "abcd"));
+    const uint32_t bits = base::LoadBe32(secret.data());
+    for (uint32_t bit = 0; bit < ones.size(); ++bit) {
+      ones[bit] += bits >> bit & 1;
+    }
+  }
+  for (const uint32_t count : ones) {
+    EXPECT_GT(count, 600u);
+    EXPECT_LT(count, kKeys - 600u);
+  }
 }
 
 }  // namespace

@@ -187,7 +187,10 @@ TEST_F(LoginDialogueTest, C8_TheMechanismIsFoundInAnyOrder) {
   }
   over_tls_ = false;
   Again();
-  EXPECT_FALSE(*Hear(Authentication(10, Mechanisms("OAUTHBEARER", "SCRAM-SHA-256"))));
+  const absl::StatusOr<bool> heard =
+      Hear(Authentication(10, Mechanisms("OAUTHBEARER", "SCRAM-SHA-256")));
+  ASSERT_TRUE(heard.ok()) << heard.status();
+  EXPECT_FALSE(*heard);
   EXPECT_NE(answer_.find("n,,n="), std::string::npos);
 }
 

@@ -22,6 +22,19 @@ TEST(StatementTable, OneTextInOneContextIsOneStatement) {
   EXPECT_EQ(table.size(), 0u);
 }
 
+TEST(StatementTable, E8_OneTextWithOtherTypesIsAnotherStatement) {
+  StatementTable table(0);
+  const std::string integer("\0\1\0\0\0\x17", 6);
+  const std::string text("\0\1\0\0\0\x19", 6);
+  Statement* const one = table.Use("SELECT $1", integer, "");
+  Statement* const other = table.Use("SELECT $1", text, "");
+  EXPECT_NE(one, other);
+  EXPECT_EQ(other->types, text);
+  for (Statement* statement : {one, other}) {
+    table.LetGo(statement);
+  }
+}
+
 TEST(StatementTable, E11_WhereTypesEndAndTextBeginsCannotBeShifted) {
   StatementTable table(0);
   Statement* const one = table.Use("bc", "a", "");

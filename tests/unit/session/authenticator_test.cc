@@ -185,6 +185,17 @@ TEST(Authenticator, A6_AnythingButAnAnswerIsFatal) {
   }
 }
 
+TEST(Authenticator, A6_ARightPasswordInAnotherMessageIsNoAnswer) {
+  GateRig rig;
+  rig.rules().method = config::AuthMethod::kPassword;
+  rig.rules().users = {{"alice", "pencil"}};
+  rig.rules().users_file = "users";
+  rig.Begin("alice");
+  rig.ReceiveRequest();
+  rig.Send(support::Frame('Q', support::CString("pencil")));
+  EXPECT_EQ(rig.End().substr(0, 5), "08P01");
+}
+
 TEST(Authenticator, A7_AnAnswerMayComeByteByByte) {
   GateRig rig;
   rig.rules().users = {{"alice", "pencil"}};
