@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/fault_point.h"
 #include "base/status.h"
+#include "pg/saslprep.h"
 #include "pg/scram_text.h"
 
 namespace pg {
@@ -71,7 +72,7 @@ absl::StatusOr<ServerFirst> ParseServerFirst(std::string_view text, std::string_
 }  // namespace
 
 ScramKeys DeriveScramKeys(std::string_view password, std::string_view salt, uint32_t iterations) {
-  const base::Sha256Digest salted = base::Pbkdf2Sha256(password, salt, iterations);
+  const base::Sha256Digest salted = base::Pbkdf2Sha256(SaslPrep(password), salt, iterations);
   ScramKeys keys;
   keys.client_key = base::HmacSha256(DigestBytes(salted), "Client Key");
   keys.stored_key = base::Sha256(DigestBytes(keys.client_key));

@@ -7,8 +7,7 @@
 // and iteration count are checked, and its signature is required: without it, it has not shown that
 // it knows the password. Errors say what the server did wrong and never quote a secret.
 //
-// A password is used as the bytes that it was given in. That is what PostgreSQL does for ASCII and
-// for invalid UTF-8; other passwords must be written in the form that SASLprep gives (NFKC).
+// Keys are made of what SaslPrep() makes of a password, as in PostgreSQL; md5 uses its bytes.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +27,7 @@ inline constexpr uint32_t kScramIterationsMax = 100'000;
 inline constexpr size_t kScramNonceMax = 1024;   // characters, both halves together
 inline constexpr size_t kScramMessageMax = 4096;  // bytes of a message of the other side
 
-// What a password comes to, for a salt and a number of iterations (RFC 5802, section 3).
+// What a password comes to, after SaslPrep(), for a salt and a number of iterations (RFC 5802).
 struct ScramKeys {
   base::Sha256Digest client_key;
   base::Sha256Digest stored_key;
