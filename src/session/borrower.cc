@@ -107,8 +107,14 @@ void Borrower::OnDenied(std::string_view sqlstate, std::string_view message) {
   event_->Raise(bits_.changed);
 }
 
-void Borrower::OnGranted(backend::Pooled* pooled) {
-  pooled_ = pooled;
+void Borrower::WantNotes(uint32_t bit) {
+  note_bit_ = bit;
+  if (pooled_ != nullptr) {
+    pooled_->connection.Lease(MakeLeg());
+  }
+}
+
+backend::Leg Borrower::MakeLeg() {
   backend::Leg leg;
   leg.sink = client_;
   leg.event = event_;
@@ -116,7 +122,12 @@ void Borrower::OnGranted(backend::Pooled* pooled) {
   leg.note_bit = note_bit_;
   leg.owner = session_;
   leg.lessee = this;
-  pooled->connection.Lease(leg);
+  return leg;
+}
+
+void Borrower::OnGranted(backend::Pooled* pooled) {
+  pooled_ = pooled;
+  pooled->connection.Lease(MakeLeg());
   pooled->connection.stream().NotifyDrained(event_, bits_.drained);
   base_ = highest_ - (pooled->connection.machine().oldest() - 1);
   sequences_ours_ = pooled->last_owner == session_ || pooled->last_owner == 0;

@@ -41,8 +41,9 @@ class Borrower final : public backend::Lessee {
   Borrower(const Borrower&) = delete;
   Borrower& operator=(const Borrower&) = delete;
 
-  // What the leg of each lease has besides: notes for the recorder.
-  void WantNotes(uint32_t bit) { note_bit_ = bit; }
+  // What the leg of this lease, if there is one, and of each further one has besides: notes for the
+  // recorder.
+  void WantNotes(uint32_t bit);
   // From the StartupMessage: they are in force from the first lease on, and again after RESET.
   bool SetAtStart(std::string_view name, std::string_view value);
   // The connection is kept until the end from the next lease on: session mode.
@@ -121,6 +122,7 @@ class Borrower final : public backend::Lessee {
   };
   enum Pin : uint32_t { kForSession = 1u << 31, kRawStatements = 1u << 30 };
 
+  backend::Leg MakeLeg();
   turn::RequestId AskFor(std::string_view query);
   void Enforce();
   void OnEnforced();

@@ -11,6 +11,8 @@ namespace session {
 io::Task<void> Session::Relay() {
   if (borrower_ == nullptr) {
     LeaseOwn();
+  } else if (recorder_ != nullptr) {
+    borrower_->WantNotes(kNotes);
   }
   if (draining_) {
     server().TellWhenReady(kTurnOver);

@@ -367,6 +367,23 @@ def test_x11_copy_in(case, pair):
     assert pair.on_mirror("SELECT count(*) FROM t")[0][0] == rows
 
 
+@pytest.mark.parametrize("mode", ["session", "transaction"])
+def test_what_goes_over_pooled_connections_is_mirrored(pair, server, shared_mirror, new_target,
+                                                       mode):
+    pair.target = new_target(server.url(user="postgres", password="x"), [
+        "--auth", "trust", "--pool-mode", mode, "--mirror", shared_mirror.url(user="postgres")])
+    for number in range(3):
+        raw = pair.session(application_name=f"client {number}")
+        assert pair.ask(raw, f"INSERT INTO t VALUES ({number}, 'simple')", "BEGIN",
+                        f"UPDATE t SET v = 'changed' WHERE id = {number}", "COMMIT") == [""] * 4
+        raw.send(wire.one_shot("INSERT INTO t VALUES ($1, $2)", (str(100 + number), "value")),
+                 wire.SYNC).read_turn()
+        pair.finish(raw)
+        raw.shut()
+    pair.check_equal()
+    assert pair.on_mirror("SELECT count(*) FROM t") == [(6,)] and pair.dropped() == 0
+
+
 def test_k2_transaction_above_its_bound_is_mirrored_whole_or_counted_as_dropped(pair):
     raw = pair.session()
     pair.ask(raw, "CREATE TABLE big(a text)")
