@@ -44,6 +44,7 @@ struct Config {
   base::LogLevel log_level = base::LogLevel::kInfo;
   base::LogFormat log_format = base::LogFormat::kLogfmt;
   bool log_protocol = false;  // true only with log_level kDebug
+  bool core_dumps = false;
 
   base::Limits limits;
 };

@@ -245,6 +245,11 @@ absl::Status SetLogFormat(std::string_view text, Config* config) {
   return absl::OkStatus();
 }
 
+absl::Status SetCoreDumps(std::string_view text, Config* config) {
+  ASSIGN_OR_RETURN(config->core_dumps, ParseBoolean(text));
+  return absl::OkStatus();
+}
+
 absl::Status SetLogProtocol(std::string_view text, Config* config) {
   ASSIGN_OR_RETURN(config->log_protocol, ParseBoolean(text));
   return absl::OkStatus();
@@ -442,6 +447,8 @@ constexpr Setting kSettings[] = {
      SetLogFormat},
     {"Operation", "log-protocol", "", 0, Kind::kBoolean, "", "false", "",
      "trace every conversation, SQL included; needs --log-level debug", SetLogProtocol},
+    {"Operation", "core-dumps", "", 0, Kind::kBoolean, "", "false", "",
+     "leave core dumps, which hold passwords and data, to the system's limits", SetCoreDumps},
 };
 
 absl::Status At(const Given& given, const absl::Status& status) {

@@ -2,6 +2,7 @@
 
 #include <malloc.h>
 #include <pthread.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -45,6 +46,14 @@ void RaiseDescriptorLimit() {
     limit.rlim_cur = limit.rlim_max;
     static_cast<void>(setrlimit(RLIMIT_NOFILE, &limit));
   }
+}
+
+// Its memory holds passwords, keys and clients' data: no core, not even for a collector that does
+// not ask for limits, and only root may look into the process.
+void ForbidCoreDumps() {
+  const rlimit none{.rlim_cur = 0, .rlim_max = 0};
+  static_cast<void>(setrlimit(RLIMIT_CORE, &none));
+  static_cast<void>(prctl(PR_SET_DUMPABLE, 0));
 }
 
 absl::StatusOr<std::vector<io::Address>> ListenAddresses(const config::Config& config) {
@@ -417,6 +426,9 @@ int ObeySignals(const sigset_t& signals, const config::Reloader& reloader, io::R
 absl::Status Run(const config::Config& config, const config::Reloader& reloader) {
   const sigset_t signals = BlockSignals();
   RaiseDescriptorLimit();
+  if (!config.core_dumps) {
+    ForbidCoreDumps();
+  }
   GiveBackLargeBlocks();
   Common common;
   common.config = &config;
