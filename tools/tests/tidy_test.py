@@ -174,6 +174,17 @@ class WordsTest(unittest.TestCase):
             self.assertEqual(rules(word, "bench/a.cc"), [])
         self.assertEqual(rules("snprintf(a, 1, b);"), [])
 
+    def test_c11_secrets_are_compared_in_constant_time(self):
+        for word in ("a = given == password;", "if (x.secret != y) {", "b = p->stored_key == k;",
+                     "b = a == row.md5_secret;", "b = memcmp(a, proof, 32) == 0;",
+                     "b = std::equal(a.begin(), a.end(), digest);", 'b = secret() == "x";'):
+            self.assertEqual(rules(word), ["secret-compare"], word)
+            self.assertEqual(rules(word, "tests/unit/io/a.cc"), [], word)
+        for word in ("a = secret.size() == 4;", "b = password.empty();", "c = secret_ == nullptr;",
+                     "d = secrets == 4;", "e = kind == SecretKind::kPlain;",
+                     "f = base::ConstantTimeEqual(password, secret);"):
+            self.assertEqual(rules(word), [], word)
+
     def test_sleeps_in_tests(self):
         for word in (
             "sleep(1);",
