@@ -49,6 +49,20 @@ Connection::Connection(io::Loop* loop, BackendMetrics* metrics, bool protocol_lo
 
 Connection::~Connection() = default;
 
+void Connection::Renew() {
+  CHECK(!pumping_ && !over_);
+  const base::Limits& limits = stream_.loop()->limits();
+  stream_.Renew();
+  login_slice_.Reset();
+  reader_ = pg::FrameReader(pg::Side::kBackend, limits.frame_held_max,
+                            limits.statement_memory_first);
+  machine_ = turn::Machine(limits.ledger_entries_max, 0);
+  fault_.clear();
+  parameters_.clear();
+  key_pid_ = 0;
+  key_secret_.clear();
+}
+
 void Connection::TraceRequest(const pg::Piece& piece) {
   if (tracer_ != nullptr) {
     tracer_->Log(&tracer_->requests, piece);

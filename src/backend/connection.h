@@ -71,6 +71,9 @@ class Connection {
   // From now on `bit` of the leg's event is raised when a ReadyForQuery leaves the ledger empty.
   void TellWhenReady(uint32_t bit) { leg_.ready_bit = bit; }
 
+  // After its stream was closed, before it was pumped: for another connection to the same server.
+  void Renew();
+
   // -- before the pump runs: login --------------------------------------------------------------
   // The next piece of what the server has sent, its ledger told; kMore: nothing complete is here.
   // `*piece` and what it points to live until the next call.

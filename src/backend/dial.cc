@@ -1,11 +1,13 @@
 #include "backend/dial.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 #include <vector>
 
 #include "base/fault_point.h"
 #include "base/status.h"
+#include "config/net_address.h"
 #include "io/event.h"
 #include "pg/builders.h"
 
@@ -19,6 +21,10 @@ std::string FilesOf(const config::Server& server) {
 
 bool WantsTls(const config::Server& server) {
   return !server.IsUnixSocket() && server.sslmode >= config::SslMode::kPrefer;
+}
+
+bool MayWantTls(const config::Server& server) {
+  return !server.IsUnixSocket() && server.sslmode >= config::SslMode::kAllow;
 }
 
 // The server's one byte: 'S', 'N', or 'E' and the text of an error, which anybody on the way could
@@ -54,6 +60,7 @@ absl::StatusOr<std::unique_ptr<Dialler>> Dialler::Make(const config::Config& con
   auto made = std::make_unique<Dialler>(resolver);
   made->server_name_ = config.tls.server_name;
   made->skip_verify_ = config.tls.skip_verify;
+  made->listen_ = config.listen;
   std::vector<const config::Server*> servers;
   for (const config::Service& service : config.services) {
     servers.push_back(&service.primary);
@@ -72,7 +79,7 @@ absl::StatusOr<std::unique_ptr<Dialler>> Dialler::Make(const config::Config& con
 
 absl::Status Dialler::AddContext(const config::Server& server) {
   const std::string files = FilesOf(server);
-  if (!WantsTls(server) || contexts_.contains(files)) {
+  if (!MayWantTls(server) || contexts_.contains(files)) {
     return absl::OkStatus();
   }
   ASSIGN_OR_RETURN(std::unique_ptr<io::TlsContext> context,
@@ -91,9 +98,9 @@ const io::TlsContext* Dialler::ContextFor(const std::string& files) const {
   return found == contexts_.end() ? nullptr : found->second.get();
 }
 
-Dialled Dialler::Plan(const config::Server& server) const {
+Dialled Dialler::Plan(const config::Server& server, bool encrypted) const {
   Dialled plan;
-  plan.encrypted = WantsTls(server);
+  plan.encrypted = encrypted;
   if (plan.encrypted) {
     plan.direct = server.ssl_direct;
     plan.check_name = server.sslmode == config::SslMode::kVerifyFull;
@@ -103,7 +110,39 @@ Dialled Dialler::Plan(const config::Server& server) const {
   return plan;
 }
 
+std::optional<Dialled> Dialler::OtherWay(const config::Server& server,
+                                         const Dialled& refused) const {
+  if (server.sslmode != config::SslMode::kAllow || server.IsUnixSocket() || refused.encrypted) {
+    return std::nullopt;
+  }
+  Dialled other = Plan(server, true);
+  other.address = refused.address;
+  return other;
+}
+
 // -- dialling -------------------------------------------------------------------------------------
+
+// A name, or an address that was not this machine's when pgbraid started (one that moves between
+// machines), may lead back here: each connection would then make another one, without an end.
+bool Dialler::LeadsHere(const io::Address& address) const {
+  const std::optional<config::NetAddress> there = config::NetAddress::From(address.get());
+  if (!there.has_value() || there->family == config::NetFamily::kUnix) {
+    return false;
+  }
+  for (const config::Endpoint& listen : listen_) {
+    if (listen.IsUnixSocket() || listen.port != address.port()) {
+      continue;
+    }
+    const std::optional<config::NetAddress> here = config::NetAddress::Parse(listen.host);
+    const bool any = !here.has_value() || here->bytes == config::NetAddress().bytes;
+    const std::vector<config::NetAddress> own = config::OwnAddresses();
+    if (any ? there->IsLoopback() || std::find(own.begin(), own.end(), *there) != own.end()
+            : *here == *there) {
+      return true;
+    }
+  }
+  return false;
+}
 
 io::Task<absl::Status> Dialler::Resolve(io::Loop* loop, const config::Server* server,
                                         base::Deadline deadline, io::Address* address) const {
@@ -117,12 +156,16 @@ io::Task<absl::Status> Dialler::Resolve(io::Loop* loop, const config::Server* se
     CO_RETURN_IF_ERROR(found.status());
     *address = *found;
   }
+  if (LeadsHere(*address)) {
+    co_return base::Error(absl::StatusCode::kFailedPrecondition,
+                          server->host + " leads to pgbraid itself");
+  }
   co_return absl::OkStatus();
 }
 
 io::Task<absl::Status> Dialler::Dial(io::Stream* stream, const config::Server* server,
                                      base::Deadline deadline, Dialled* dialled) const {
-  *dialled = Plan(*server);
+  *dialled = Plan(*server, WantsTls(*server));
   absl::Status status = co_await Resolve(stream->loop(), server, deadline, &dialled->address);
   CO_RETURN_IF_ERROR(status);
   const io::Address address = dialled->address;

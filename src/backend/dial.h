@@ -7,13 +7,16 @@
 // of its own; connections made by the old one live on.
 //
 // sslmode as libpq has it: `require` and stricter never go without TLS. `prefer` does where the
-// server says it has none, or where the handshake fails: then on a second connection. `allow` never
-// tries TLS. Over a Unix socket there is none.
+// server says it has none, or where the handshake fails: then on a second connection. `allow` goes
+// without at first; whoever logs in and is refused asks OtherWay(). Over a Unix socket there is no
+// TLS.
 #pragma once
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -52,10 +55,14 @@ class Dialler {
   Dialler& operator=(const Dialler&) = delete;
 
   // Resolves, connects and encrypts `stream`; after an error it is to be closed all the same.
-  // kDeadlineExceeded, kUnavailable: texts name the server's host, so they are for the log, not for
-  // clients. What a server says instead of an answer is not kept.
+  // kFailedPrecondition: the server's name has come to stand for an address on which this process
+  // listens. kDeadlineExceeded, kUnavailable. Texts name the server's host, so they are for the
+  // log, not for clients. What a server says instead of an answer is not kept.
   io::Task<absl::Status> Dial(io::Stream* stream, const config::Server* server,
                               base::Deadline deadline, Dialled* dialled) const;
+  // sslmode=allow: how to dial a server again, with TLS, that has refused the login of a connection
+  // without. Nothing where that is all there is.
+  std::optional<Dialled> OtherWay(const config::Server& server, const Dialled& refused) const;
   // As it was dialled before: never without TLS if there was TLS.
   io::Task<absl::Status> DialAgain(io::Stream* stream, const Dialled* dialled,
                                    base::Deadline deadline) const;
@@ -69,7 +76,8 @@ class Dialler {
  private:
   absl::Status AddContext(const config::Server& server);
   const io::TlsContext* ContextFor(const std::string& files) const;
-  Dialled Plan(const config::Server& server) const;
+  Dialled Plan(const config::Server& server, bool encrypted) const;
+  bool LeadsHere(const io::Address& address) const;
   io::Task<absl::Status> Resolve(io::Loop* loop, const config::Server* server,
                                  base::Deadline deadline, io::Address* address) const;
   io::Task<absl::Status> Encrypt(io::Stream* stream, Dialled* dialled, bool plain_will_do,
@@ -78,6 +86,7 @@ class Dialler {
   io::Resolver* const resolver_;
   std::string server_name_;  // instead of every host, or empty
   bool skip_verify_ = false;
+  std::vector<config::Endpoint> listen_;
   std::map<std::string, std::unique_ptr<io::TlsContext>> contexts_;  // by Dialled::files
   std::vector<std::string> warnings_;
 };

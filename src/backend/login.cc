@@ -1,6 +1,7 @@
 #include "backend/login.h"
 
 #include <algorithm>
+#include <cerrno>
 
 #include "base/bytes.h"
 #include "base/fault_point.h"
@@ -23,6 +24,8 @@ absl::Status Refusal(std::string_view body) {
   } else if (error.sqlstate.starts_with("22") || error.sqlstate.starts_with("42") ||
              error.sqlstate == "55P02") {
     code = absl::StatusCode::kInvalidArgument;  // a setting of the StartupMessage
+  } else if (error.sqlstate == "53300") {
+    code = absl::StatusCode::kResourceExhausted;
   }
   return base::Error(code, std::string(error.sqlstate) + ": " +
                                std::string(error.message.substr(0, kRefusalTextMax)));
@@ -36,6 +39,18 @@ std::string Asks(config::ServerMethod method) {
   return method == config::ServerMethod::kNone
              ? "the server asks for no password"
              : "the server asks for " + std::string(config::Name(method));
+}
+
+// The server's words, for the log: "OAUTHBEARER X".
+std::string Listed(const std::vector<std::string_view>& mechanisms) {
+  std::string names;
+  for (const std::string_view name : mechanisms) {
+    names += (names.empty() ? "" : " ") + std::string(name.substr(0, kRefusalTextMax));
+    if (names.size() > kRefusalTextMax) {
+      break;
+    }
+  }
+  return names.empty() ? "none" : names.substr(0, kRefusalTextMax);
 }
 
 absl::Status TooLong() { return base::Unavailable("a login message is too long or holds a NUL"); }
@@ -208,8 +223,9 @@ absl::StatusOr<LoginDialogue::Step> LoginDialogue::OnAuthentication(std::string_
       return Step::kGoOn;
     default:
       return base::PermissionDenied("the server asks for " + std::string(pg::Name(view->code)) +
-                                    ", a method pgbraid does not have (it has trust, password, "
-                                    "md5 and scram-sha-256)");
+                                    " (method " + std::to_string(static_cast<int>(view->code)) +
+                                    "), which pgbraid does not have (it has trust, password, md5 "
+                                    "and scram-sha-256)");
   }
   return base::Unavailable("the server sent " + std::string(pg::Name(view->code)) +
                            " without having asked for SASL");
@@ -271,8 +287,14 @@ absl::Status LoginDialogue::BeginSasl(std::string_view mechanisms, std::string* 
     return HISTORICAL_BUG("c8-only-the-first-mechanism") ? found == offered->begin()
                                                          : found != offered->end();
   };
-  ASSIGN_OR_RETURN(const pg::ChannelBinding binding,
-                   ChooseBinding(has(pg::kScramSha256Plus), has(pg::kScramSha256)));
+  const bool plus = has(pg::kScramSha256Plus);
+  const bool plain = has(pg::kScramSha256);
+  if (!plus && !plain) {
+    return base::PermissionDenied(
+        "the server offers no SASL mechanism that pgbraid has (it has SCRAM-SHA-256), but " +
+        Listed(*offered));
+  }
+  ASSIGN_OR_RETURN(const pg::ChannelBinding binding, ChooseBinding(plus, plain));
   // PostgreSQL takes the user from the StartupMessage.
   scram_.emplace("", nonce_, binding);
   return pg::AppendSaslInitialResponse(answer, scram_->mechanism(), scram_->First())
@@ -302,8 +324,7 @@ absl::StatusOr<pg::ChannelBinding> LoginDialogue::ChooseBinding(bool plus, bool 
              : "this connection cannot be bound to its channel, and channel_binding=require");
   }
   if (!plain) {
-    return base::PermissionDenied("the server offers no SASL mechanism that pgbraid has (it has " +
-                                  std::string(pg::kScramSha256) + ")");
+    return base::PermissionDenied("the server offers no SASL mechanism that pgbraid has");
   }
   binding.flag = able ? pg::BindingFlag::kNotOffered : pg::BindingFlag::kUnable;
   return binding;
@@ -352,6 +373,32 @@ io::Task<absl::Status> Login(Connection* connection, const LoginFacts* facts,
   const absl::Status result = co_await Talk(connection, &dialogue, facts, &event, deadline);
   connection->stream().NotifyReadable(nullptr, 0);
   co_return result;
+}
+
+io::Task<absl::Status> DialAndLogin(Connection* connection, const Dialler* dialler,
+                                    const config::Server* server, const LoginFacts* facts,
+                                    base::Deadline deadline, Dialled* dialled) {
+  io::Stream& stream = connection->stream();
+  absl::Status status = co_await dialler->Dial(&stream, server, deadline, dialled);
+  CO_RETURN_IF_ERROR(status);
+  const absl::Status in = co_await Login(connection, facts, deadline);
+  const std::optional<Dialled> other =
+      absl::IsPermissionDenied(in) ? dialler->OtherWay(*server, *dialled) : std::nullopt;
+  if (!other.has_value()) {
+    co_return in;
+  }
+  co_await stream.Close(stream.loop()->now());
+  if (stream.error() == ECANCELED) {
+    co_return in;  // aborted
+  }
+  connection->Renew();
+  status = co_await dialler->DialAgain(&stream, &*other, deadline);
+  if (!status.ok()) {
+    co_return in;
+  }
+  *dialled = *other;
+  status = co_await Login(connection, facts, deadline);
+  co_return status;
 }
 
 }  // namespace backend

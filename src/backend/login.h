@@ -8,7 +8,8 @@
 // believed: only a server that knows the password may receive what is mirrored.
 //
 // Errors: kPermissionDenied (refused, or a method we do not have or allow), kNotFound (no such
-// database), kDeadlineExceeded, kUnavailable (everything else). A refusal's text starts with its
+// database), kInvalidArgument (a setting of the StartupMessage), kResourceExhausted (no more
+// connections), kDeadlineExceeded, kUnavailable (everything else). A refusal's text starts with its
 // SQLSTATE and carries the server's message; none carries a password.
 #pragma once
 
@@ -22,6 +23,7 @@
 #include "absl/status/statusor.h"
 #include "backend/connection.h"
 #include "backend/deriver.h"
+#include "backend/dial.h"
 #include "base/instant.h"
 #include "config/server_auth.h"
 #include "io/task.h"
@@ -85,5 +87,12 @@ class LoginDialogue {
 // kInvalidArgument of a setting in `parameters`, else kUnavailable.
 io::Task<absl::Status> Login(Connection* connection, const LoginFacts* facts,
                              base::Deadline deadline);
+
+// Dials and logs in. With sslmode=allow, a server that refuses the login without TLS is dialled
+// once more, with TLS; if it has none, the refusal stands. The arguments outlive the task; after an
+// error the connection is to be closed all the same.
+io::Task<absl::Status> DialAndLogin(Connection* connection, const Dialler* dialler,
+                                    const config::Server* server, const LoginFacts* facts,
+                                    base::Deadline deadline, Dialled* dialled);
 
 }  // namespace backend

@@ -125,7 +125,11 @@ void Pool::DenyOlder(base::Instant than) {
     Waiter* const waiter = waiters_.front();
     Forget(waiter);
     pools_->metrics().denied.Add();
-    waiter->lessee->OnDenied("08006", "could not connect to the server behind pgbraid");
+    if (full_) {
+      waiter->lessee->OnDenied("53300", "the server behind pgbraid accepts no more connections");
+    } else {
+      waiter->lessee->OnDenied("08006", "could not connect to the server behind pgbraid");
+    }
   }
 }
 
@@ -269,8 +273,14 @@ bool Pool::TakePlace() {
   return pools_->tools().shared->Take(shared_, pools_, serving_, pools_->loop()->now());
 }
 
+// One at first, and after a failure: a server that refuses a login or is away is not asked by
+// everybody who waits.
+uint32_t Pool::OpeningMax() const {
+  return failures_ > 0 || connections_.empty() ? 1 : kOpeningMax;
+}
+
 void Pool::OpenMore() {
-  while (!closed_ && opening_ < std::min<size_t>(waiters_.size(), kOpeningMax) &&
+  while (!closed_ && opening_ < std::min<size_t>(waiters_.size(), OpeningMax()) &&
          pools_->loop()->now() >= retry_) {
     if (TakePlace()) {
       Start();
@@ -351,6 +361,7 @@ io::Task<void> Pool::Serve(Parameters startup) {
     pools_->metrics().opened.Add();
     pools_->metrics().connections.Add(1);
     Offer(&pooled);
+    OpenMore();
     co_await pooled.connection.Pump();
     pooled.doomed = true;
     if (std::erase(free_, &pooled) > 0) {
@@ -379,10 +390,8 @@ io::Task<absl::Status> Pool::Open(Pooled* pooled) {
   const base::Deadline deadline = loop->In(ConnectTimeout(*server, loop->limits()));
   LoginFacts login = login_;
   login.parameters.insert(login.parameters.end(), pooled->startup.begin(), pooled->startup.end());
-  const absl::Status dialled = co_await dialler->Dial(&pooled->connection.stream(), server,
-                                                      deadline, &pooled->dialled);
-  CO_RETURN_IF_ERROR(dialled);
-  const absl::Status in = co_await Login(&pooled->connection, &login, deadline);
+  const absl::Status in = co_await DialAndLogin(&pooled->connection, dialler, server, &login,
+                                                deadline, &pooled->dialled);
   CO_RETURN_IF_ERROR(in);
   pooled->born = pooled->used = loop->now();
   welcome_ = pooled->connection.parameters();
@@ -396,6 +405,7 @@ void Pool::OnOpenFailed(const Pooled& pooled, const absl::Status& status) {
     return;
   }
   ++failures_;
+  full_ = absl::IsResourceExhausted(status);
   retry_ = pools_->loop()->In(RetryPause(failures_, &pools_->loop()->prng()));
   base::Log(base::LogLevel::kWarn, "backend.open_failed",
             {{"server", service_->primary.name},
@@ -404,6 +414,8 @@ void Pool::OnOpenFailed(const Pooled& pooled, const absl::Status& status) {
              {"why", base::Message(status)}});
   if (absl::IsPermissionDenied(status)) {
     DenyAll("08006", "the server behind pgbraid refused pgbraid's login");
+  } else if (absl::IsFailedPrecondition(status)) {
+    DenyAll("08006", "the server behind pgbraid is pgbraid itself");
   } else if (absl::IsNotFound(status)) {
     DenyAll("3D000", "database \"" + login_.database + "\" does not exist");
   }
@@ -434,7 +446,7 @@ bool Pool::Tend() {
     YieldOne();
   }
   OpenMore();
-  while (!closed_ && now >= retry_ && opening_ < kOpeningMax &&
+  while (!closed_ && now >= retry_ && opening_ < OpeningMax() &&
          shared_->places.load(std::memory_order_relaxed) < least) {
     if (!TakePlace()) {
       pools_->tools().shared->Forget(shared_, pools_);

@@ -105,6 +105,7 @@ class Pool {
   void Offer(Pooled* pooled);
   Waiter* NextFor(const Pooled& pooled) const;
   void Grant(Pooled* pooled, Waiter* waiter);
+  uint32_t OpeningMax() const;
   void OpenMore();
   bool TakePlace();
   bool ShouldYield(bool idle);
@@ -132,6 +133,7 @@ class Pool {
   uint32_t serving_ = 0;  // Serve() tasks that run
   uint32_t opening_ = 0;  // of these, not logged in yet
   uint32_t failures_ = 0;    // in a row
+  bool full_ = false;        // true exactly when the last one was the server's having no room
   base::Instant retry_;      // nothing is dialled before
   bool closed_ = false;
 };

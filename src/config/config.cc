@@ -29,21 +29,20 @@ absl::Status At(const Server& server, std::string_view what) {
   return base::InvalidArgument(Cat({server.origin, ": ", what}));
 }
 
-absl::Status CheckPrimary(const Server& primary, const Config& config) {
+absl::Status CheckNotHere(const Server& server, std::string_view what, const Config& config) {
   for (const Endpoint& listen : config.listen) {
-    const bool same_host = HostIdentity(listen.host) == HostIdentity(primary.host) ||
-                           (listen.host.empty() && HostIdentity(primary.host) == "localhost");
-    if (same_host && listen.port == primary.port) {
-      return At(primary, Cat({primary.Address(),
-                              " is where pgbraid itself listens; the primary "
-                              "must be another server"}));
+    const bool same_host = HostIdentity(listen.host) == HostIdentity(server.host) ||
+                           (listen.host.empty() && HostIdentity(server.host) == "localhost");
+    if (same_host && listen.port == server.port) {
+      return At(server, Cat({server.Address(), " is where pgbraid itself listens; the ", what,
+                             " must be another server"}));
     }
   }
   return absl::OkStatus();
 }
 
 absl::Status CheckService(const Service& service, const Config& config) {
-  RETURN_IF_ERROR(CheckPrimary(service.primary, config));
+  RETURN_IF_ERROR(CheckNotHere(service.primary, "primary", config));
   const PoolSettings& pool = service.pool;
   if (pool.mode != PoolMode::kSession && service.passes_login_through) {
     return At(service.primary,
@@ -71,6 +70,7 @@ absl::Status CheckMirrors(const Config& config) {
                              " names no user: pgbraid logs in to a mirror by "
                              "itself; write postgres://USER:PASSWORD@HOST:PORT/DBNAME"}));
     }
+    RETURN_IF_ERROR(CheckNotHere(mirror, "mirror", config));
     if (Overlap(mirror, config.primary)) {
       return At(mirror,
                 Cat({mirror.Address(), " is the primary; every write would be done twice"}));
@@ -298,7 +298,8 @@ std::string Describe(const Config& config) {
   const bool json = config.log_format == base::LogFormat::kJson;
   text +=
       Cat({" log_level=", LogLevelName(config.log_level), " log_format=", json ? "json" : "logfmt",
-           " log_protocol=", config.log_protocol ? "true" : "false"});
+           " log_protocol=", config.log_protocol ? "true" : "false",
+           config.core_dumps ? " core_dumps=true" : ""});
   return text;
 }
 

@@ -448,7 +448,7 @@ constexpr Setting kSettings[] = {
     {"Operation", "log-protocol", "", 0, Kind::kBoolean, "", "false", "",
      "trace every conversation, SQL included; needs --log-level debug", SetLogProtocol},
     {"Operation", "core-dumps", "", 0, Kind::kBoolean, "", "false", "",
-     "leave core dumps, which hold passwords and data, to the system's limits", SetCoreDumps},
+     "a crash may leave a core dump, which holds passwords and data", SetCoreDumps},
 };
 
 absl::Status At(const Given& given, const absl::Status& status) {

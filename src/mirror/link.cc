@@ -12,12 +12,8 @@ Link::Link(io::Loop* loop, backend::BackendMetrics* metrics, bool protocol_log, 
 io::Task<absl::Status> Link::Open(const config::Server* server, const backend::Dialler* dialler,
                                   const backend::LoginFacts* facts, base::Deadline deadline) {
   backend::Dialled dialled;
-  absl::Status status =
-      co_await dialler->Dial(&connection_.stream(), server, deadline, &dialled);
-  if (!status.ok()) {
-    co_return status;
-  }
-  status = co_await backend::Login(&connection_, facts, deadline);
+  const absl::Status status = co_await backend::DialAndLogin(&connection_, dialler, server, facts,
+                                                             deadline, &dialled);
   if (status.ok()) {
     pump_.Spawn(connection_.Pump());
   }

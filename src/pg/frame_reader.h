@@ -89,10 +89,10 @@ class FrameReader {
   size_t left() const { return static_cast<size_t>(end_ - at_); }
 
   // For life.
-  const FrameRule* const rules_;
-  const Side side_;
-  const uint32_t held_max_;
-  const uint32_t first_held_;
+  const FrameRule* rules_;
+  Side side_;
+  uint32_t held_max_;
+  uint32_t first_held_;
   // The chunk last fed.
   const char* begin_ = nullptr;
   const char* at_ = nullptr;

@@ -44,6 +44,10 @@ ScramResult ScramServer::First(std::string_view mechanism, std::string_view clie
     Malformed("The message is too long.");
     return ScramResult::kBad;
   }
+  if (client_first.find('\0') != std::string_view::npos) {
+    Malformed("The message holds a NUL.");
+    return ScramResult::kBad;
+  }
   std::string_view bare = client_first;
   if (!ReadGs2Header(mechanism, &bare) || !ReadClientFirst(bare)) {
     return ScramResult::kBad;

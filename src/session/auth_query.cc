@@ -233,11 +233,9 @@ io::Task<absl::Status> AuthQuery::Connect(base::Deadline deadline) {
   connection_ = std::make_unique<backend::Connection>(tools_.loop, tools_.metrics, false);
   backend::Dialled dialled;
   const config::Server* const primary = &server();
-  absl::Status status =
-      co_await epoch->dialler->Dial(&connection_->stream(), primary, deadline, &dialled);
-  if (status.ok()) {
-    status = co_await backend::Login(connection_.get(), &login_, deadline);
-  }
+  const backend::Dialler* const dialler = epoch->dialler.get();
+  const absl::Status status = co_await backend::DialAndLogin(connection_.get(), dialler, primary,
+                                                             &login_, deadline, &dialled);
   co_return status;
 }
 

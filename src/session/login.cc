@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <utility>
 
 #include "base/bytes.h"
 #include "base/log.h"
@@ -14,6 +15,11 @@ namespace {
 constexpr std::string_view kScramPlus = "SCRAM-SHA-256-PLUS";
 
 }  // namespace
+
+void Session::NewServer() {
+  own_server_ = std::make_unique<backend::Connection>(loop_, around_->backend_metrics,
+                                                      epoch_->config.log_protocol);
+}
 
 io::Task<bool> Session::Connect(const Opening* opening, base::Deadline deadline) {
   const std::string startup = StartupFor(opening->packet);
@@ -34,7 +40,9 @@ io::Task<bool> Session::Connect(const Opening* opening, base::Deadline deadline)
     base::Log(base::LogLevel::kWarn, "session.connect_failed",
               {{"session", id_}, {"server", primary->name}, {"why", base::Message(connected)}});
     // The log knows the host; who is not logged in does not.
-    Refuse("08006", "could not connect to the server behind pgbraid");
+    Refuse("08006", absl::IsFailedPrecondition(connected)
+                        ? "the server behind pgbraid is pgbraid itself"
+                        : "could not connect to the server behind pgbraid");
     co_return false;
   }
   around_->backend_metrics->connects.Add();
@@ -56,11 +64,15 @@ void Session::KeepRest(const Opening* opening) {
 }
 
 // Both directions until the first ReadyForQuery. True if there was one.
-io::Task<bool> Session::Login(base::Deadline deadline) {
+io::Task<bool> Session::Login(const Opening* opening, base::Deadline deadline) {
   server().stream().NotifyReadable(&event_, kServerReadable);
   bool in = false;
   while (!ended_ && !in) {
     const bool go_on = RelayLoginReplies();
+    if (!refused_.empty()) {
+      co_await ConnectOtherWay(opening, deadline);
+      continue;
+    }
     in = !server().machine().starting();
     if (!go_on || in || !RelayLoginRequests()) {
       break;
@@ -81,6 +93,39 @@ io::Task<bool> Session::Login(base::Deadline deadline) {
   co_return in && !ended_;
 }
 
+// sslmode=allow: a server that says no at once may say yes to a connection with TLS. The client has
+// heard nothing of it yet.
+bool Session::RefusesPlain(const pg::Piece& piece) {
+  const bool first = !std::exchange(heard_, true);
+  return first && piece.type == 'E' && piece.whole() &&
+         epoch_->dialler->OtherWay(service_->primary, server_address_).has_value();
+}
+
+// After RefusesPlain(): with TLS, or the client is told what the server said.
+io::Task<void> Session::ConnectOtherWay(const Opening* opening, base::Deadline deadline) {
+  const std::string refusal = std::exchange(refused_, {});
+  const std::optional<backend::Dialled> other =
+      epoch_->dialler->OtherWay(service_->primary, server_address_);
+  server().stream().NotifyReadable(nullptr, 0);
+  co_await server().stream().Close(loop_->now());
+  NewServer();
+  const base::Deadline until =
+      std::min(deadline, loop_->In(backend::ConnectTimeout(service_->primary, limits())));
+  const absl::Status dialled =
+      co_await epoch_->dialler->DialAgain(&server().stream(), &*other, until);
+  if (!dialled.ok()) {
+    base::Log(base::LogLevel::kInfo, "session.no_tls_either",
+              {{"session", id_}, {"server", service_->primary.name},
+               {"why", base::Message(dialled)}});
+    client_.WriteCopy(refusal);
+    ended_ = true;
+    co_return;
+  }
+  server_address_ = *other;
+  server().stream().WriteCopy(StartupFor(opening->packet));
+  server().stream().NotifyReadable(&event_, kServerReadable);
+}
+
 // What the server says before it is ready. False when login is over, one way or the other.
 bool Session::RelayLoginReplies() {
   pg::Piece piece;
@@ -90,6 +135,10 @@ bool Session::RelayLoginReplies() {
     if ((piece.first && reply.kind == turn::ReplyKind::kMismatch) || !OnLoginReply(piece)) {
       around_->backend_metrics->mismatches.Add();
       Refuse("08P01", "the server sent a message that does not belong to a login");
+      return false;
+    }
+    if (RefusesPlain(piece)) {
+      refused_ = piece.bytes;
       return false;
     }
     std::string instead;

@@ -16,6 +16,7 @@ struct Session::Opening {
   bool tls_begins = false;  // true exactly when what comes next is a handshake
   io::TlsOptions tls;
   pg::StartupPacket packet;  // the StartupMessage or CancelRequest
+  bool no_service = false;   // true exactly when no service has the name that was asked for
 };
 
 }  // namespace session

@@ -7,7 +7,6 @@
 #include "session/opening.h"
 
 namespace session {
-
 Session::Session(const Surroundings* surroundings, uint64_t id)
     : around_(surroundings),
       loop_(surroundings->loop),
@@ -62,7 +61,7 @@ io::Task<bool> Session::Enter() {
     co_await Cancel(opening.get());
     co_return false;
   }
-  if (!FindService(*opening)) {
+  if (!FindService(opening.get())) {
     co_return false;
   }
   const bool in = co_await LogIn(opening.get(), deadline);
@@ -77,14 +76,27 @@ io::Task<bool> Session::Enter() {
   co_return in;
 }
 
-bool Session::FindService(const Opening& opening) {
-  const pg::StartupPacket& packet = opening.packet;
+// Which names there are is told to nobody who has not logged in, where logins are pgbraid's: until
+// then the first service stands in for one that does not exist.
+bool Session::FindService(Opening* opening) {
+  const pg::StartupPacket& packet = opening->packet;
+  const config::Config& config = epoch_->config;
   database_ = packet.database.empty() ? packet.user : packet.database;
-  service_ = config::FindService(epoch_->config, database_);
-  if (service_ == nullptr) {
-    Refuse("3D000", "database \"" + database_ + "\" does not exist");
+  service_ = config::FindService(config, database_);
+  opening->no_service = service_ == nullptr;
+  if (!opening->no_service) {
+    return true;
   }
-  return service_ != nullptr;
+  service_ = &config.services.front();
+  if (around_->authenticator == nullptr || !around_->authenticator->Decides(*service_)) {
+    RefuseService();
+    return false;
+  }
+  return true;
+}
+
+void Session::RefuseService() {
+  Refuse("3D000", "database \"" + database_ + "\" does not exist");
 }
 
 io::Task<bool> Session::LogIn(Opening* opening, base::Deadline deadline) {
@@ -92,13 +104,12 @@ io::Task<bool> Session::LogIn(Opening* opening, base::Deadline deadline) {
     const bool in = co_await EnterPooled(opening, deadline);
     co_return in;
   }
-  own_server_ = std::make_unique<backend::Connection>(loop_, around_->backend_metrics,
-                                                      epoch_->config.log_protocol);
+  NewServer();
   const bool connected = co_await Connect(opening, deadline);
   if (!connected) {
     co_return false;
   }
-  const bool in = co_await Login(deadline);
+  const bool in = co_await Login(opening, deadline);
   co_return in;
 }
 

@@ -113,7 +113,8 @@ class Session {
   };
 
   io::Task<bool> Enter();
-  bool FindService(const Opening& opening);
+  bool FindService(Opening* opening);
+  void RefuseService();
   io::Task<bool> LogIn(Opening* opening, base::Deadline deadline);
   // -- proxy.cc: the PROXY protocol --------------------------------------------------------------
   bool ExpectsProxyHeader() const;
@@ -129,7 +130,10 @@ class Session {
   void OpenRecorder(const Opening* opening);
   // -- login.cc: the server's own authentication, passed through ---------------------------------
   io::Task<bool> Connect(const Opening* opening, base::Deadline deadline);
-  io::Task<bool> Login(base::Deadline deadline);
+  io::Task<bool> Login(const Opening* opening, base::Deadline deadline);
+  bool RefusesPlain(const pg::Piece& piece);
+  io::Task<void> ConnectOtherWay(const Opening* opening, base::Deadline deadline);
+  void NewServer();
   bool RelayLoginReplies();
   bool RelayLoginRequests();
   bool OnLoginReply(const pg::Piece& piece);
@@ -224,6 +228,8 @@ class Session {
   std::unique_ptr<mirror::Recorder> recorder_;
   std::vector<backend::Note> notes_;
   turn::RequestId request_ = 0;  // of the frame whose pieces are passing
+  std::string refused_;         // login: what a server said that will be dialled again, with TLS
+  bool heard_ = false;          // login: true exactly when the server has said something
   bool asked_ = false;          // login: true exactly when the server waits for the client's answer
   bool authenticated_ = false;  // true exactly when the server has said so
   bool paused_ = false;         // true exactly when the client is not read because of the server

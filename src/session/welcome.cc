@@ -39,6 +39,11 @@ io::Task<bool> Session::EnterPooled(Opening* opening, base::Deadline deadline) {
     ended_ = true;
     co_return false;
   }
+  if (opening->no_service) {
+    RefuseService();
+    around_->metrics->login_failures.Add();
+    co_return false;
+  }
   if (outdated()) {  // the login took its time
     const config::Service* const now = ServiceNow();
     if (now == nullptr) {

@@ -9,6 +9,7 @@ import threading
 import psycopg2
 import pytest
 
+from conftest import IO_BACKENDS
 from harness import certificates, postgres, processes, wire
 from harness.tls import IN_USE, MODES, refusal, refused_at_start, url, verified
 
@@ -44,6 +45,61 @@ def test_every_mode_of_both_legs(new_target, new_server, papers, tls):
             assert encrypted == (client not in ("disable", "allow")), (mode, client)
             on_server = target.value(IN_USE, **more)
             assert on_server == (tls and mode not in ("disable", "allow")), (mode, client)
+
+
+@pytest.mark.parametrize("io", IO_BACKENDS[:1], indirect=True)
+@pytest.mark.parametrize("kind", ["hostssl", "hostnossl"])
+def test_allow_takes_tls_where_the_server_refuses_to_do_without(new_target, tls_server, kind):
+    """As libpq: without TLS first, and with TLS where the server says no to that. Passed through,
+    by pgbraid's own login, and by a look-up of secrets."""
+    server = tls_server()
+    server.sql("CREATE ROLE app SUPERUSER LOGIN PASSWORD 'pencil'")
+    server.require("scram-sha-256", kind)
+    own = url(server, "allow").replace("//", "//app:pencil@")
+    look_up = ["--auth-user", "app", "--auth-password", "pencil"]
+    for text, flags in ((url(server, "allow"), []), (own, []), (url(server, "allow"), look_up)):
+        target = new_target(text, flags, shards=1)
+        assert target.value(IN_USE, user="app", password="pencil") == (kind == "hostssl")
+
+
+@pytest.mark.parametrize("io", IO_BACKENDS[:1], indirect=True)
+@pytest.mark.parametrize("own_login", [False, True], ids=["passed through", "own"])
+def test_allow_cancels_as_the_session_was_dialled(new_target, tls_server, own_login):
+    server = tls_server()
+    server.require("trust", "hostssl")
+    text = url(server, "allow")
+    target = new_target(text.replace("//", "//postgres:x@") if own_login else text,
+                        ["--auth", "trust"] if own_login else [], shards=1)
+    raw = target.login()
+    raw.send(wire.query("SELECT pg_sleep(600)"))
+    running = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+    processes.wait_until(lambda: server.sql(running), "the query to run")
+    with target.wire() as cancel:
+        cancel.send(wire.cancel_request(raw.pid, raw.secret)).expect_end_of_stream()
+    assert wire.first_error(raw.read_turn())["C"] == "57014"
+
+
+@pytest.mark.parametrize("io", IO_BACKENDS[:1], indirect=True)
+def test_allow_keeps_the_refusal_of_a_server_that_has_no_tls(new_target, new_server):
+    """What the client hears is what the server said to the plain login."""
+    server = new_server({"postgres": "trust"})
+    target = new_target(url(server, "allow"), shards=1)
+    assert "no pg_hba.conf entry" in refusal(target, user="stranger")
+    target.log_contains("session.no_tls_either")
+    assert target.value("SELECT 1") == 1
+
+
+@pytest.mark.parametrize("io", IO_BACKENDS[:1], indirect=True)
+def test_allow_mirrors_over_tls_where_that_is_demanded(new_target, tls_server, server, database):
+    mirror = tls_server()
+    mirror.sql(f"CREATE DATABASE {database}")
+    for one in (server, mirror):
+        one.sql("CREATE TABLE t(a int)", database)
+    mirror.require("trust", "hostssl")
+    target = new_target(server, ["--mirror", url(mirror, "allow").replace("//", "//postgres@")])
+    with target.login(database) as raw:
+        raw.ask("INSERT INTO t VALUES (1)")
+        processes.wait_until(lambda: mirror.sql("SELECT 1 FROM t", database), "the row to arrive")
 
 
 def test_clients_get_no_tls_where_it_is_not_enabled(new_target, server):

@@ -1,7 +1,8 @@
 """A scripted server: speaks PostgreSQL's backend protocol exactly as wrongly as a test wants.
 
-`script(wire)` runs in a thread for each connection that finished its StartupMessage; what it
-raises is kept and raised again by close(), except for the peer's closing.
+`script(wire)` runs in a thread for each connection that finished its StartupMessage (whose
+parameters are `wire.startup`); what it raises is kept and raised again by close(), except for the
+peer's closing.
 """
 
 import socket
@@ -123,9 +124,11 @@ class ScriptedServer:
                 if not self._on_ssl(connection):
                     return False
                 continue
-            connection.read(size - 8)
+            words = connection.read(size - 8).split(b"\0")
             if code == wire.CANCEL_REQUEST:
                 self.cancels += 1
+            else:
+                connection.startup = dict(zip(words[::2], words[1::2]))
             return code != wire.CANCEL_REQUEST
 
 

@@ -314,7 +314,12 @@ TEST_F(LoginDialogueTest, C18_MethodsThatWeLackAreNamed) {
   Again();
   EXPECT_NE(Why(Authentication(9)).find("SSPI"), std::string::npos);
   Again();
-  EXPECT_NE(Why(Authentication(10, Mechanisms("OAUTHBEARER"))).find("SASL"), std::string::npos);
+  EXPECT_NE(Why(Authentication(10, Mechanisms("OAUTHBEARER", "X"))).find("but OAUTHBEARER X"),
+            std::string::npos);
+  Again();
+  EXPECT_NE(Why(Authentication(6)).find("method 6"), std::string::npos);
+  Again();
+  EXPECT_LE(Why(Authentication(10, Mechanisms(std::string(60'000, 'x')))).size(), 400u);
 }
 
 TEST_F(LoginDialogueTest, KeysOfAClientsProofAreEnough) {

@@ -95,6 +95,7 @@ TEST(Load, EveryFlagArrives) {
                                 "--log-format",
                                 "json",
                                 "--log-protocol",
+                                "--core-dumps",
                                 "--max-clients",
                                 "5",
                                 "--drain-timeout",
@@ -135,7 +136,7 @@ TEST(Load, EveryFlagArrives) {
             "login_timeout=1s connect_timeout=2s cancel_timeout=7s close_timeout=8s "
             "drain_timeout=0s mirror_timeout=180s mirror_queue_bytes=1m "
             "mirror_transaction_bytes=512k mirror_max_conns=6 log_level=debug log_format=json "
-            "log_protocol=true");
+            "log_protocol=true core_dumps=true");
   EXPECT_EQ(parsed->config.mirrors[1].password, "canary");
 }
 
@@ -297,6 +298,9 @@ TEST(Load, ThePrimaryIsAnotherServer) {
             "another server");
   EXPECT_EQ(ErrorOf({"-l", "127.0.0.1:5432", "-p", "postgres://[::1]"}),
             "--primary: [::1]:5432 is where pgbraid itself listens; the primary must be another "
+            "server");
+  EXPECT_EQ(ErrorOf({"-l", "10.0.0.2:5432", "-p", "host=h", "-m", "host=10.0.0.2 user=u"}),
+            "--mirror: 10.0.0.2:5432 is where pgbraid itself listens; the mirror must be another "
             "server");
 }
 

@@ -169,6 +169,7 @@ TEST_F(ScramServerTest, C4_NonceMustBeOursAndPrintable) {
   EXPECT_EQ(FirstError("n,,n="), "08P01 The first message has no nonce.");
   EXPECT_EQ(FirstError("n,,r=abc"), "08P01 The first message has no name.");
   EXPECT_EQ(FirstError("n,,n=,r="), "08P01 The first message has no nonce.");
+  EXPECT_EQ(FirstError(std::string_view("n,,n=\0,r=a", 11)), "08P01 The message holds a NUL.");
   EXPECT_EQ(FirstError("n,,n=,r=a\x01"),
             "08P01 The nonce holds characters that cannot be printed.");
   EXPECT_EQ(FinalError("c=biws,r=rOprNGfwEbeRWgbNEkqO" + std::string(kProof)),

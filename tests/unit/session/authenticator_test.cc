@@ -126,6 +126,58 @@ TEST(Authenticator, C3_RulesDecide) {
             "encryption");
 }
 
+// Every (rule, stored secret, method), each with the right password, others, and with the stored
+// text itself: what comes in is what is written here, and nothing else.
+struct Row {
+  std::string_view rule;  // of an HBA file; empty: no line fits
+  bool asks;              // a password decides, where the secret fits the method
+  std::string_view fits;  // p, m, s: a plain, an md5, a SCRAM secret
+  bool anybody;           // comes in, even without a secret
+};
+constexpr Row kEveryRule[] = {
+    {"local all all scram-sha-256", true, "ps", false},
+    {"local all all md5", true, "pms", false},
+    {"local all all password", true, "pms", false},
+    {"local all all trust", false, "", true},
+    {"local all all reject", false, "", false},
+    {"hostssl all all all cert", false, "", false},  // not over a Unix socket
+    {"local all bob scram-sha-256", false, "", false},
+    {"local other all trust", false, "", false},
+    {"", false, "", false},
+};
+
+TEST(Authenticator, C3_EveryRuleSecretAndPasswordInOneTable) {
+  const std::string verifier = Verifier("pencil");
+  const std::string md5 = pg::Md5Secret("alice", "pencil");
+  const std::pair<char, std::string> secrets[] = {
+      {'p', "pencil"}, {'m', md5}, {'s', verifier}, {'-', ""}, {'0', "not in the file"}};
+  int in = 0;
+  for (const Row& row : kEveryRule) {
+    for (const auto& [kind, stored] : secrets) {
+      for (const std::string& given :
+           {std::string("pencil"), std::string("crayon"), std::string(), md5, verifier}) {
+        if (!row.asks && given != "pencil") {
+          continue;  // nobody hears it
+        }
+        GateRig rig;
+        rig.rules().users_file = "users";
+        rig.rules().users.emplace(kind == '0' ? "bob" : "alice", stored);
+        rig.rules().hba_file = "hba";
+        const absl::StatusOr<config::Hba> hba =
+            config::Hba::Parse(std::string(row.rule) + "\n", "hba", {});
+        ASSERT_TRUE(hba.ok()) << row.rule << ": " << hba.status();
+        rig.rules().hba = *hba;
+        const bool fits = row.fits.find(kind) != std::string_view::npos;
+        const bool right = row.anybody || (row.asks && fits && given == "pencil");
+        EXPECT_EQ(rig.LogIn("alice", given) == "in", right)
+            << row.rule << ", secret " << kind << ", given " << given;
+        in += right ? 1 : 0;
+      }
+    }
+  }
+  EXPECT_EQ(in, 2 + 3 + 3 + 5);
+}
+
 TEST(Authenticator, CertificatesAreComparedByNameOrMap) {
   GateRig rig;
   rig.rules().method = config::AuthMethod::kCert;
