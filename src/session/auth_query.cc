@@ -6,6 +6,7 @@
 #include "backend/dial.h"
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/crypto.h"
 #include "base/fault_point.h"
 #include "base/status.h"
 #include "pg/body_reader.h"
@@ -100,8 +101,9 @@ bool AuthQuery::Follow(const backend::Epoch& epoch, const config::Service* servi
   const bool same = IsSameServer(server(), service->primary) &&
                     epoch->dialler->VerifiesLike(*tools_.epoch->dialler) &&
                     epoch->config.authentication.auth_query == rules().auth_query &&
-                    login.user == login_.user && login.password == login_.password &&
-                    login.md5_secret == login_.md5_secret && login.database == login_.database;
+                    login.user == login_.user && login.database == login_.database &&
+                    base::ConstantTimeEqual(login.password, login_.password) &&
+                    base::ConstantTimeEqual(login.md5_secret, login_.md5_secret);
   if (same) {
     tools_ = std::move(tools);
   }
