@@ -39,7 +39,10 @@ Pool::Pool(Pools* pools, const config::Service* service, LoginFacts login, Share
       login_(std::move(login)),
       shared_(shared) {}
 
-Pool::~Pool() = default;
+Pool::~Pool() {
+  pools_->tools().shared->Forget(shared_, pools_);
+  pools_->tools().shared->Drop(shared_);
+}
 
 void Pool::SetSecret(const LoginFacts& login) { login_ = login; }
 
@@ -93,7 +96,7 @@ void Pool::Grant(Pooled* pooled, Waiter* waiter) {
     Forget(waiter);
   }
   pools_->metrics().grants.Add();
-  pooled->leased = true;
+  pooled->leased = pooled->lent = true;
   waiter->lessee->OnGranted(pooled);
 }
 
@@ -203,7 +206,9 @@ void Pool::Offer(Pooled* pooled) {
     Retire(pooled);
     return;
   }
-  if (ShouldYield(waiters_.empty())) {
+  // A new one serves first: where a login takes longer than others wait, nobody would be served.
+  const bool owed = !pooled->lent && !waiters_.empty();
+  if (!owed && Yields(waiters_.empty(), false)) {
     pools_->metrics().yielded.Add();
     Retire(pooled);
     return;
@@ -321,27 +326,28 @@ void Pool::OnPlace() {
     return;
   }
   Start();
+  OpenMore();  // behind the others
 }
 
-bool Pool::ShouldYield(bool idle) {
-  return pools_->tools().shared->ShouldYield(*shared_, pools_, serving_, idle,
-                                             pools_->loop()->now());
+bool Pool::Yields(bool idle, bool unused) {
+  return pools_->tools().shared->Yield(shared_, pools_, serving_, idle, unused,
+                                       pools_->loop()->now());
 }
 
-// One that was just used will be used again, unless this shard has more than its share.
-void Pool::YieldOne() {
+// One that was just used will be used again, unless others have less than their share.
+bool Pool::YieldOne() {
   if (free_.empty()) {
-    return;
+    return false;
   }
   Pooled* const pooled = free_.front();
-  const bool unused = pools_->loop()->now() - pooled->used > kUnused;
-  if (!unused && !ShouldYield(true)) {
-    return;
+  if (!Yields(true, pools_->loop()->now() - pooled->used > kUnused)) {
+    return false;
   }
   free_.erase(free_.begin());
   pools_->metrics().free.Add(-1);
   pools_->metrics().yielded.Add();
   Retire(pooled);
+  return true;
 }
 
 // The life of one server connection, from its place taken to its place given back.
@@ -442,16 +448,13 @@ bool Pool::Tend() {
     }
     RetireFree(free_.begin());
   }
-  if (shared_->wants.load(std::memory_order_relaxed) > 0 && waiters_.empty()) {
+  if (waiters_.empty() && pools_->tools().shared->Wanted(*shared_)) {
     YieldOne();
   }
   OpenMore();
   while (!closed_ && now >= retry_ && opening_ < OpeningMax() &&
-         shared_->places.load(std::memory_order_relaxed) < least) {
-    if (!TakePlace()) {
-      pools_->tools().shared->Forget(shared_, pools_);
-      break;
-    }
+         shared_->places.load(std::memory_order_relaxed) < least &&
+         pools_->tools().shared->TakeSpare(shared_)) {
     Start();
   }
   return sessions_ > 0 || !empty();

@@ -32,6 +32,8 @@
 
 namespace backend {
 
+class Pools;
+
 class Pool {
  public:
   Pool(Pools* pools, const config::Service* service, LoginFacts login, SharedPool* shared);
@@ -72,10 +74,15 @@ class Pool {
   bool Follow(const Epoch& epoch);
   // Closes what is free, gives up what is dialled, and what comes back; opens nothing any more.
   void Vacate();
-  // Another shard has left its place to this one.
+  // A place that was wanted here has come.
   void OnPlace();
-  // Gives up one that is free, for another shard.
-  void YieldOne();
+  // Gives up one that is free, for another shard or pool that wants its place; false if there is
+  // none, or none for which it should.
+  bool YieldOne();
+  // When the one that is free for longest was last used; Never() if none is free.
+  base::Instant unused_since() const {
+    return free_.empty() ? base::Instant::Never() : free_.front()->used;
+  }
   // Opens, closes and denies what time has come for. False if the pool may be taken away.
   bool Tend();
   // Closes all; nobody may ask any more.
@@ -108,7 +115,7 @@ class Pool {
   uint32_t OpeningMax() const;
   void OpenMore();
   bool TakePlace();
-  bool ShouldYield(bool idle);
+  bool Yields(bool idle, bool unused);
   void OnOpenFailed(const Pooled& pooled, const absl::Status& status);
   void DenyAll(std::string_view sqlstate, std::string_view message);
   void DenyStartup(const Parameters& startup, const absl::Status& status);

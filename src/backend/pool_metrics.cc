@@ -23,7 +23,7 @@ void PoolMetrics::Describe(base::MetricSink* sink, std::string_view labels) cons
   sink->Add("pgbraid_backend_pool_retired",
             "Pooled server connections closed because of age or idleness.", labels, retired);
   sink->Add("pgbraid_backend_pool_yielded",
-            "Pooled server connections closed so that another shard could open one.", labels,
+            "Pooled server connections closed so that others could open one.", labels,
             yielded);
   sink->Add("pgbraid_backend_pool_wait_seconds",
             "How long clients waited for a server connection, if they had to.", labels, wait_time);

@@ -18,7 +18,7 @@ struct PoolMetrics {
   base::Counter cleaned;      // the reset query was run
   base::Counter discarded;    // closed because a session left them in an unknown state
   base::Counter retired;      // closed because of age or idleness
-  base::Counter yielded;      // closed so that another shard may open one
+  base::Counter yielded;      // closed so that another shard or pool may open one
   base::Histogram wait_time;  // of those who had to wait
   void Describe(base::MetricSink* sink, std::string_view labels) const;
 };

@@ -47,6 +47,7 @@ struct Pooled {
   uint64_t last_owner = 0;   // the session that had it last: the sequences' state is that one's
   uint64_t unnamed_of = 0;   // the session whose unnamed statement it has; 0: nobody's
   uint32_t cancels = 0;      // on their way to it: until they have arrived nobody gets it
+  bool lent = false;         // true exactly when a session has had it
   bool leased = false;       // true exactly when a session, or its pool's cleaning, has it
   bool doomed = false;       // true exactly when nobody is to get it any more
   bool surplus = false;      // true exactly when it ends because its pool has become smaller

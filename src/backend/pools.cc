@@ -1,6 +1,8 @@
 #include "backend/pools.h"
 
+#include <algorithm>
 #include <utility>
+#include <vector>
 
 namespace backend {
 namespace {
@@ -14,19 +16,12 @@ uint32_t MaxConns(const config::PoolSettings& pool) {
 
 }  // namespace
 
-// From another shard: about a place.
-class Pools::Notice final : public io::Message {
+class Pools::PlaceNotice final : public io::Message {
  public:
-  enum class Kind : uint8_t { kPlace, kYield };
-  Notice(Pools* pools, SharedPool* shared, Kind kind)
-      : pools_(pools), shared_(shared), kind_(kind) {}
+  PlaceNotice(Pools* pools, SharedPool* shared) : pools_(pools), shared_(shared) {}
   void Deliver() override {
-    Pool* const pool = pools_->FindShared(shared_);
-    if (kind_ == Kind::kYield) {
-      if (pool != nullptr) {
-        pool->YieldOne();
-      }
-    } else if (pool != nullptr) {
+    Pool* const pool = pools_->FindPool(shared_->key);
+    if (pool != nullptr) {
       pool->OnPlace();
     } else {
       pools_->tools_.shared->GiveBack(shared_);
@@ -35,8 +30,23 @@ class Pools::Notice final : public io::Message {
 
  private:
   Pools* const pools_;
-  SharedPool* const shared_;
-  const Kind kind_;
+  SharedPool* const shared_;  // whose place keeps it
+};
+
+class Pools::YieldNotice final : public io::Message {
+ public:
+  YieldNotice(Pools* pools, std::string key) : pools_(pools), key_(std::move(key)) {}
+  void Deliver() override {
+    if (key_.empty()) {
+      pools_->YieldAny();
+    } else if (Pool* const pool = pools_->FindPool(key_); pool != nullptr) {
+      pool->YieldOne();
+    }
+  }
+
+ private:
+  Pools* const pools_;
+  const std::string key_;
 };
 
 Pools::Pools(const PoolsTools& tools)
@@ -54,7 +64,7 @@ Pool* Pools::Join(const config::Service* service, const LoginFacts& login) {
   std::unique_ptr<Pool>& pool = pools_[key];
   if (pool == nullptr) {
     SharedPool* const shared =
-        tools_.shared->Find(key, service->primary.name, MaxConns(service->pool));
+        tools_.shared->Find(key, service->primary.Address(), MaxConns(service->pool));
     pool = std::make_unique<Pool>(this, service, login, shared);
   } else {
     pool->SetSecret(login);
@@ -68,9 +78,25 @@ Pool* Pools::Join(const config::Service* service, const LoginFacts& login) {
   return joined;
 }
 
-Pool* Pools::FindShared(SharedPool* shared) {
-  const auto found = pools_.find(shared->key);
+Pool* Pools::FindPool(const std::string& key) {
+  const auto found = pools_.find(key);
   return found == pools_.end() ? nullptr : found->second.get();
+}
+
+// Gives up the one that was not used for longest, of those that somebody has a use for.
+void Pools::YieldAny() {
+  if (metrics_.free.value() == 0) {
+    return;
+  }
+  std::vector<std::pair<base::Instant, Pool*>> free;
+  for (const auto& [key, pool] : pools_) {
+    if (pool->free_count() > 0) {
+      free.emplace_back(pool->unused_since(), pool.get());
+    }
+  }
+  std::sort(free.begin(), free.end());
+  static_cast<void>(std::any_of(free.begin(), free.end(),
+                                [](const auto& each) { return each.second->YieldOne(); }));
 }
 
 // Runs as long as there is a pool.
@@ -114,11 +140,11 @@ io::Task<void> Pools::Drain() {
 }
 
 void Pools::PostPlace(SharedPool* pool) {
-  loop()->Post(std::make_unique<Notice>(this, pool, Notice::Kind::kPlace));
+  loop()->Post(std::make_unique<PlaceNotice>(this, pool));
 }
 
-void Pools::PostYield(SharedPool* pool) {
-  loop()->Post(std::make_unique<Notice>(this, pool, Notice::Kind::kYield));
+void Pools::PostYield(const std::string& key) {
+  loop()->Post(std::make_unique<YieldNotice>(this, key));
 }
 
 void Pools::Describe(base::MetricSink* sink, std::string_view labels) const {

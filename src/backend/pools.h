@@ -10,7 +10,6 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "backend/backend_metrics.h"
@@ -19,6 +18,7 @@
 #include "backend/pool_metrics.h"
 #include "backend/pool_shared.h"
 #include "backend/prepared.h"
+#include "base/keyed_hash.h"
 #include "io/event.h"
 #include "io/scope.h"
 #include "io/task.h"
@@ -35,10 +35,10 @@ struct PoolsTools {
   uint32_t shard = 0;
 };
 
-class Pools {
+class Pools final : public PlaceUser {
  public:
   explicit Pools(const PoolsTools& tools);
-  ~Pools();
+  ~Pools() override;
   Pools(const Pools&) = delete;
   Pools& operator=(const Pools&) = delete;
 
@@ -52,8 +52,8 @@ class Pools {
   io::Task<void> Drain();
 
   // -- any thread -------------------------------------------------------------------------------
-  void PostPlace(SharedPool* pool);
-  void PostYield(SharedPool* pool);
+  void PostPlace(SharedPool* pool) override;
+  void PostYield(const std::string& key) override;
   void Describe(base::MetricSink* sink, std::string_view labels) const;
 
   // -- for pools --------------------------------------------------------------------------------
@@ -66,15 +66,17 @@ class Pools {
   void Tend() { tend_.Raise(1); }
 
  private:
-  class Notice;
+  class PlaceNotice;
+  class YieldNotice;
 
   io::Task<void> Tick();
-  Pool* FindShared(SharedPool* shared);
+  Pool* FindPool(const std::string& key);
+  void YieldAny();
 
   PoolsTools tools_;
   PoolMetrics metrics_;
   StatementTable statements_;
-  std::unordered_map<std::string, std::unique_ptr<Pool>> pools_;  // by SharedPool::key
+  base::NameTable<std::unique_ptr<Pool>> pools_;  // by SharedPool::key
   std::vector<std::unique_ptr<Pool>> leaving_;  // whose place another has taken, or nobody
   io::Event tend_;
   io::Scope tasks_;

@@ -42,6 +42,13 @@ struct Limits {
   absl::Duration close_timeout = absl::Seconds(5);      // flush the last bytes to a leaving client
   absl::Duration drain_timeout = absl::Seconds(30);     // SIGTERM to the hard stop
 
+  // -- pooled server connections, all shards -------------------------------------------------
+  uint32_t server_connections_max = 0;      // to one server, all pools; 0: none
+  uint32_t total_connections_max = 0;       // to all servers; 0: none
+
+  // -- the process --------------------------------------------------------------------------
+  absl::Duration watchdog_timeout = absl::Seconds(10);  // a loop that does not turn; zero: none
+
   // -- mirrors ------------------------------------------------------------------------------
   int64_t mirror_bytes_max = 64 << 20;        // held for one mirror, all shards
   int64_t mirror_transaction_max = 16 << 20;  // of one transaction

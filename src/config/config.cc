@@ -204,6 +204,10 @@ std::string DescribeLimits(const base::Limits& limits) {
               std::to_string(limits.ledger_entries_max),
               " max_logins_per_address=",
               std::to_string(limits.logins_per_address_max),
+              " max_server_conns=",
+              std::to_string(limits.server_connections_max),
+              " max_total_conns=",
+              std::to_string(limits.total_connections_max),
               " login_timeout=",
               DurationText(limits.login_timeout),
               " connect_timeout=",
@@ -214,6 +218,8 @@ std::string DescribeLimits(const base::Limits& limits) {
               DurationText(limits.close_timeout),
               " drain_timeout=",
               DurationText(limits.drain_timeout),
+              " watchdog_timeout=",
+              DurationText(limits.watchdog_timeout),
               " mirror_timeout=",
               DurationText(limits.mirror_timeout),
               " mirror_queue_bytes=",
@@ -291,6 +297,8 @@ std::string Describe(const Config& config) {
   }
   text += Describe(config.authentication);
   text += Cat({" admin=", config.admin.has_value() ? config.admin->Display() : "none",
+               " watchdog_action=",
+               config.watchdog_action == WatchdogAction::kAbort ? "abort" : "log",
                " shards=", std::to_string(config.shards), " io=", IoName(config.io), " ring_size=",
                std::to_string(config.ring_size), " buffer_size=", BytesText(config.buffer_size)});
   text += DescribeTls(config.tls);

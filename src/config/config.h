@@ -20,6 +20,9 @@
 
 namespace config {
 
+// What happens where a shard's loop has stopped turning.
+enum class WatchdogAction : uint8_t { kLog, kAbort };
+
 enum class IoBackend : uint8_t { kAuto, kIoUring, kEpoll };
 
 struct Config {
@@ -40,6 +43,7 @@ struct Config {
   uint32_t ring_size = 256;           // submission entries, a power of two
   uint32_t buffer_size = 256 * 1024;  // bytes of one receive buffer
   IoBackend io = IoBackend::kAuto;
+  WatchdogAction watchdog_action = WatchdogAction::kLog;
 
   base::LogLevel log_level = base::LogLevel::kInfo;
   base::LogFormat log_format = base::LogFormat::kLogfmt;

@@ -42,6 +42,10 @@ struct PoolSettings {
   absl::Duration transaction_timeout;                      // likewise, of a transaction
   absl::Duration idle_transaction_timeout;                 // in a transaction, nothing asked
   absl::Duration client_idle_timeout;                      // outside of one
+  // A server that is not read because its client reads nothing; zero: none. In session mode and
+  // for logins that are passed through a bound only if it was given: they keep nobody waiting.
+  absl::Duration client_stall_timeout = absl::Seconds(300);
+  bool client_stall_timeout_given = false;
   uint32_t max_service_clients = 0;                        // 0: max_clients only
   uint32_t max_user_clients = 0;                           // of one user; 0: max_clients only
 };

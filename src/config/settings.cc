@@ -68,6 +68,11 @@ absl::Status SetMinConns(std::string_view text, Config* config) {
   return SetPoolCount<&PoolSettings::min_conns, 0, 100'000>(text, config);
 }
 
+absl::Status SetClientStallTimeout(std::string_view text, Config* config) {
+  config->pool.client_stall_timeout_given = true;
+  return SetPoolTime<&PoolSettings::client_stall_timeout>(text, config);
+}
+
 absl::Status SetResetQuery(std::string_view text, Config* config) {
   config->pool.reset_query = text;
   return absl::OkStatus();
@@ -228,6 +233,12 @@ absl::Status SetBufferSize(std::string_view text, Config* config) {
 absl::Status SetIo(std::string_view text, Config* config) {
   ASSIGN_OR_RETURN(const size_t choice, ParseChoice(text, {"auto", "io_uring", "epoll"}));
   config->io = static_cast<IoBackend>(choice);
+  return absl::OkStatus();
+}
+
+absl::Status SetWatchdogAction(std::string_view text, Config* config) {
+  ASSIGN_OR_RETURN(const size_t choice, ParseChoice(text, {"log", "abort"}));
+  config->watchdog_action = static_cast<WatchdogAction>(choice);
   return absl::OkStatus();
 }
 
@@ -396,6 +407,12 @@ constexpr Setting kSettings[] = {
      "server connections per server, user and database", SetMaxConns, true},
     {"Pools", "min-conns", "", 0, Kind::kInteger, "N", "10", "",
      "of these, kept open once the pool is in use", SetMinConns, true},
+    {"Pools", "max-server-conns", "", 0, Kind::kInteger, "N", "0", "",
+     "pooled connections to one server, all pools; 0 is no bound",
+     SetCount<&Limits::server_connections_max, 0, kConnectionsMax>},
+    {"Pools", "max-total-conns", "", 0, Kind::kInteger, "N", "0", "",
+     "pooled connections to all servers; 0 is no bound",
+     SetCount<&Limits::total_connections_max, 0, kConnectionsMax>},
     {"Pools", "max-conn-lifetime", "", 0, Kind::kDuration, "TIME", "0", "",
      "close a server connection that is older, once it is free; 0 never",
      SetPoolTime<&PoolSettings::max_conn_lifetime>, true},
@@ -421,6 +438,8 @@ constexpr Setting kSettings[] = {
     {"Pools", "client-idle-timeout", "", 0, Kind::kDuration, "TIME", "0", "",
      "a client that asks for nothing; 0 for ever",
      SetPoolTime<&PoolSettings::client_idle_timeout>, true},
+    {"Pools", "client-stall-timeout", "", 0, Kind::kDuration, "TIME", "300s", "",
+     "a client that does not read while its server waits; 0 for ever", SetClientStallTimeout, true},
     {"Pools", "max-service-clients", "", 0, Kind::kInteger, "N", "0", "",
      "clients of one service; 0 is max-clients",
      SetPoolCount<&PoolSettings::max_service_clients, 0, kConnectionsMax>, true},
@@ -441,6 +460,11 @@ constexpr Setting kSettings[] = {
 
     {"Operation", "admin", "", 0, Kind::kText, "HOST:PORT", "none", "",
      "metrics and health over HTTP, on a loopback address only", SetAdmin},
+    {"Operation", "watchdog-timeout", "", 0, Kind::kDuration, "TIME", "10s", "",
+     "a shard that has not turned for so long is reported; 0 never",
+     SetTime<&Limits::watchdog_timeout, 0>},
+    {"Operation", "watchdog-action", "", 0, Kind::kText, "ACTION", "log", "",
+     "log, or abort: end the process, so that it is started again", SetWatchdogAction},
     {"Operation", "log-level", "", 0, Kind::kText, "LEVEL", "info", "FRENZY_LOG_LEVEL",
      "error, warn, info or debug", SetLogLevel},
     {"Operation", "log-format", "", 0, Kind::kText, "FORMAT", "logfmt", "", "logfmt or json",

@@ -25,10 +25,10 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "backend/connection.h"
+#include "base/keyed_hash.h"
 #include "base/limits.h"
 #include "io/loop.h"
 #include "mirror/unit.h"
@@ -129,12 +129,8 @@ class Recorder {
     Cause lost = Cause::kNone;
     uint64_t serial = 0;
   };
-  struct NameHash {
-    using is_transparent = void;
-    size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
-  };
   template <typename T>
-  using Names = std::unordered_map<std::string, T, NameHash, std::equal_to<>>;
+  using Names = base::NameTable<T>;
 
   // -- recorder.cc: what the client sends ---------------------------------------------------------
   void OnFrame(turn::RequestId id, char type, std::string_view body, Cause lost);

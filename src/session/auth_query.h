@@ -19,13 +19,13 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 
 #include "absl/status/statusor.h"
 #include "backend/connection.h"
 #include "backend/deriver.h"
 #include "backend/epoch.h"
 #include "backend/login.h"
+#include "base/keyed_hash.h"
 #include "config/config.h"
 #include "io/event.h"
 #include "io/task.h"
@@ -87,7 +87,7 @@ class AuthQuery {
   uint32_t asking_ = 0;    // calls of Find() under way
   bool busy_ = false;
   std::deque<io::Event*> waiting_;
-  std::unordered_map<std::string, Answer> answers_;
+  base::NameTable<Answer> answers_;
   std::deque<std::string> order_;  // of answers_, oldest first
   absl::Status failure_;           // of the last attempt; OK: it worked
   base::Instant failed_at_;

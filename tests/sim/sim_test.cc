@@ -127,7 +127,7 @@ class Simulation {
   config::Config config_;
   backend::CancelRegistry cancels_;
   std::unique_ptr<mirror::Shared> mirrors_;
-  backend::SharedPools pools_{0};
+  backend::SharedPools pools_{backend::SharedPools::Bounds{}};
   server::Common common_;
   backend::Epochs epochs_;
   std::vector<std::unique_ptr<server::Shard>> shards_;
