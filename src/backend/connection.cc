@@ -138,6 +138,7 @@ void Connection::EndLease() {
   if (pumping_ && leg_.sink != nullptr) {
     leg_.sink->NotifyDrained(nullptr, 0);
     event_.Raise(kSinkDrained);  // who is read no more because of that sink is read again
+    stalled_since_ = base::Instant::Never();
   }
   leg_ = Leg();
 }
@@ -167,10 +168,15 @@ void Connection::Drain() {
   const bool over_high = leg_.sink != nullptr && leg_.sink->over_high();
   if (over_high && !paused_) {
     paused_ = true;
+    stalled_since_ = event_.loop()->now();
     metrics_->pauses.Add();
     stream_.PauseReceive();
+    if (leg_.pause_bit != 0) {
+      leg_.event->Raise(leg_.pause_bit);
+    }
   } else if (!over_high && paused_) {
     paused_ = false;
+    stalled_since_ = base::Instant::Never();
     stream_.ResumeReceive();
   }
 }
@@ -385,6 +391,9 @@ void Connection::OnReply(const pg::Piece& piece, const turn::Reply& reply) {
       note.status = machine_.status();
       if (leg_.ready_bit != 0 && !machine_.owes()) {
         leg_.event->Raise(leg_.ready_bit);
+      }
+      if (leg_.turn_bit != 0) {
+        leg_.event->Raise(leg_.turn_bit | (note.status == 'I' ? leg_.idle_bit : 0));
       }
       break;
     case turn::ReplyKind::kEmpty:

@@ -45,6 +45,9 @@ struct Leg {
   uint32_t note_bit = 0;       // there are notes; 0: no notes are made
   uint32_t over_bit = 0;       // the connection is over
   uint32_t ready_bit = 0;      // a ReadyForQuery left the ledger empty; 0: not told
+  uint32_t turn_bit = 0;       // a ReadyForQuery; 0: not told
+  uint32_t idle_bit = 0;       // likewise, of one outside of a transaction
+  uint32_t pause_bit = 0;      // the server is not read because of the sink; 0: not told
   uint64_t owner = 0;
   turn::Judge* judge = nullptr;  // asked before replies are released
   Lessee* lessee = nullptr;      // of a pooled connection
@@ -70,6 +73,11 @@ class Connection {
   bool leased() const { return leg_.event != nullptr || leg_.lessee != nullptr; }
   // From now on `bit` of the leg's event is raised when a ReadyForQuery leaves the ledger empty.
   void TellWhenReady(uint32_t bit) { leg_.ready_bit = bit; }
+  // Likewise at every ReadyForQuery, and `idle` too at one outside of a transaction.
+  void TellTurns(uint32_t turn, uint32_t idle) {
+    leg_.turn_bit = turn;
+    leg_.idle_bit = idle;
+  }
 
   // After its stream was closed, before it was pumped: for another connection to the same server.
   void Renew();
@@ -84,6 +92,8 @@ class Connection {
   io::Task<void> Pump();
   void Stop() { event_.Raise(io::Event::kStop); }
   bool over() const { return over_; }
+  // Since when the server is not read because of the sink; Never() if it is.
+  base::Instant stalled_since() const { return stalled_since_; }
   // True exactly when the sink has got the beginning of a message and not its end.
   bool mid_reply() const { return reader_.mid_pieces(); }
   // Why: a mismatch's text, or empty for an ordinary end of the stream.
@@ -143,6 +153,7 @@ class Connection {
   std::optional<pg::Piece> held_;  // that reply; true exactly until Release()
   std::string fault_;
   bool paused_ = false;  // true exactly when the server is not read because of the sink
+  base::Instant stalled_since_ = base::Instant::Never();
   bool over_ = false;
   bool pumping_ = false;           // true exactly while Pump() runs
   bool keeps_parameters_ = false;

@@ -120,6 +120,7 @@ backend::Leg Borrower::MakeLeg() {
   leg.event = event_;
   leg.over_bit = bits_.over;
   leg.note_bit = note_bit_;
+  leg.pause_bit = bits_.paused;
   leg.owner = session_;
   leg.lessee = this;
   return leg;
@@ -321,7 +322,7 @@ void Borrower::OnReady(turn::RequestId request, char status, bool owes) {
     OnRead();
   }
   if (turn_bit_ != 0) {
-    event_->Raise(turn_bit_);
+    event_->Raise(turn_bit_ | (status == 'I' ? bits_.idle : 0));
   }
   if (owes) {
     return;

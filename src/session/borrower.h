@@ -34,6 +34,8 @@ class Borrower final : public backend::Lessee {
     uint32_t changed = 0;
     uint32_t over = 0;
     uint32_t drained = 0;  // the server has taken what was queued for it
+    uint32_t paused = 0;   // the server is not read because the client does not read; 0: not told
+    uint32_t idle = 0;     // with the bit of TellTurns(): outside of a transaction
   };
   Borrower(backend::Pool* pool, io::Event* event, const Bits& bits, io::Stream* client,
            uint64_t session);

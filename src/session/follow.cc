@@ -58,8 +58,8 @@ bool Session::Follow() {
       around_->pools->Join(service, LoginTo(*service, borrower_->pool()->login()));
   borrower_->MoveTo(pool);
   borrower_->KeepForSession(service->pool.mode == config::PoolMode::kSession);
-  borrower_->TellTurns(WatchesTurns(service->pool) ? uint32_t{kTurnOver} : 0);
   service_ = service;
+  StartTurns();
   epoch_ = around_->epoch;
   return true;
 }

@@ -164,14 +164,28 @@ io::Task<void> Session::Cancel(const Opening* opening) {
     found->receiver->PostCancel(found->session);
     co_return;
   }
+  co_await Deliver(&*found);
+}
+
+// What the session's own server connection runs.
+io::Task<void> Session::CancelOwn() {
+  const std::optional<backend::CancelTarget> found =
+      around_->cancels->Find(cancel_pid_, cancel_secret_);
+  if (found.has_value()) {
+    co_await Deliver(&*found);
+  }
+}
+
+io::Task<void> Session::Deliver(const backend::CancelTarget* target) {
+  backend::BackendMetrics& metrics = *around_->backend_metrics;
   if (metrics.cancels_in_flight.value() >= limits().cancels_in_flight_max) {
     metrics.cancels_shed.Add();
     co_return;
   }
   metrics.cancels_forwarded.Add();
   metrics.cancels_in_flight.Add(1);
-  const backend::Dialler* const dialler = found->epoch->dialler.get();
-  const absl::Status done = co_await backend::ForwardCancel(loop_, dialler, *found,
+  const backend::Dialler* const dialler = target->epoch->dialler.get();
+  const absl::Status done = co_await backend::ForwardCancel(loop_, dialler, *target,
                                                             loop_->In(limits().cancel_timeout));
   metrics.cancels_in_flight.Add(-1);
   if (!done.ok()) {

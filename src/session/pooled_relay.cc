@@ -49,11 +49,10 @@ class Session::Pieces {
 
 io::Task<void> Session::RelayPooled() {
   pooled_ = std::make_unique<PooledState>();
-  pooled_->began = loop_->now();
   if (recorder_ != nullptr) {
     borrower_->WantNotes(kNotes);
   }
-  borrower_->TellTurns(WatchesTurns(service_->pool) ? uint32_t{kTurnOver} : 0);
+  StartTurns();
   client_.ResumeReceive();
   uint32_t bits = kClientReadable;
   for (;;) {
@@ -63,9 +62,10 @@ io::Task<void> Session::RelayPooled() {
     if ((bits & kDrain) != 0) {
       borrower_->TellTurns(kTurnOver);
     }
-    OnTimes(bits);
+    NoteTurnOver(bits);
     FollowBetweenTransactions();
     OnPooledInput();
+    OnTimes(bits);
     if (!ended_ && has_server() && server().over()) {
       OnServerOver();
     }
@@ -75,7 +75,7 @@ io::Task<void> Session::RelayPooled() {
     if (ended_) {
       break;
     }
-    const base::Deadline deadline = NextDeadline();
+    const base::Deadline deadline = NextPatience().until;
     bits = co_await event_.Wait(deadline);
   }
 }
@@ -196,6 +196,9 @@ Session::Step Session::OnContinued(const pg::Piece& piece, Pieces* to) {
 Session::Step Session::WithoutServer(const pg::Piece& piece) {
   switch (piece.type) {
     case 'S': {
+      if (turns_ != nullptr) {
+        turns_->asked = loop_->now();
+      }
       std::string ready;
       pg::AppendReadyForQuery(&ready, 'I');
       client_.WriteCopy(ready);
@@ -229,7 +232,6 @@ Session::Step Session::WithoutServer(const pg::Piece& piece) {
 }
 
 Session::Step Session::WithServer(const pg::Piece& piece, Pieces* to) {
-  NoteAsked(piece.type);
   pooled_->complete = piece.type == 'Q' || piece.type == 'S' || piece.type == 'F';
   switch (piece.type) {
     case 'Q':
@@ -421,83 +423,6 @@ Session::Step Session::DiscardCancelled(const pg::Piece& piece) {
     client_.WriteCopy(ready);
   }
   return Step::kDone;
-}
-
-// -- time -----------------------------------------------------------------------------------------
-
-bool Session::WatchesTurns(const config::PoolSettings& pool) {
-  const absl::Duration none = absl::ZeroDuration();
-  return pool.query_timeout > none || pool.transaction_timeout > none ||
-         pool.idle_transaction_timeout > none || pool.client_idle_timeout > none ||
-         pool.mode == config::PoolMode::kStatement;
-}
-
-void Session::NoteAsked(char type) {
-  const bool asks = type == 'Q' || type == 'S' || type == 'F' || type == 'E';
-  if (asks && !pooled_->asking) {
-    pooled_->asking = true;
-    pooled_->asked = loop_->now();
-    if (pooled_->status == 'I') {
-      pooled_->began = pooled_->asked;
-    }
-  }
-}
-
-// Which wait ends first, and what the client is then told.
-Session::Patience Session::NextPatience() const {
-  const config::PoolSettings& pool = service_->pool;
-  Patience next;
-  const auto consider = [&](base::Instant since, absl::Duration most, std::string_view sqlstate,
-                            std::string_view message) {
-    if (most > absl::ZeroDuration() && since + most < next.until) {
-      next = Patience{since + most, sqlstate, message};
-    }
-  };
-  if (borrower_->waiting()) {
-    consider(borrower_->since(), pool.query_wait_timeout, "53300",
-             "timed out waiting for a server connection");
-    return next;
-  }
-  const bool in_transaction = pooled_->status != 'I';
-  if (pooled_->asking) {
-    consider(pooled_->asked, pool.query_timeout, "57014", "canceling statement due to timeout");
-  } else if (in_transaction) {
-    consider(pooled_->asked, pool.idle_transaction_timeout, "25P03",
-             "terminating connection due to idle-in-transaction timeout");
-  } else {
-    consider(pooled_->asked, pool.client_idle_timeout, "57P05",
-             "terminating connection due to idle-session timeout");
-  }
-  if (pooled_->asking || in_transaction) {
-    consider(pooled_->began, pool.transaction_timeout, "25P04",
-             "terminating connection due to transaction timeout");
-  }
-  return next;
-}
-
-base::Deadline Session::NextDeadline() const { return NextPatience().until; }
-
-void Session::OnTimes(uint32_t bits) {
-  if ((bits & kTurnOver) != 0) {
-    pooled_->status = borrower_->status();
-    if (!has_server() || !server().machine().owes()) {
-      pooled_->asking = false;
-      pooled_->asked = loop_->now();
-    }
-    if (service_->pool.mode == config::PoolMode::kStatement && pooled_->status != 'I') {
-      Refuse("08P01", "transaction blocks are not allowed in statement pooling");
-      return;
-    }
-  }
-  if ((bits & io::Event::kTimeout) == 0) {
-    return;
-  }
-  const Patience over = NextPatience();
-  if (over.until <= loop_->now()) {
-    around_->metrics->timeouts.Add();
-    borrower_->Cancel();
-    Refuse(over.sqlstate, over.message);
-  }
 }
 
 }  // namespace session

@@ -14,6 +14,7 @@ io::Task<void> Session::Relay() {
   } else if (recorder_ != nullptr) {
     borrower_->WantNotes(kNotes);
   }
+  StartTurns();
   if (draining_) {
     server().TellWhenReady(kTurnOver);
   }
@@ -32,7 +33,9 @@ io::Task<void> Session::Relay() {
     if ((bits & kReleased) != 0 && waiting_.has_value()) {
       Forward(std::move(client_slice_), true);
     }
+    NoteTurnOver(bits);
     OnClientInput();
+    OnTimes(bits);
     if (server().over()) {
       OnServerOver();
     }
@@ -42,7 +45,8 @@ io::Task<void> Session::Relay() {
     if (ended_) {
       break;
     }
-    bits = co_await event_.Wait();
+    const base::Deadline deadline = NextPatience().until;
+    bits = co_await event_.Wait(deadline);
   }
   server().stream().NotifyDrained(nullptr, 0);
 }
@@ -55,6 +59,9 @@ void Session::LeaseOwn() {
   leg.over_bit = kServerOver;
   if (recorder_ != nullptr) {
     leg.note_bit = kNotes;
+  }
+  if (StallTimeout() > absl::ZeroDuration()) {
+    leg.pause_bit = kStalled;
   }
   leg.owner = id_;
   leg.judge = around_->judge;
@@ -191,6 +198,9 @@ bool Session::OnRequest(const pg::Piece& piece) {
     if (borrower_ != nullptr && request_ != 0) {
       request_ = borrower_->ToSession(request_);
     }
+  }
+  if (turns_ != nullptr && piece.first) {
+    NoteAsked(piece.type);
   }
   leaving_ = leaving_ || piece.type == 'X';
   if (piece.last && !piece.first) {

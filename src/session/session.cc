@@ -159,19 +159,22 @@ void Session::Violation(std::string_view message) {
 
 // The server goes first: nothing it still says is for anybody.
 io::Task<void> Session::Finish() {
-  if (!cancel_secret_.empty()) {
-    around_->cancels->Remove(cancel_pid_, cancel_secret_);
-  }
   recorder_.reset();
   if (own_server_ != nullptr) {
     own_server_->Stop();
     co_await pumps_.Join();
     own_server_->EndLease();
+    if (cancels_) {
+      co_await CancelOwn();
+    }
     co_await own_server_->stream().Close(loop_->now());
   }
   if (borrower_ != nullptr) {
     borrower_->End();
     borrower_.reset();
+  }
+  if (!cancel_secret_.empty()) {
+    around_->cancels->Remove(cancel_pid_, cancel_secret_);
   }
   CountOut();
   client_.NotifyReadable(nullptr, 0);

@@ -88,6 +88,8 @@ class Session {
     kReleased = 128,
     kLeaseChanged = 256,
     kReload = 512,
+    kWentIdle = 1024,  // with kTurnOver: outside of a transaction
+    kStalled = 2048,   // the server is not read because the client does not read
   };
   struct Opening;  // what the start-up packets said
   // After a cancel of what waited for a connection.
@@ -100,16 +102,18 @@ class Session {
     bool continues = false;  // true exactly when further pieces of a frame are to be forwarded
     Discarding discarding = Discarding::kNo;
     bool complete = true;  // true exactly when a ReadyForQuery will follow what was forwarded last
-    bool asking = false;  // true exactly when a turn is under way, as far as timeouts go
+  };
+  // Of who has timeouts, or may not have transaction blocks.
+  struct Turns {
+    bool asking = false;  // true exactly when a turn is under way
     char status = 'I';    // at the end of the last turn
     base::Instant asked;  // when the turn began; or when the last one ended
     base::Instant began;  // when the transaction began
   };
-  // A wait that ends, and what the client is then told.
+  // Which wait ends first.
   struct Patience {
     base::Deadline until = base::Deadline::Never();
-    std::string_view sqlstate = {};
-    std::string_view message = {};
+    Timeout cause = Timeout::kQueryWait;
   };
 
   io::Task<bool> Enter();
@@ -126,6 +130,8 @@ class Session {
   io::Task<bool> Secure(Opening* opening, base::Deadline deadline);
   bool MayBePlain(const Opening* opening);
   io::Task<void> Cancel(const Opening* opening);
+  io::Task<void> CancelOwn();
+  io::Task<void> Deliver(const backend::CancelTarget* target);
   std::string StartupFor(const pg::StartupPacket& packet) const;
   void OpenRecorder(const Opening* opening);
   // -- login.cc: the server's own authentication, passed through ---------------------------------
@@ -168,11 +174,15 @@ class Session {
   Step Rewritten(const pg::Piece& piece, StatementNames::Way way);
   Step DiscardCancelled(const pg::Piece& piece);
   bool MayDrainPooled() const;
+  // -- timeouts.cc: of who is logged in ----------------------------------------------------------
   static bool WatchesTurns(const config::PoolSettings& pool);
+  absl::Duration StallTimeout() const;
+  void StartTurns();
   void NoteAsked(char type);
+  void NoteTurnOver(uint32_t bits);
   Patience NextPatience() const;
-  base::Deadline NextDeadline() const;
   void OnTimes(uint32_t bits);
+  void GiveUp(Timeout cause);
   // -- follow.cc: another configuration -----------------------------------------------------------
   bool outdated() const { return epoch_.number() != around_->epoch.number(); }
   const config::Service* ServiceNow();
@@ -199,6 +209,7 @@ class Session {
   bool has_server() const {
     return borrower_ == nullptr ? own_server_ != nullptr : borrower_->has_connection();
   }
+  const backend::Connection& server() const { return const_cast<Session*>(this)->server(); }
   backend::Connection& server() {
     return borrower_ == nullptr ? *own_server_ : borrower_->connection();
   }
@@ -216,6 +227,7 @@ class Session {
   std::unique_ptr<backend::Connection> own_server_;  // where the login passes through
   std::unique_ptr<Borrower> borrower_;               // where pgbraid logs in
   std::unique_ptr<PooledState> pooled_;              // in transaction and statement mode
+  std::unique_ptr<Turns> turns_;                     // only if somebody watches them
   io::Scope pumps_;
   pg::FrameReader reader_;
   base::Slice client_slice_;  // what login reads the client's frames from; its rest is the relay's
@@ -237,6 +249,7 @@ class Session {
   bool ended_ = false;        // true exactly when nothing more is to be relayed
   bool leaving_ = false;      // true exactly when the client has sent Terminate
   bool half_closed_ = false;  // true exactly when the client's end was passed on
+  bool cancels_ = false;      // true exactly when what the own server runs is to be cancelled
 };
 
 }  // namespace session

@@ -1,6 +1,26 @@
 #include "session/session_metrics.h"
 
+#include <string>
+
 namespace session {
+
+std::string_view Name(Timeout timeout) {
+  switch (timeout) {
+    case Timeout::kQueryWait:
+      return "query_wait";
+    case Timeout::kQuery:
+      return "query";
+    case Timeout::kTransaction:
+      return "transaction";
+    case Timeout::kIdleTransaction:
+      return "idle_transaction";
+    case Timeout::kClientIdle:
+      return "client_idle";
+    case Timeout::kClientStall:
+      return "client_stall";
+  }
+  return "";
+}
 
 void SessionMetrics::Describe(base::MetricSink* sink, std::string_view labels) const {
   sink->Add("pgbraid_session_clients", "Client connections open now.", labels, clients);
@@ -16,8 +36,12 @@ void SessionMetrics::Describe(base::MetricSink* sink, std::string_view labels) c
   sink->Add("pgbraid_session_protocol_violations", "Clients closed for a protocol violation.",
             labels, protocol_violations);
   sink->Add("pgbraid_session_cancels", "Cancel requests received.", labels, cancels);
-  sink->Add("pgbraid_session_timeouts", "Clients closed because a wait took too long.", labels,
-            timeouts);
+  for (size_t i = 0; i < kTimeouts; ++i) {
+    const std::string with_cause = (labels.empty() ? "" : std::string(labels) + ",") + "cause=\"" +
+                                   std::string(Name(static_cast<Timeout>(i))) + "\"";
+    sink->Add("pgbraid_session_timeouts", "Clients closed because a wait took too long, by cause.",
+              with_cause, timeouts[i]);
+  }
   sink->Add("pgbraid_session_server_lost", "Sessions ended because the server's connection ended.",
             labels, server_lost);
   sink->Add("pgbraid_session_refused_full", "Clients refused because there were too many.", labels,

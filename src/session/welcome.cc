@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "backend/pools.h"
 #include "base/crypto.h"
 #include "pg/builders.h"
@@ -62,8 +64,11 @@ io::Task<bool> Session::EnterPooled(Opening* opening, base::Deadline deadline) {
   client.user = user_;
   client.Use(identity->credential);
   const backend::LoginFacts login = LoginTo(*service_, std::move(client));
-  const Borrower::Bits bits{
-      .changed = kLeaseChanged, .over = kServerOver, .drained = kServerDrained};
+  const Borrower::Bits bits{.changed = kLeaseChanged,
+                            .over = kServerOver,
+                            .drained = kServerDrained,
+                            .paused = kStalled,
+                            .idle = kWentIdle};
   borrower_ = std::make_unique<Borrower>(around_->pools->Join(service_, login), &event_, bits,
                                          &client_, id_);
   if (!TakeSettings(*opening)) {
@@ -187,8 +192,11 @@ bool Session::TakeSettings(const Opening& opening) {
 io::Task<bool> Session::AwaitConnection(base::Deadline deadline) {
   borrower_->Ask();
   while (!borrower_->ready() && !borrower_->denied() && !ended_) {
-    const uint32_t bits = co_await event_.Wait(deadline);
-    if ((bits & io::Event::kTimeout) != 0) {
+    const base::Deadline patience = NextPatience().until;
+    const uint32_t bits = co_await event_.Wait(std::min(deadline, patience));
+    if ((bits & io::Event::kTimeout) != 0 && patience <= loop_->now()) {
+      GiveUp(Timeout::kQueryWait);
+    } else if ((bits & io::Event::kTimeout) != 0) {
       around_->metrics->login_timeouts.Add();
       Refuse("08006", "timed out waiting for a server connection");
     } else if ((bits & kDrain) != 0) {
