@@ -120,6 +120,9 @@ class Engine {
   virtual absl::StatusOr<Address> Listen(const Address& address, Acceptor* acceptor) = 0;
   // Likewise from a listening descriptor that other engines accept from too; takes it over.
   virtual absl::Status ListenShared(int descriptor, Acceptor* acceptor) = 0;
+  // Accepts whoever waits in the queues of `acceptor`'s own listeners, before it stops: closing
+  // one resets them.
+  virtual void AcceptQueued(Acceptor*) {}
   // Closes the listeners of `acceptor`; it is told nothing after this.
   virtual void StopListening(Acceptor* acceptor) = 0;
 

@@ -275,6 +275,20 @@ absl::Status EpollEngine::ListenShared(int descriptor, Acceptor* acceptor) {
   return absl::OkStatus();
 }
 
+void EpollEngine::AcceptQueued(Acceptor* acceptor) {
+  for (const Listener& listener : listeners_) {
+    for (int i = 0; i < SOMAXCONN && listener.acceptor == acceptor; ++i) {
+      const int descriptor =
+          accept4(listener.descriptor, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+      if (descriptor < 0) {
+        break;
+      }
+      metrics_.accepts.Add();
+      acceptor->OnAccepted(descriptor);
+    }
+  }
+}
+
 void EpollEngine::StopListening(Acceptor* acceptor) {
   for (Listener& listener : listeners_) {
     if (listener.acceptor == acceptor && listener.descriptor >= 0) {

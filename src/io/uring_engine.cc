@@ -1,5 +1,6 @@
 #include "io/uring_engine.h"
 
+#include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -261,6 +262,24 @@ void UringEngine::ArmAccept(uint32_t index) {
   io_uring_sqe* entry = ring_.Entry();
   io_uring_prep_multishot_accept(entry, listener.descriptor, nullptr, nullptr, SOCK_CLOEXEC);
   io_uring_sqe_set_data64(entry, Tag(Operation::kAccept, SocketId{index, 0}));
+}
+
+// A shared listener stays as it is: other engines wait for it.
+void UringEngine::AcceptQueued(Acceptor* acceptor) {
+  for (const Listener& listener : listeners_) {
+    if (listener.acceptor != acceptor || listener.closing || listener.shared ||
+        fcntl(listener.descriptor, F_SETFL, O_NONBLOCK) != 0) {
+      continue;
+    }
+    for (int i = 0; i < SOMAXCONN; ++i) {
+      const int descriptor = accept4(listener.descriptor, nullptr, nullptr, SOCK_CLOEXEC);
+      if (descriptor < 0) {
+        break;
+      }
+      metrics_.accepts.Add();
+      acceptor->OnAccepted(descriptor);
+    }
+  }
 }
 
 void UringEngine::StopListening(Acceptor* acceptor) {

@@ -48,6 +48,7 @@ class UringEngine final : public Engine {
   Address PeerAddress(SocketId socket) override;
   absl::StatusOr<Address> Listen(const Address& address, Acceptor* acceptor) override;
   absl::Status ListenShared(int descriptor, Acceptor* acceptor) override;
+  void AcceptQueued(Acceptor* acceptor) override;
   void StopListening(Acceptor* acceptor) override;
   EngineMetrics& metrics() override { return metrics_; }
 

@@ -30,6 +30,9 @@ void Report::Describe(base::MetricSink* sink) const {
             "Configurations that somebody still goes by: the last, and older ones until their "
             "sessions and connections have gone.",
             "", epochs);
+  base::Gauge stalled;
+  stalled.Add(common_->stalled_shards.Load());
+  sink->Add("pgbraid_server_stalled_shards", "Shards whose loop does not turn.", "", stalled);
 }
 
 admin::Readiness Report::readiness() const {

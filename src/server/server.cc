@@ -4,9 +4,11 @@
 #include <pthread.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
+#include <cstdlib>
 #include <latch>
 #include <memory>
 #include <mutex>
@@ -22,6 +24,7 @@
 #include "io/uring_engine.h"
 #include "server/report.h"
 #include "server/shard.h"
+#include "server/watchdog.h"
 
 namespace server {
 namespace {
@@ -37,6 +40,20 @@ sigset_t BlockSignals() {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   sigdelset(&signals, SIGPIPE);
   return signals;
+}
+
+// The next of them; 0 if none has come for so long.
+int NextSignal(const sigset_t& signals, absl::Duration wait) {
+  const timespec most = absl::ToTimespec(wait);
+  return std::max(sigtimedwait(&signals, nullptr, &most), 0);
+}
+
+// A second signal: nobody is waited for, nobody is told.
+[[noreturn]] void StopAtOnce() {
+  base::Log(base::LogLevel::kWarn, "server.stopped_at_once",
+            {{"why", "a second signal; clients were cut"}});
+  base::FlushLog();
+  _exit(0);
 }
 
 // Each client takes two descriptors; the soft limit is often far below the hard one.
@@ -174,6 +191,8 @@ class Process {
   const config::Config& config() const { return latest_->config; }
   uint64_t epoch() const { return latest_.number(); }
   void Drain(absl::Duration within);
+  // After Drain(): returns when every shard has ended, or false at a second signal.
+  bool AwaitEnd(const sigset_t& signals) const;
   void Join();
   // Where clients can connect.
   std::string Listening() const;
@@ -225,6 +244,9 @@ void Process::Publish(backend::Setup setup, Sink&& hand_over) {
 }
 
 void Process::Follow(backend::Setup setup) {
+  const base::Limits& limits = setup.config.limits;
+  common_->pools->SetBounds({.total = limits.total_connections_max,
+                             .per_server = limits.server_connections_max});
   Publish(std::move(setup), [this](int shard, backend::Epoch epoch) {
     common_->shards[static_cast<size_t>(shard)]->PostEpoch(std::move(epoch));
   });
@@ -370,6 +392,16 @@ void Process::Drain(absl::Duration within) {
   }
 }
 
+bool Process::AwaitEnd(const sigset_t& signals) const {
+  while (!ended_.try_wait()) {
+    const int signal = NextSignal(signals, absl::Milliseconds(20));
+    if (signal == SIGTERM || signal == SIGINT) {
+      return false;
+    }
+  }
+  return true;
+}
+
 void Process::Join() {
   for (Slot& slot : slots_) {
     if (slot.thread.joinable()) {
@@ -411,14 +443,23 @@ void Reload(const config::Reloader& reloader, io::Resolver* resolver, Common* co
 
 // Until SIGTERM or SIGINT, which it returns. SIGHUPs that come while one is obeyed are one.
 int ObeySignals(const sigset_t& signals, const config::Reloader& reloader, io::Resolver* resolver,
-                Common* common, Process* process) {
-  int signal = 0;
-  while (sigwait(&signals, &signal) != 0 || signal == SIGHUP) {
+                Common* common, Process* process, Watchdog* watchdog) {
+  for (;;) {
+    watchdog->SetTimeout(process->config().limits.watchdog_timeout);
+    const bool watches = watchdog->pause() > absl::ZeroDuration();
+    const int signal = NextSignal(signals, watches ? watchdog->pause() : absl::Hours(1));
+    if (signal == SIGTERM || signal == SIGINT) {
+      return signal;
+    }
     if (signal == SIGHUP) {
       Reload(reloader, resolver, common, process);
     }
+    if (watches && watchdog->Look(base::Instant::MonotonicNow()) &&
+        process->config().watchdog_action == config::WatchdogAction::kAbort) {
+      base::FlushLog();
+      std::abort();
+    }
   }
-  return signal;
 }
 
 }  // namespace
@@ -442,8 +483,10 @@ absl::Status Run(const config::Config& config, const config::Reloader& reloader)
   common.cancels = &cancels;
   mirror::Shared mirrors(config);
   common.mirrors = &mirrors;
-  backend::SharedPools pools(0);
+  backend::SharedPools pools({.total = config.limits.total_connections_max,
+                              .per_server = config.limits.server_connections_max});
   common.pools = &pools;
+  Watchdog watchdog(&common.stalled_shards);
   const uint32_t count = config::ShardCount(config.shards, config::UsableCpus());
   Process process(config, std::move(setup), &common, count);
   RETURN_IF_ERROR(process.Start());
@@ -454,10 +497,16 @@ absl::Status Run(const config::Config& config, const config::Reloader& reloader)
              {"shards", count},
              {"io", common.shards.front()->engine_name()},
              {"config", config::Describe(config)}});
-  const int signal = ObeySignals(signals, reloader, &resolver, &common, &process);
+  for (Shard* shard : common.shards) {
+    watchdog.Watch(shard->loop());
+  }
+  const int signal = ObeySignals(signals, reloader, &resolver, &common, &process, &watchdog);
   common.readiness.Store(admin::Readiness::kDraining);
   base::Log(base::LogLevel::kInfo, "server.draining", {{"signal", signal}});
   process.Drain(process.config().limits.drain_timeout);
+  if (!process.AwaitEnd(signals)) {
+    StopAtOnce();
+  }
   process.Join();
   base::Log(base::LogLevel::kInfo, "server.stopped");
   return absl::OkStatus();

@@ -161,7 +161,7 @@ void Shard::Run() { loop_.Run(); }
 // -- clients --------------------------------------------------------------------------------------
 
 void Shard::OnAccepted(int descriptor) {
-  if (Shard* other = LessLoaded(); other != nullptr) {
+  if (Shard* other = draining_ ? nullptr : LessLoaded(); other != nullptr) {
     shard_metrics_.handed_off.Add();
     other->PostSocket(descriptor);
     return;
@@ -194,14 +194,14 @@ void Shard::PostSocket(int descriptor) {
 
 void Shard::Serve(int descriptor) {
   if (draining_) {
-    engine_->Discard(descriptor);
-    load_.fetch_sub(1, std::memory_order_relaxed);
+    // As PostgreSQL says it: libpq then tries its next host.
+    serving_.Spawn(TurnAway(descriptor, "57P03", "the database system is shutting down"));
     return;
   }
   const bool full = common_->clients.load(std::memory_order_relaxed) >= limits().clients_max;
   if (full || session_metrics_.logging_in.value() >= limits().clients_unauthenticated_max) {
     session_metrics_.refused_full.Add();
-    serving_.Spawn(TurnAway(descriptor));
+    serving_.Spawn(TurnAway(descriptor, "53300", "sorry, too many clients already"));
     return;
   }
   serving_.Spawn(ServeOne(descriptor));
@@ -220,13 +220,13 @@ io::Task<void> Shard::ServeOne(int descriptor) {
   load_.fetch_sub(1, std::memory_order_relaxed);
 }
 
-// One client too many: told so, as PostgreSQL would.
-io::Task<void> Shard::TurnAway(int descriptor) {
+// A client too many or too late: told so, as PostgreSQL would.
+io::Task<void> Shard::TurnAway(int descriptor, std::string_view sqlstate,
+                               std::string_view message) {
   io::Stream client(&loop_);
   client.Adopt(descriptor, io::Traffic::kClient);
   std::string error;
-  const pg::ErrorText text{
-      .severity = "FATAL", .sqlstate = "53300", .message = "sorry, too many clients already"};
+  const pg::ErrorText text{.severity = "FATAL", .sqlstate = sqlstate, .message = message};
   pg::AppendErrorResponse(&error, text);
   client.WriteCopy(error);
   co_await client.Close(loop_.In(limits().close_timeout));
@@ -268,11 +268,13 @@ io::Task<void> Shard::Drain(absl::Duration within) {
   }
   draining_ = true;
   const base::Deadline deadline = loop_.In(within);
+  engine_->AcceptQueued(this);
   engine_->StopListening(this);
   for (const auto& [id, session] : sessions_) {
     session->Drain();
   }
   io::Event tick(&loop_);
+  co_await tick.Wait(loop_.now());  // who was accepted in the last moment is told
   while (serving_.running() > 1 && loop_.now() < deadline) {
     co_await tick.Wait(std::min(deadline, loop_.In(absl::Milliseconds(20))));
   }

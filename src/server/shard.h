@@ -50,6 +50,7 @@ struct Common {
   const backend::Epochs* epochs = nullptr;
   base::Counter reloads;          // by the main thread
   base::Counter reload_failures;  // likewise
+  base::Published<uint32_t> stalled_shards{0};  // by the main thread's watchdog
   std::atomic<uint32_t> drained{0};  // shards that serve no client any more
   std::vector<Shard*> shards;        // complete before the first accept; not changed until the end
 };
@@ -110,7 +111,7 @@ class Shard final : private io::Acceptor, private backend::CancelReceiver {
   void Follow(backend::Epoch epoch);
   void Serve(int descriptor);
   io::Task<void> ServeOne(int descriptor);
-  io::Task<void> TurnAway(int descriptor);
+  io::Task<void> TurnAway(int descriptor, std::string_view sqlstate, std::string_view message);
   io::Task<void> Drain(absl::Duration within);
   io::Task<void> StopAdmin();
   Shard* LessLoaded();
