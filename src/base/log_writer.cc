@@ -21,11 +21,17 @@
 namespace base {
 namespace {
 
-// Signals are the main thread's; a reader that left must be an EPIPE here, not a SIGPIPE.
-void BlockSignals() {
+// The queue and its thread. Signals are the main thread's, and a reader that left must be an EPIPE,
+// not a SIGPIPE; so the thread is born with signals blocked: one that came before it could block
+// them itself would end the process.
+std::shared_ptr<spdlog::details::thread_pool> StartQueue(size_t lines) {
   sigset_t all;
+  sigset_t before;
   sigfillset(&all);
-  pthread_sigmask(SIG_BLOCK, &all, nullptr);
+  pthread_sigmask(SIG_BLOCK, &all, &before);
+  auto queue = std::make_shared<spdlog::details::thread_pool>(lines, 1);
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return queue;
 }
 
 // True when all of `bytes` went out. Waits for a slow reader: only the log's thread calls it.
@@ -108,7 +114,7 @@ class DescriptorSink final : public spdlog::sinks::sink {
 struct LogWriter::State {
   State(int fd, LogFormat format, size_t queue_lines)
       : sink(std::make_shared<DescriptorSink>(fd, format)),
-        queue(std::make_shared<spdlog::details::thread_pool>(queue_lines, 1, BlockSignals)),
+        queue(StartQueue(queue_lines)),
         logger(std::make_shared<spdlog::async_logger>(
             "pgbraid", sink, queue, spdlog::async_overflow_policy::overrun_oldest)) {
     sink->Watch(queue.get());
