@@ -9,7 +9,7 @@
 namespace io {
 namespace {
 
-absl::StatusOr<Address> LookUp(const std::string& host, uint16_t port) {
+absl::StatusOr<Address> AskSystem(const std::string& host, uint16_t port) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_ADDRCONFIG;
@@ -32,62 +32,83 @@ absl::StatusOr<Address> LookUp(const std::string& host, uint16_t port) {
 
 }  // namespace
 
-// One look-up. It is on the queue, then with the thread, then in its Answer, which deletes it. An
-// asker that gives up says so: before the Answer is posted by `abandoned` (under the mutex), so
-// that the thread never touches a loop that may be gone; after it by clearing `asker`.
+// Who asked. It belongs to its question until that was answered, then to its Answer. One who gives
+// up says so: before the Answer is posted by leaving the question (under the mutex), so that the
+// threads never touch a loop that may be gone; after it by clearing `event`.
+struct Resolver::Asker {
+  Loop* loop = nullptr;
+  Question* question = nullptr;  // under the mutex; null: the Answer was posted
+  Event* event = nullptr;        // the loop's thread only, as the rest
+  bool* answered = nullptr;      // in the frame of who waits, as `result`
+  absl::StatusOr<Address>* result = nullptr;
+};
+
+// A name that is looked up, for all who ask meanwhile.
 struct Resolver::Question {
-  // What the asker waits for, in its frame.
-  struct Asker {
-    Event* event;
-    absl::StatusOr<Address> result;
-    bool answered = false;
-  };
+  std::string key;
   std::string host;
   uint16_t port = 0;
-  Loop* loop = nullptr;
-  Asker* asker = nullptr;  // the loop's thread only
-  bool posted = false;     // under the mutex
-  bool abandoned = false;  // under the mutex
-  absl::StatusOr<Address> result;
+  bool taken = false;  // by a thread
+  std::vector<std::unique_ptr<Asker>> askers;
 };
 
 class Resolver::Answer final : public Message {
  public:
-  explicit Answer(std::unique_ptr<Question> question) : question_(std::move(question)) {}
+  Answer(std::unique_ptr<Asker> asker, const absl::StatusOr<Address>& result)
+      : asker_(std::move(asker)), result_(result) {}
   void Deliver() override {
-    if (Question::Asker* asker = question_->asker; asker != nullptr) {
-      asker->answered = true;
-      asker->result = std::move(question_->result);
-      asker->event->Raise(1);
+    if (asker_->event != nullptr) {
+      *asker_->answered = true;
+      *asker_->result = result_;
+      asker_->event->Raise(1);
     }
   }
 
  private:
-  const std::unique_ptr<Question> question_;
+  const std::unique_ptr<Asker> asker_;
+  const absl::StatusOr<Address> result_;
 };
 
-Resolver::Resolver() : thread_([this] { Work(); }) {}
+Resolver::Resolver() : Resolver(&AskSystem, Keep()) {}
+
+Resolver::Resolver(LookUp look_up, absl::Duration keep)
+    : look_up_(std::move(look_up)), keep_(keep) {
+  for (size_t i = 0; i < kThreads; ++i) {
+    threads_.emplace_back([this] { Work(); });
+  }
+}
 
 Resolver::~Resolver() {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     stopping_ = true;
   }
-  filled_.notify_one();
-  thread_.join();
-  for (Question* question : waiting_) {
-    delete question;
+  filled_.notify_all();
+  for (std::thread& thread : threads_) {
+    thread.join();
   }
 }
 
-bool Resolver::Ask(Question* question) {
+// Null if there are too many.
+Resolver::Asker* Resolver::Ask(const std::string& key, const std::string& host, uint16_t port,
+                               const Asker& who) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (waiting_.size() >= kWaitingMax) {
-    return false;
+  if (askers_ >= kAskersMax) {
+    return nullptr;
   }
-  waiting_.push_back(question);
-  filled_.notify_one();
-  return true;
+  std::unique_ptr<Question>& question = questions_[key];
+  if (question == nullptr) {
+    question = std::make_unique<Question>();
+    question->key = key;
+    question->host = host;
+    question->port = port;
+    waiting_.push_back(question.get());
+    filled_.notify_one();
+  }
+  ++askers_;
+  question->askers.push_back(std::make_unique<Asker>(who));
+  question->askers.back()->question = question.get();
+  return question->askers.back().get();
 }
 
 bool Resolver::Recall(const std::string& key, base::Instant now, Address* address) {
@@ -111,38 +132,44 @@ Task<absl::StatusOr<Address>> Resolver::Resolve(Loop* loop, std::string host, ui
   if (Recall(key, loop->now(), &kept)) {
     co_return kept;
   }
-  Event answered(loop);
-  auto* question = new Question;
-  question->host = host;
-  question->port = port;
-  question->loop = loop;
-  Question::Asker asker{&answered, absl::StatusOr<Address>()};
-  question->asker = &asker;
-  if (!Ask(question)) {
-    delete question;
+  Event event(loop);
+  bool answered = false;
+  absl::StatusOr<Address> result;
+  Asker who;
+  who.loop = loop;
+  who.event = &event;
+  who.answered = &answered;
+  who.result = &result;
+  Asker* const asker = Ask(key, host, port, who);
+  if (asker == nullptr) {
     co_return base::ResourceExhausted("too many host names are being resolved");
   }
-  co_await answered.Wait(deadline);
-  if (!asker.answered) {
-    Abandon(question);
+  co_await event.Wait(deadline);
+  if (!answered) {
+    Abandon(asker);
     co_return base::DeadlineExceeded("resolving \"" + host + "\" timed out");
   }
-  if (asker.result.ok()) {
+  if (result.ok()) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    kept_[key] = Kept{*asker.result, loop->now() + Keep()};
+    kept_[key] = Kept{*result, loop->now() + keep_};
   }
-  co_return std::move(asker.result);
+  co_return result;
 }
 
 // The asker's time is up.
-void Resolver::Abandon(Question* question) {
+void Resolver::Abandon(Asker* asker) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (question->posted) {
-    question->asker = nullptr;
-  } else if (std::erase(waiting_, question) > 0) {
-    delete question;
-  } else {
-    question->abandoned = true;
+  Question* const question = asker->question;
+  if (question == nullptr) {
+    asker->event = nullptr;
+    return;
+  }
+  --askers_;
+  std::erase_if(question->askers,
+                [&](const std::unique_ptr<Asker>& one) { return one.get() == asker; });
+  if (question->askers.empty() && !question->taken) {
+    std::erase(waiting_, question);
+    questions_.erase(std::string(question->key));
   }
 }
 
@@ -153,18 +180,25 @@ void Resolver::Work() {
     if (stopping_) {
       return;
     }
-    Question* question = waiting_.front();
+    Question* const question = waiting_.front();
     waiting_.pop_front();
+    question->taken = true;
     lock.unlock();
-    question->result = LookUp(question->host, question->port);
+    const absl::StatusOr<Address> answer = look_up_(question->host, question->port);
     lock.lock();
-    std::unique_ptr<Question> owned(question);
-    if (!owned->abandoned) {
-      owned->posted = true;
-      Loop* loop = owned->loop;
-      loop->Post(std::make_unique<Answer>(std::move(owned)));
-    }
+    Tell(question, answer);
   }
+}
+
+// Under the mutex.
+void Resolver::Tell(Question* question, const absl::StatusOr<Address>& answer) {
+  for (std::unique_ptr<Asker>& asker : question->askers) {
+    --askers_;
+    asker->question = nullptr;
+    Loop* const loop = asker->loop;
+    loop->Post(std::make_unique<Answer>(std::move(asker), answer));
+  }
+  questions_.erase(std::string(question->key));
 }
 
 }  // namespace io
