@@ -7,9 +7,16 @@
 #include "io/stream.h"
 
 namespace io {
+namespace {
+
+constexpr absl::Duration kStall = absl::Milliseconds(250);  // a round that is late by so much
+constexpr absl::Duration kGrace = absl::Milliseconds(500);  // for what has come meanwhile
+
+}  // namespace
 
 void LoopMetrics::Describe(base::MetricSink* sink, std::string_view labels) const {
   sink->Add("pgbraid_io_resumed", "Coroutines resumed.", labels, resumed);
+  sink->Add("pgbraid_io_stalls", "Rounds that came late: the thread did not run.", labels, stalls);
   sink->Add("pgbraid_io_messages", "Messages received from other threads.", labels, messages);
   sink->Add("pgbraid_io_streams", "Sockets open now, to clients and servers.", labels, streams);
   sink->Add("pgbraid_io_busy_seconds", "Time from waking to waiting again.", labels, busy_rounds);
@@ -47,23 +54,36 @@ void Loop::RunOnce(base::Instant until) {
   handshakes_.NewRound(&ready_);
   ResumeReady();
   DeliverMessages();
-  timers_.Advance(now_);
+  if (now_ >= timers_from_) {
+    timers_.Advance(now_);
+  }
   FlushDirty();
   engine_->TellKnown();
   if (!ready_.empty() || !dirty_.empty() || handshakes_.waiting() || stopped_) {
     until = now_;
   } else {
-    until = std::min(until, timers_.Next());
+    until = std::min(until, std::max(timers_.Next(), timers_from_));
     // A poster that does not see the flag has filled the inbox before this check.
     asleep_.store(true, std::memory_order_seq_cst);
     if (inbox_filled_.load(std::memory_order_seq_cst)) {
       until = now_;
     }
   }
-  metrics_.busy_rounds.Record(engine_->Now() - now_);
+  const base::Instant before = engine_->Now();
+  metrics_.busy_rounds.Record(before - now_);
+  const base::Instant expected = std::max(until, now_);
   engine_->Poll(until);
   asleep_.store(false, std::memory_order_relaxed);
   now_ = engine_->Now();
+  NoteStall(expected);
+}
+
+// `expected`: when this round should have begun at the latest.
+void Loop::NoteStall(base::Instant expected) {
+  if (now_ > expected + kStall) {
+    timers_from_ = now_ + kGrace;
+    metrics_.stalls.Add();
+  }
 }
 
 void Loop::Post(std::unique_ptr<Message> message) {

@@ -3,7 +3,9 @@
 //
 // Created, run and destroyed on one thread; Post() may be called from any. A round: resume what is
 // ready, deliver messages, fire timers, send for every dirty stream once, then one Engine::Poll
-// that submits and reaps. It waits in Poll only when nothing is ready.
+// that submits and reaps. It waits in Poll only when nothing is ready. After a time in which it did
+// not run (the process was stopped, the machine suspended) timers wait a little: first is looked at
+// what has come meanwhile, so that nobody is given up who had answered in time.
 #pragma once
 
 #include <atomic>
@@ -35,6 +37,7 @@ class Message {
 struct LoopMetrics {
   base::Counter resumed;  // coroutines resumed
   base::Counter messages;
+  base::Counter stalls;  // rounds that came late: the thread did not run
   base::Gauge streams;          // open now
   base::Histogram busy_rounds;  // time from waking to waiting again
   TlsMetrics tls;
@@ -81,10 +84,12 @@ class Loop {
   void ResumeReady();
   void DeliverMessages();
   void FlushDirty();
+  void NoteStall(base::Instant expected);
 
   Engine* const engine_;
   const base::Limits* limits_;
   base::Instant now_;
+  base::Instant timers_from_;  // no timer fires before
   Timers timers_;
   base::Prng prng_;
   Turnstile handshakes_;
