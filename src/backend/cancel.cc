@@ -1,6 +1,5 @@
 #include "backend/cancel.h"
 
-#include "base/bytes.h"
 #include "base/crypto.h"
 #include "base/fault_point.h"
 #include "base/status.h"
@@ -10,44 +9,56 @@
 
 namespace backend {
 
-std::string CancelRegistry::Key(uint32_t pid, std::string_view secret) {
-  std::string key;
-  base::AppendBe32(&key, pid);
-  key += secret;
-  return key;
+void CancelAsker::Tell() const {
+  if (receiver != nullptr) {
+    receiver->PostCancelDone(session);
+  }
+}
+
+std::unordered_multimap<uint32_t, CancelRegistry::Entry>::const_iterator CancelRegistry::Look(
+    uint32_t pid, std::string_view secret) const {
+  auto found = entries_.end();
+  const auto [first, end] = entries_.equal_range(pid);
+  for (auto at = first; at != end; ++at) {
+    if (base::ConstantTimeEqual(at->second.secret, secret)) {
+      found = at;
+    }
+  }
+  return found;
 }
 
 std::string CancelRegistry::Add(const CancelTarget& target) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  for (;;) {
-    const size_t length = HISTORICAL_BUG("g3-short-secret") ? 4 : target.secret.size();
-    std::string secret = base::SecureRandom(length);
+  const size_t length = HISTORICAL_BUG("g3-short-secret") ? 4 : target.secret.size();
+  std::string secret;
+  do {
+    secret = base::SecureRandom(length);
     if (HISTORICAL_BUG("g3-secret-can-be-guessed")) secret.replace(0, 3, 3, '\0');
-    if (targets_.emplace(Key(target.pid, secret), target).second) {
-      return secret;
-    }
-  }
+  } while (Look(target.pid, secret) != entries_.end());
+  entries_.emplace(target.pid, Entry{secret, target});
+  return secret;
 }
 
 void CancelRegistry::Remove(uint32_t pid, std::string_view secret) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (!HISTORICAL_BUG("g7-keys-of-the-dead-stay")) {
-    targets_.erase(Key(pid, secret));
+  const auto found = Look(pid, secret);
+  if (found != entries_.end() && !HISTORICAL_BUG("g7-keys-of-the-dead-stay")) {
+    entries_.erase(found);
   }
 }
 
 std::optional<CancelTarget> CancelRegistry::Find(uint32_t pid, std::string_view secret) const {
   const std::lock_guard<std::mutex> lock(mutex_);
-  const auto found = targets_.find(Key(pid, secret));
-  if (found == targets_.end()) {
+  const auto found = Look(pid, secret);
+  if (found == entries_.end()) {
     return std::nullopt;
   }
-  return found->second;
+  return found->second.target;
 }
 
 size_t CancelRegistry::size() const {
   const std::lock_guard<std::mutex> lock(mutex_);
-  return targets_.size();
+  return entries_.size();
 }
 
 io::Task<absl::Status> ForwardCancel(io::Loop* loop, const Dialler* dialler, CancelTarget target,

@@ -16,16 +16,20 @@ namespace {
 constexpr uint32_t kOpeningMax = 32;  // of one pool at once: a restarted server is not stormed
 constexpr size_t kSqlstateLength = 5;
 constexpr absl::Duration kUnused = absl::Seconds(1);
+constexpr absl::Duration kCancelTurn = absl::Milliseconds(5);  // until there may be room for one
 constexpr absl::Duration kRetryFirst = absl::Milliseconds(100);
-constexpr absl::Duration kRetryLongest = absl::Seconds(5);
+// With the tick of Pools, a second until a server that can be reached again serves again.
+constexpr absl::Duration kRetryLongest = absl::Milliseconds(750);
+// A server that is there and says no may do so for long, and may lock accounts that fail often.
+constexpr absl::Duration kRefusedLongest = absl::Seconds(5);
 
 // Full jitter: who failed together does not come back together.
-absl::Duration RetryPause(uint32_t failures, base::Prng* prng) {
+absl::Duration RetryPause(uint32_t failures, absl::Duration most_of_all, base::Prng* prng) {
   absl::Duration longest = kRetryFirst;
-  for (uint32_t i = 1; i < failures && longest < kRetryLongest; ++i) {
+  for (uint32_t i = 1; i < failures && longest < most_of_all; ++i) {
     longest *= 2;
   }
-  longest = std::min(longest, kRetryLongest);
+  longest = std::min(longest, most_of_all);
   const auto most = static_cast<uint64_t>(absl::ToInt64Microseconds(longest));
   return absl::Microseconds(prng->Below(most) + 1);
 }
@@ -156,6 +160,9 @@ void Pool::Retire(Pooled* pooled) {
 }
 
 void Pool::EndLease(Pooled* pooled) {
+  for (const CancelAsker& asker : std::exchange(pooled->askers, {})) {
+    asker.Tell();  // what it was to end is over
+  }
   pooled->connection.EndLease();
   pooled->leased = false;
   pooled->used = pools_->loop()->now();
@@ -198,7 +205,7 @@ void Pool::Offer(Pooled* pooled) {
     pooled->freed.Raise(1);
     return;
   }
-  if (pooled->cancels > 0) {
+  if (pooled->cancelling) {
     return;
   }
   if (Expired(*pooled) || IsSurplus(pooled)) {
@@ -236,15 +243,50 @@ Pool::Waiter* Pool::NextFor(const Pooled& pooled) const {
   return nullptr;
 }
 
-void Pool::Cancel(Pooled* pooled) {
-  if (pooled->connection.key_secret().empty() || pooled->doomed) {
+void Pool::Cancel(Pooled* pooled, const CancelAsker& asker) {
+  const bool full = pooled->askers.size() >= pools_->loop()->limits().cancels_in_flight_max;
+  if (full || pooled->connection.key_secret().empty() || pooled->connection.over()) {
+    if (full) {
+      pools_->tools().metrics->cancels_shed.Add();
+    }
+    asker.Tell();
     return;
   }
-  ++pooled->cancels;
-  pools_->tasks().Spawn(RunCancel(pooled));
+  pooled->askers.push_back(asker);
+  if (!pooled->cancelling) {
+    pooled->cancelling = true;
+    pools_->tasks().Spawn(RunCancels(pooled));
+  }
 }
 
-io::Task<void> Pool::RunCancel(Pooled* pooled) {
+io::Task<void> Pool::RunCancels(Pooled* pooled) {
+  while (!pooled->askers.empty()) {
+    const std::vector<CancelAsker> askers = std::exchange(pooled->askers, {});
+    // What those wanted to end that came during the last one may have ended by it.
+    if (pooled->leased && pooled->connection.machine().owes() && !pooled->connection.over()) {
+      const absl::Status done = co_await SendCancel(pooled);
+      if (!done.ok()) {
+        base::Log(base::LogLevel::kWarn, "backend.cancel_failed",
+                  {{"server", service_->primary.name}, {"why", base::Message(done)}});
+        pooled->doomed = true;  // it may still arrive
+      }
+    }
+    for (const CancelAsker& asker : askers) {
+      asker.Tell();
+    }
+  }
+  pooled->cancelling = false;
+  if (pooled->doomed) {
+    pooled->freed.Raise(1);
+  }
+  if (!pooled->leased) {
+    Offer(pooled);
+  }
+}
+
+// Few at once, so that a server is not stormed by those who cancel. The others wait their turn; as
+// many as there are pooled connections can.
+io::Task<absl::Status> Pool::SendCancel(Pooled* pooled) {
   CancelTarget target;
   target.server = pooled->dialled;
   target.epoch = pooled->epoch;
@@ -252,24 +294,21 @@ io::Task<void> Pool::RunCancel(Pooled* pooled) {
   target.secret = pooled->connection.key_secret();
   io::Loop* const loop = pools_->loop();
   BackendMetrics& metrics = *pools_->tools().metrics;
+  const base::Deadline deadline = loop->In(loop->limits().cancel_timeout);
+  io::Event turn(loop);
+  while (metrics.cancels_in_flight.value() >= loop->limits().cancels_in_flight_max) {
+    if (loop->now() >= deadline) {
+      metrics.cancels_shed.Add();
+      co_return absl::OkStatus();  // nothing is on its way
+    }
+    co_await turn.Wait(loop->In(kCancelTurn));
+  }
   metrics.cancels_forwarded.Add();
   metrics.cancels_in_flight.Add(1);
   const Dialler* const dialler = target.epoch->dialler.get();
-  const absl::Status done =
-      co_await ForwardCancel(loop, dialler, target, loop->In(loop->limits().cancel_timeout));
+  absl::Status done = co_await ForwardCancel(loop, dialler, target, deadline);
   metrics.cancels_in_flight.Add(-1);
-  if (!done.ok()) {
-    base::Log(base::LogLevel::kWarn, "backend.cancel_failed",
-              {{"server", service_->primary.name}, {"why", base::Message(done)}});
-    pooled->doomed = true;  // it may still arrive
-  }
-  --pooled->cancels;
-  if (pooled->doomed) {
-    pooled->freed.Raise(1);
-  }
-  if (!pooled->leased && pooled->cancels == 0) {
-    Offer(pooled);
-  }
+  co_return done;
 }
 
 // -- opening --------------------------------------------------------------------------------------
@@ -278,7 +317,7 @@ bool Pool::TakePlace() {
   return pools_->tools().shared->Take(shared_, pools_, serving_, pools_->loop()->now());
 }
 
-// One at first, and after a failure: a server that refuses a login or is away is not asked by
+// One at first, and as long as they fail: a server that refuses a login or is away is not asked by
 // everybody who waits.
 uint32_t Pool::OpeningMax() const {
   return failures_ > 0 || connections_.empty() ? 1 : kOpeningMax;
@@ -373,7 +412,7 @@ io::Task<void> Pool::Serve(Parameters startup) {
     if (std::erase(free_, &pooled) > 0) {
       pools_->metrics().free.Add(-1);
     }
-    while (pooled.leased || pooled.cancels > 0) {
+    while (pooled.leased || pooled.cancelling) {
       co_await pooled.freed.Wait();
     }
     std::erase(connections_, &pooled);
@@ -411,8 +450,11 @@ void Pool::OnOpenFailed(const Pooled& pooled, const absl::Status& status) {
     return;
   }
   ++failures_;
+  const bool refused = absl::IsPermissionDenied(status) || absl::IsNotFound(status) ||
+                       absl::IsResourceExhausted(status);
   full_ = absl::IsResourceExhausted(status);
-  retry_ = pools_->loop()->In(RetryPause(failures_, &pools_->loop()->prng()));
+  retry_ = pools_->loop()->In(RetryPause(failures_, refused ? kRefusedLongest : kRetryLongest,
+                                         &pools_->loop()->prng()));
   base::Log(base::LogLevel::kWarn, "backend.open_failed",
             {{"server", service_->primary.name},
              {"user", login_.user},
@@ -432,7 +474,7 @@ void Pool::OnOpenFailed(const Pooled& pooled, const absl::Status& status) {
 bool Pool::Tend() {
   const base::Instant now = pools_->loop()->now();
   const config::PoolSettings& settings = service_->pool;
-  if (failures_ > 0) {
+  if (failures_ > 0 && connections_.empty()) {
     const absl::Duration patience = ConnectTimeout(service_->primary, pools_->loop()->limits());
     DenyOlder(base::Instant(now.nanoseconds() - absl::ToInt64Nanoseconds(patience)));
   }

@@ -11,8 +11,9 @@
 // goes with the last of its sessions.
 //
 // Failure: a connection that cannot be made is tried again after a pause that grows and is
-// jittered; a server that refuses the login denies all who wait, one that cannot be reached those
-// who have waited for connect_timeout. Bounds: max_conns; who waits is a client, so max_clients.
+// jittered, one at a time until one was made; a server that refuses the login denies all who wait,
+// one that cannot be reached those who have waited for connect_timeout, unless the pool has other
+// connections. Bounds: max_conns; who waits is a client, so max_clients.
 #pragma once
 
 #include <cstdint>
@@ -65,8 +66,10 @@ class Pool {
   void ReturnDirty(Pooled* pooled);
   // Likewise, but it must not be used again.
   void Discard(Pooled* pooled);
-  // Sends a cancel of what it runs; nobody gets it before that has arrived.
-  void Cancel(Pooled* pooled);
+  // Sends a cancel of what it runs; nobody else gets it before that has arrived. `asker` is told
+  // then, or at once if nothing is sent. One is sent at a time: those that come meanwhile share the
+  // next one.
+  void Cancel(Pooled* pooled, const CancelAsker& asker);
 
   // -- for Pools --------------------------------------------------------------------------------
   // The configuration is another one. False if this is not the pool that it asks for any more; then
@@ -124,7 +127,8 @@ class Pool {
   bool IsSurplus(Pooled* pooled);
   void Retire(Pooled* pooled);
   void EndLease(Pooled* pooled);
-  io::Task<void> RunCancel(Pooled* pooled);
+  io::Task<void> RunCancels(Pooled* pooled);
+  io::Task<absl::Status> SendCancel(Pooled* pooled);
 
   Pools* const pools_;
   Epoch epoch_;

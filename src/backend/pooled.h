@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "backend/cancel.h"
 #include "backend/connection.h"
@@ -46,7 +47,8 @@ struct Pooled {
   base::Instant used;        // when it was last given back
   uint64_t last_owner = 0;   // the session that had it last: the sequences' state is that one's
   uint64_t unnamed_of = 0;   // the session whose unnamed statement it has; 0: nobody's
-  uint32_t cancels = 0;      // on their way to it: until they have arrived nobody gets it
+  bool cancelling = false;   // true exactly while a cancel is under way: nobody else gets it then
+  std::vector<CancelAsker> askers;  // of the next cancel; at most Limits::cancels_in_flight_max
   bool lent = false;         // true exactly when a session has had it
   bool leased = false;       // true exactly when a session, or its pool's cleaning, has it
   bool doomed = false;       // true exactly when nobody is to get it any more

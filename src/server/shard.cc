@@ -69,11 +69,31 @@ class Shard::SocketMessage final : public io::Message {
 
 class Shard::CancelMessage final : public io::Message {
  public:
-  CancelMessage(Shard* shard, uint64_t session) : shard_(shard), session_(session) {}
+  CancelMessage(Shard* shard, uint64_t session, const backend::CancelAsker& asker)
+      : shard_(shard), session_(session), asker_(asker) {}
   void Deliver() override {
     const auto found = shard_->sessions_.find(session_);
     if (found != shard_->sessions_.end()) {
-      found->second->OnCancel();
+      found->second->OnCancel(asker_);
+    } else {
+      asker_.Tell();
+    }
+  }
+
+ private:
+  Shard* const shard_;
+  const uint64_t session_;
+  const backend::CancelAsker asker_;
+};
+
+// The answer to one, for the session that brought it.
+class Shard::CancelDoneMessage final : public io::Message {
+ public:
+  CancelDoneMessage(Shard* shard, uint64_t session) : shard_(shard), session_(session) {}
+  void Deliver() override {
+    const auto found = shard_->sessions_.find(session_);
+    if (found != shard_->sessions_.end()) {
+      found->second->OnCancelDone();
     }
   }
 
@@ -82,8 +102,12 @@ class Shard::CancelMessage final : public io::Message {
   const uint64_t session_;
 };
 
-void Shard::PostCancel(uint64_t session) {
-  loop_.Post(std::make_unique<CancelMessage>(this, session));
+void Shard::PostCancel(uint64_t session, const backend::CancelAsker& asker) {
+  loop_.Post(std::make_unique<CancelMessage>(this, session, asker));
+}
+
+void Shard::PostCancelDone(uint64_t session) {
+  loop_.Post(std::make_unique<CancelDoneMessage>(this, session));
 }
 
 void ShardMetrics::Describe(base::MetricSink* sink, std::string_view labels) const {
@@ -199,6 +223,10 @@ void Shard::Serve(int descriptor) {
     return;
   }
   const bool full = common_->clients.load(std::memory_order_relaxed) >= limits().clients_max;
+  if (full && beyond_ < limits().cancels_in_flight_max) {
+    serving_.Spawn(ServeOneBeyond(descriptor));
+    return;
+  }
   if (full || session_metrics_.logging_in.value() >= limits().clients_unauthenticated_max) {
     session_metrics_.refused_full.Add();
     serving_.Spawn(TurnAway(descriptor, "53300", "sorry, too many clients already"));
@@ -209,15 +237,26 @@ void Shard::Serve(int descriptor) {
 
 io::Task<void> Shard::ServeOne(int descriptor) {
   common_->clients.fetch_add(1, std::memory_order_relaxed);
-  {
-    const uint64_t id = common_->next_session.fetch_add(1, std::memory_order_relaxed);
-    session::Session session(&surroundings_, id);
-    sessions_.emplace(id, &session);
-    co_await session.Run(descriptor);
-    sessions_.erase(id);
-  }
+  co_await RunSession(descriptor, false);
   common_->clients.fetch_sub(1, std::memory_order_relaxed);
   load_.fetch_sub(1, std::memory_order_relaxed);
+}
+
+// There is no place for another client, but there are a few for those who bring cancels: what they
+// want to end may be what has filled all.
+io::Task<void> Shard::ServeOneBeyond(int descriptor) {
+  ++beyond_;
+  co_await RunSession(descriptor, true);
+  --beyond_;
+  load_.fetch_sub(1, std::memory_order_relaxed);
+}
+
+io::Task<void> Shard::RunSession(int descriptor, bool beyond) {
+  const uint64_t id = common_->next_session.fetch_add(1, std::memory_order_relaxed);
+  session::Session session(&surroundings_, id);
+  sessions_.emplace(id, &session);
+  co_await session.Run(descriptor, beyond);
+  sessions_.erase(id);
 }
 
 // A client too many or too late: told so, as PostgreSQL would.

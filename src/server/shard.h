@@ -104,13 +104,17 @@ class Shard final : private io::Acceptor, private backend::CancelReceiver {
   class EpochMessage;
   class SocketMessage;
   class CancelMessage;
+  class CancelDoneMessage;
 
   void OnAccepted(int descriptor) override;
   void OnAcceptFailed(int error) override;
-  void PostCancel(uint64_t session) override;
+  void PostCancel(uint64_t session, const backend::CancelAsker& asker) override;
+  void PostCancelDone(uint64_t session) override;
   void Follow(backend::Epoch epoch);
   void Serve(int descriptor);
   io::Task<void> ServeOne(int descriptor);
+  io::Task<void> ServeOneBeyond(int descriptor);
+  io::Task<void> RunSession(int descriptor, bool beyond);
   io::Task<void> TurnAway(int descriptor, std::string_view sqlstate, std::string_view message);
   io::Task<void> Drain(absl::Duration within);
   io::Task<void> StopAdmin();
@@ -139,6 +143,7 @@ class Shard final : private io::Acceptor, private backend::CancelReceiver {
   // Sockets given to this shard and not closed yet. Not base::Published: whoever accepts writes it
   // too, at once, since a burst that saw the load of before would go to one shard as a whole.
   alignas(64) std::atomic<uint32_t> load_{0};
+  uint32_t beyond_ = 0;  // sessions beyond clients_max, which may only cancel
   bool draining_ = false;
 };
 

@@ -85,6 +85,7 @@ void Borrower::Remember() {
 // -- the lease ------------------------------------------------------------------------------------
 
 void Borrower::Ask() {
+  unwanted_ = false;
   if (state_ == State::kFree) {
     state_ = State::kWaiting;
     pool_->Ask(&waiter_);
@@ -92,12 +93,24 @@ void Borrower::Ask() {
 }
 
 bool Borrower::Withdraw() {
-  if (state_ != State::kWaiting) {
-    return false;
+  switch (state_) {
+    case State::kWaiting:
+      pool_->Forget(&waiter_);
+      state_ = State::kFree;
+      return true;
+    case State::kChanging:
+      return !std::exchange(unwanted_, true);
+    case State::kReady:
+      if (pooled_->connection.machine().owes()) {
+        return false;
+      }
+      GiveBack();
+      return true;
+    case State::kFree:
+    case State::kDenied:
+      break;
   }
-  pool_->Forget(&waiter_);
-  state_ = State::kFree;
-  return true;
+  return false;
 }
 
 void Borrower::OnDenied(std::string_view sqlstate, std::string_view message) {
@@ -134,6 +147,7 @@ void Borrower::OnGranted(backend::Pooled* pooled) {
   sequences_ours_ = pooled->last_owner == session_ || pooled->last_owner == 0;
   status_ = 'I';
   suspect_ = false;
+  cancelled_ = false;
   Enforce();
 }
 
@@ -168,9 +182,14 @@ void Borrower::OnEnforced() {
   if (!failed_) {
     pooled_->in_force = wanted_;
     state_ = State::kReady;
-    event_->Raise(bits_.changed);
+    if (std::exchange(unwanted_, false)) {
+      GiveBack();
+    } else {
+      event_->Raise(bits_.changed);
+    }
     return;
   }
+  unwanted_ = false;
   // One Query: it was done as a whole or not at all.
   pool_->Return(LetGo());
   OnDenied(std::exchange(sqlstate_, {}), std::exchange(why_, {}));
@@ -213,7 +232,9 @@ void Borrower::GiveBackUnused() {
 }
 
 void Borrower::End() {
-  Withdraw();
+  if (waiting()) {
+    Withdraw();
+  }
   if (pooled_ == nullptr) {
     return;
   }
@@ -226,9 +247,14 @@ void Borrower::End() {
   }
 }
 
-void Borrower::Cancel() {
-  if (pooled_ != nullptr && pooled_->connection.machine().owes()) {
-    pool_->Cancel(pooled_);
+void Borrower::Cancel(const backend::CancelAsker& asker) {
+  const bool runs = state_ == State::kReady && pooled_->connection.machine().owes();
+  const bool ours = runs && pooled_->connection.machine().entries() == 1 && reading_id_ != 0;
+  if (runs && !ours) {
+    cancelled_ = true;
+    pool_->Cancel(pooled_, asker);
+  } else {
+    asker.Tell();
   }
 }
 
@@ -365,6 +391,13 @@ bool Borrower::StartReading() {
 
 void Borrower::OnRead() {
   reading_id_ = 0;
+  if (failed_ && sqlstate_ == "57014" && std::exchange(cancelled_, false)) {
+    // A cancel that was meant for the client's own request, which had ended: they are read again.
+    for (const std::string& name : reading_) {
+      ReadLater(name);
+    }
+    return;
+  }
   if (failed_ || values_.size() != reading_.size()) {
     suspect_ = true;
     return;
@@ -388,7 +421,8 @@ void Borrower::OnRead() {
 }
 
 void Borrower::OnHidden(const pg::Piece& piece, const turn::Reply& reply) {
-  if (piece.first && reply.kind == turn::ReplyKind::kFailed && reply.request == enforcing_) {
+  if (piece.first && reply.kind == turn::ReplyKind::kFailed &&
+      (reply.request == enforcing_ || reply.request == reading_id_)) {
     const pg::ErrorView error = pg::ReadError(piece.body);
     sqlstate_ = error.sqlstate;
     why_ = error.message;

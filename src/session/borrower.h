@@ -60,7 +60,9 @@ class Borrower final : public backend::Lessee {
   // Asks, unless it has one or has asked.
   void Ask();
   bool waiting() const { return state_ == State::kWaiting; }
-  base::Instant since() const { return waiter_.since; }
+  // It has one, which must get the session's settings first.
+  bool changing() const { return state_ == State::kChanging; }
+  base::Instant since() const { return waiter_.since; }  // when it asked
   // True exactly when the client's frames may go to connection().
   bool ready() const { return state_ == State::kReady; }
   bool has_connection() const { return pooled_ != nullptr; }
@@ -74,10 +76,11 @@ class Borrower final : public backend::Lessee {
   // The login needed it and ran nothing in it.
   void GiveBackUnused();
   backend::Pool* pool() const { return pool_; }
-  // No longer asked for; false if it was not waiting.
+  // What it was asked for is no longer wanted, and none of it was forwarded; false if nothing was
+  // asked for.
   bool Withdraw();
-  // Cancels what the connection runs for this session, if anything.
-  void Cancel();
+  // Cancels what the connection runs for this session, if anything; see Pool::Cancel.
+  void Cancel(const backend::CancelAsker& asker);
   // The session is over: the connection goes back, cleaned, or is closed.
   void End();
   // The notes of leases that have ended come first.
@@ -155,6 +158,8 @@ class Borrower final : public backend::Lessee {
   turn::RequestId enforcing_ = 0;   // our query that the client's frames wait for
   turn::RequestId reading_id_ = 0;  // our query for the settings
   bool failed_ = false;         // true exactly when an error was among the answers to it
+  bool unwanted_ = false;       // true exactly when nobody waits for what is enforced
+  bool cancelled_ = false;      // a cancel was sent in this lease
   uint32_t pins_ = 0;
   uint32_t note_bit_ = 0;
   uint32_t turn_bit_ = 0;

@@ -161,7 +161,7 @@ io::Task<void> Session::Cancel(const Opening* opening) {
     co_return;
   }
   if (found->receiver != nullptr) {
-    found->receiver->PostCancel(found->session);
+    co_await CancelPooled(*found);
     co_return;
   }
   co_await Deliver(&*found);
@@ -191,6 +191,18 @@ io::Task<void> Session::Deliver(const backend::CancelTarget* target) {
   if (!done.ok()) {
     base::Log(base::LogLevel::kWarn, "session.cancel_failed",
               {{"session", id_}, {"why", base::Message(done)}});
+  }
+}
+
+// A session's own shard knows what runs for it. This connection ends when that is done with, as a
+// server's does: its client may then ask for something else.
+io::Task<void> Session::CancelPooled(backend::CancelTarget target) {
+  const base::Deadline deadline = loop_->In(2 * limits().cancel_timeout);  // its own, and its turn
+  target.receiver->PostCancel(target.session, {around_->receiver, id_});
+  uint32_t bits = 0;
+  while ((bits & (kCancelDone | io::Event::kTimeout | io::Event::kStop)) == 0 &&
+         !client_.ended() && !client_.broken()) {
+    bits = co_await event_.Wait(deadline);
   }
 }
 

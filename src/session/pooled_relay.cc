@@ -172,8 +172,8 @@ Session::Step Session::OnPooledPiece(const pg::Piece& piece, Pieces* to) {
     if (step != Step::kForward) {
       return step;
     }
-    borrower_->Ask();
   }
+  borrower_->Ask();
   if (borrower_->denied()) {
     Refuse(borrower_->sqlstate(), borrower_->why());
     return Step::kEnd;
@@ -232,7 +232,7 @@ Session::Step Session::WithoutServer(const pg::Piece& piece) {
 }
 
 Session::Step Session::WithServer(const pg::Piece& piece, Pieces* to) {
-  pooled_->complete = piece.type == 'Q' || piece.type == 'S' || piece.type == 'F';
+  pooled_->complete = Completes(piece.type, pooled_->complete);
   switch (piece.type) {
     case 'Q':
       return OnQueryText(piece, to);
@@ -395,14 +395,18 @@ Session::Step Session::Rewritten(const pg::Piece& piece, StatementNames::Way way
 // -- cancel ---------------------------------------------------------------------------------------
 
 // A request that still waits for a connection is answered here; one that runs is cancelled there.
-void Session::OnCancel() {
-  if (borrower_ == nullptr) {
+void Session::OnCancel(const backend::CancelAsker& asker) {
+  const bool waits = pooled_ != nullptr && waiting_.has_value() && !ended_ &&
+                     pooled_->discarding == Discarding::kNo && borrower_->Withdraw();
+  if (!waits) {
+    if (borrower_ == nullptr || ended_) {
+      asker.Tell();
+    } else {
+      borrower_->Cancel(asker);
+    }
     return;
   }
-  if (pooled_ == nullptr || !waiting_.has_value() || !borrower_->Withdraw()) {
-    borrower_->Cancel();
-    return;
-  }
+  asker.Tell();
   const bool simple = waiting_->type == 'Q' || waiting_->type == 'F';
   pooled_->discarding = simple ? Discarding::kOne : Discarding::kToSync;
   std::string error;

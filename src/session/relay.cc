@@ -1,10 +1,40 @@
 #include <utility>
 
 #include "backend/run.h"
+#include "backend/session_settings.h"
 #include "base/log.h"
+#include "pg/views.h"
 #include "session/session.h"
 
 namespace session {
+namespace {
+
+constexpr size_t kWordMax = 7;  // "prepare"
+
+// True exactly when what was sent last surely commits nothing: it is one statement within a
+// transaction block, and none that could end it. (A procedure cannot, within a block.)
+bool LeavesBlockOpen(const turn::Machine& machine, const pg::Piece& piece) {
+  const bool in_block = machine.status() == 'T' || machine.status() == 'E';
+  if (!in_block || machine.entries() != 1 || piece.type != 'Q' || !piece.whole()) {
+    return false;
+  }
+  const std::string_view text = pg::ReadQuery(piece.body).value_or("");
+  const size_t first = text.find_first_not_of(" \t\r\n\f\v");
+  const size_t semicolon = text.find(';');
+  if (first == std::string_view::npos ||
+      text.find_first_not_of("; \t\r\n\f\v", semicolon) != std::string_view::npos) {
+    return false;
+  }
+  const std::string begin = backend::LowerCase(text.substr(first, kWordMax));
+  for (const std::string_view word : {"commit", "end", "prepare", "/*", "--"}) {
+    if (begin.starts_with(word)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace
 
 // The client's pump. Its only await is "readable, resumed or stopped"; between awaits everything
 // is synchronous.
@@ -91,9 +121,28 @@ void Session::OnServerOver() {
         base::LogLevel::kWarn, "session.server_fault",
         {{"session", id_}, {"server", service_->primary.name}, {"why", server().fault()}});
     const bool broke = server().stream().error() != 0;  // else it said what nobody understands
-    Refuse(broke ? "08006" : "08P01",
-           "the connection to the server was closed: " + server().fault());
+    if (!broke) {
+      Refuse("08P01", "the connection to the server was closed: " + server().fault());
+      return;
+    }
   }
+  if (leaving_ || half_closed_ || server().machine().failed()) {
+    return;  // it was asked to go, or has said itself why it went
+  }
+  if (OutcomeUnknown()) {
+    Refuse("08007",
+           "the connection to the server was lost before it had answered; whether what it was "
+           "asked took effect is not known");
+  } else {
+    Refuse("08006", "the connection to the server was lost");
+  }
+}
+
+// True if something that may have committed was sent and not answered to its end.
+bool Session::OutcomeUnknown() {
+  const turn::RequestId oldest = server().machine().oldest();
+  return server().machine().owes() &&
+         doubt_ >= (borrower_ == nullptr ? oldest : borrower_->ToSession(oldest));
 }
 
 // Between transactions, nothing owed, nothing half sent.
@@ -115,6 +164,15 @@ void Session::OnClientInput() {
   if (waiting_.has_value()) {
     paused_ = true;  // until it is released
     client_.PauseReceive();
+    return;
+  }
+  if (client_.ended() && borrower_ != nullptr) {
+    // Others get that server connection. What was asked is answered first, if it was asked to its
+    // end.
+    half_closed_ = true;
+    server().TellWhenReady(kTurnOver);
+    ended_ = !server().machine().owes() || server().machine().copy_in() || !complete_ ||
+             reader_.mid_frame();
     return;
   }
   if (client_.ended() && !half_closed_) {
@@ -180,10 +238,18 @@ bool Session::Holds(const pg::Piece& piece) {
          around_->judge->BeforeRequest(id_, piece) == turn::Ruling::kHold;
 }
 
+// True exactly when a ReadyForQuery will follow after a frame of that type; `before`: if it would
+// have before. The data of a COPY change nothing.
+bool Session::Completes(char type, bool before) {
+  const bool changes_nothing = type == 'd' || type == 'c' || type == 'f' || type == 'H';
+  return changes_nothing ? before : type == 'Q' || type == 'S' || type == 'F';
+}
+
 // False if the session is over.
 bool Session::OnRequest(const pg::Piece& piece) {
   turn::Machine& machine = server().machine();
   if (piece.first) {
+    complete_ = Completes(piece.type, complete_);
     const turn::RequestResult result = machine.OnRequest(piece, id_);
     if (result != turn::RequestResult::kOk) {
       if (result == turn::RequestResult::kFull) {
@@ -197,6 +263,9 @@ bool Session::OnRequest(const pg::Piece& piece) {
     request_ = machine.last_request();
     if (borrower_ != nullptr && request_ != 0) {
       request_ = borrower_->ToSession(request_);
+    }
+    if (turn::MayCommit(piece.type) && !LeavesBlockOpen(machine, piece)) {
+      doubt_ = request_;
     }
   }
   if (turns_ != nullptr && piece.first) {

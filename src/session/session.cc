@@ -20,7 +20,7 @@ Session::Session(const Surroundings* surroundings, uint64_t id)
 
 Session::~Session() = default;
 
-io::Task<void> Session::Run(int descriptor) {
+io::Task<void> Session::Run(int descriptor, bool beyond) {
   SessionMetrics& metrics = *around_->metrics;
   metrics.opened.Add();
   metrics.clients.Add(1);
@@ -28,7 +28,7 @@ io::Task<void> Session::Run(int descriptor) {
   client_.Adopt(descriptor, io::Traffic::kClient);
   client_.NotifyReadable(&event_, kClientReadable);
   const base::Instant began = loop_->now();
-  const bool in = co_await Enter();
+  const bool in = co_await Enter(beyond);
   metrics.logging_in.Add(-1);
   if (in) {
     metrics.logins.Add();
@@ -45,7 +45,7 @@ io::Task<void> Session::Run(int descriptor) {
 }
 
 // From the first byte to the first ReadyForQuery. True if there was one.
-io::Task<bool> Session::Enter() {
+io::Task<bool> Session::Enter(bool beyond) {
   const base::Deadline deadline = loop_->In(limits().login_timeout);
   // Not for life: an idle session is small.
   const std::unique_ptr<Opening> opening = std::make_unique<Opening>();
@@ -59,6 +59,11 @@ io::Task<bool> Session::Enter() {
   }
   if (opening->packet.kind == pg::StartupKind::kCancelRequest) {
     co_await Cancel(opening.get());
+    co_return false;
+  }
+  if (beyond) {
+    around_->metrics->refused_full.Add();
+    Refuse("53300", "sorry, too many clients already");
     co_return false;
   }
   if (!FindService(opening.get())) {

@@ -59,8 +59,9 @@ class Session {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  // From the accepted descriptor to the closed one.
-  io::Task<void> Run(int descriptor);
+  // From the accepted descriptor to the closed one. `beyond`: there are as many clients as there
+  // may be; this one may bring a cancel, and is refused anything else.
+  io::Task<void> Run(int descriptor, bool beyond = false);
   // Asks the session to end when it is between transactions (SIGTERM).
   void Drain();
   // The surroundings' epoch is another one.
@@ -70,7 +71,9 @@ class Session {
   // Likewise of the reply.
   void ReleaseReply() { server().Release(); }
   // A CancelRequest with this session's key has come.
-  void OnCancel();
+  void OnCancel(const backend::CancelAsker& asker);
+  // What it brought itself has been dealt with.
+  void OnCancelDone() { event_.Raise(kCancelDone); }
   // Ends it at once, whatever it does (the drain's deadline).
   void Stop();
   // As a trusted PROXY protocol header said, else the other end of the socket.
@@ -90,6 +93,7 @@ class Session {
     kReload = 512,
     kWentIdle = 1024,  // with kTurnOver: outside of a transaction
     kStalled = 2048,   // the server is not read because the client does not read
+    kCancelDone = 4096,
   };
   struct Opening;  // what the start-up packets said
   // After a cancel of what waited for a connection.
@@ -116,7 +120,7 @@ class Session {
     Timeout cause = Timeout::kQueryWait;
   };
 
-  io::Task<bool> Enter();
+  io::Task<bool> Enter(bool beyond);
   bool FindService(Opening* opening);
   void RefuseService();
   io::Task<bool> LogIn(Opening* opening, base::Deadline deadline);
@@ -132,6 +136,7 @@ class Session {
   io::Task<void> Cancel(const Opening* opening);
   io::Task<void> CancelOwn();
   io::Task<void> Deliver(const backend::CancelTarget* target);
+  io::Task<void> CancelPooled(backend::CancelTarget target);
   std::string StartupFor(const pg::StartupPacket& packet) const;
   void OpenRecorder(const Opening* opening);
   // -- login.cc: the server's own authentication, passed through ---------------------------------
@@ -194,6 +199,8 @@ class Session {
   void OnClientInput();
   void Forward(base::Slice slice, bool fed);
   bool OnRequest(const pg::Piece& piece);
+  static bool Completes(char type, bool before);
+  bool OutcomeUnknown();
   bool Holds(const pg::Piece& piece);
   void LeaseOwn();
   void TakeNotes();
@@ -242,6 +249,8 @@ class Session {
   turn::RequestId request_ = 0;  // of the frame whose pieces are passing
   std::string refused_;         // login: what a server said that will be dialled again, with TLS
   bool heard_ = false;          // login: true exactly when the server has said something
+  turn::RequestId doubt_ = 0;    // the last that may have committed something when it was run
+  bool complete_ = true;  // true exactly when a ReadyForQuery will follow what was forwarded last
   bool asked_ = false;          // login: true exactly when the server waits for the client's answer
   bool authenticated_ = false;  // true exactly when the server has said so
   bool paused_ = false;         // true exactly when the client is not read because of the server

@@ -95,7 +95,7 @@ Session::Patience Session::NextPatience() const {
       next = Patience{since + most, cause};
     }
   };
-  if (borrower_ != nullptr && borrower_->waiting()) {
+  if (borrower_ != nullptr && (borrower_->waiting() || borrower_->changing())) {
     consider(borrower_->since(), pool.query_wait_timeout, Timeout::kQueryWait);
     return next;
   }
@@ -136,7 +136,7 @@ void Session::GiveUp(Timeout cause) {
   base::Log(base::LogLevel::kInfo, "session.timeout",
             {{"session", id_}, {"cause", Name(cause)}, {"service", service_->name}});
   if (borrower_ != nullptr) {
-    borrower_->Cancel();
+    borrower_->Cancel({});
   } else {
     cancels_ = server().machine().owes();
   }

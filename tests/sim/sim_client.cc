@@ -13,7 +13,7 @@ namespace {
 
 // What pgbraid may tell a client whose connection or server was lost.
 bool IsLoss(const pg::ErrorView& error) {
-  return error.sqlstate == "08006" || error.sqlstate == "57P01";
+  return error.sqlstate == "08006" || error.sqlstate == "08007" || error.sqlstate == "57P01";
 }
 
 }  // namespace

@@ -5,14 +5,16 @@ Faults are switches that count for every connection of the gate, now and later:
   slice_bytes = size of the pieces (1: every byte in its own segment)
   rewrite = what a piece from the server becomes: bytes to bytes of the same length
   black_hole() / heal(): reads nothing and passes nothing on, both ways, without closing
-  cut() closes every connection; reset() does so with RST; refuse() closes new ones at once
+  hold_cancels() / release_cancels(): cancel requests come no further than here, all else does
+  cut() closes every connection; reset() does so with RST, reset(1) only the oldest one;
+  refuse() closes new ones at once, too; refuse_new() only those
 """
 
 import socket
 import struct
 import threading
 
-from . import processes
+from . import processes, wire
 
 
 class Gate:
@@ -23,9 +25,12 @@ class Gate:
         self.bytes_up = 0    # client to server
         self.bytes_down = 0  # server to client
         self.seen = None     # a bytearray: what the clients sent is kept
+        self.cancels = 0     # cancel requests that came, held or not
         self._upstream = (host, port)
         self._open = threading.Event()
         self._open.set()
+        self._cancels_pass = threading.Event()
+        self._cancels_pass.set()
         self._refusing = False
         self._ending = threading.Event()
         self._pairs = []
@@ -44,17 +49,26 @@ class Gate:
         self._refusing = False
         self._open.set()
 
+    def hold_cancels(self):
+        self._cancels_pass.clear()
+
+    def release_cancels(self):
+        self._cancels_pass.set()
+
     def refuse(self):
-        self._refusing = True
+        self.refuse_new()
         self.cut()
+
+    def refuse_new(self):
+        self._refusing = True
 
     def cut(self):
         for pair in self._taken():
             for end in pair:
                 _quiet(lambda end=end: end.shutdown(socket.SHUT_RDWR))
 
-    def reset(self):
-        for pair in self._taken():
+    def reset(self, count=None):
+        for pair in self._taken(count):
             for end in pair:
                 _quiet(lambda end=end: end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
                                                       struct.pack("ii", 1, 0)))
@@ -71,11 +85,13 @@ class Gate:
         _quiet(lambda: self._listener.shutdown(socket.SHUT_RDWR))
         self._listener.close()
         self._open.set()
+        self._cancels_pass.set()
         self.cut()
 
-    def _taken(self):
+    def _taken(self, count=None):
         with self._lock:
-            pairs, self._pairs = self._pairs, []
+            count = len(self._pairs) if count is None else count
+            pairs, self._pairs = self._pairs[:count], self._pairs[count:]
         return pairs
 
     def _accept(self):
@@ -103,6 +119,9 @@ class Gate:
     def _pump(self, source, sink, up):
         try:
             while data := source.recv(65536):
+                if up and data[4:8] == wire.CANCEL_REQUEST.to_bytes(4, "big") and len(data) < 300:
+                    self.cancels += 1
+                    self._cancels_pass.wait()
                 self._open.wait()
                 if self._ending.is_set():
                     return

@@ -66,12 +66,19 @@ def secured_by(certificate, key):
 
 
 class ScriptedServer:
-    """`on_ssl(wire)` answers an SSLRequest; False: the start-up does not go on. Without it: N."""
+    """`on_ssl(wire)` answers an SSLRequest; False: the start-up does not go on. Without it: N.
+
+    A cancel request is kept (pid and secret) in `cancel_keys`, and its connection is closed when
+    `cancels_end` is set, which it is at first.
+    """
 
     def __init__(self, script, on_ssl=None):
         self._on_ssl = on_ssl or (lambda connection: connection.send(b"N"))
         self.logins = 0
         self.cancels = 0
+        self.cancel_keys = []
+        self.cancels_end = threading.Event()
+        self.cancels_end.set()
         self._script = script
         self._faults = []
         self._open = []
@@ -87,6 +94,7 @@ class ScriptedServer:
 
     def close(self):
         self._listener.close()
+        self.cancels_end.set()
         for connection in self._open:
             connection.shut()
         if self._faults:
@@ -124,10 +132,13 @@ class ScriptedServer:
                 if not self._on_ssl(connection):
                     return False
                 continue
-            words = connection.read(size - 8).split(b"\0")
+            rest = connection.read(size - 8)
             if code == wire.CANCEL_REQUEST:
                 self.cancels += 1
+                self.cancel_keys.append((int.from_bytes(rest[:4], "big"), rest[4:]))
+                self.cancels_end.wait()
             else:
+                words = rest.split(b"\0")
                 connection.startup = dict(zip(words[::2], words[1::2]))
             return code != wire.CANCEL_REQUEST
 

@@ -68,5 +68,20 @@ TEST(CancelRegistry, G3_EveryBitIsRandom) {
   }
 }
 
+TEST(CancelRegistry, G3_TheSamePidOfTwoServersHasTwoKeys) {
+  CancelRegistry registry;
+  const std::string first = registry.Add(Target(7, "abcd"));
+  const std::string second = registry.Add(Target(7, "efgh"));
+  registry.Remove(7, "abcd");  // no key of ours
+  ASSERT_TRUE(registry.Find(7, first).has_value() && registry.Find(7, second).has_value());
+  EXPECT_EQ(registry.Find(7, first)->secret, "abcd");
+  EXPECT_EQ(registry.Find(7, second)->secret, "efgh");
+  EXPECT_FALSE(registry.Find(7, first + '\0').has_value());
+  EXPECT_FALSE(registry.Find(7, first.substr(0, 3)).has_value());
+  registry.Remove(7, first);
+  EXPECT_FALSE(registry.Find(7, first).has_value());
+  EXPECT_TRUE(registry.Find(7, second).has_value());
+}
+
 }  // namespace
 }  // namespace backend
