@@ -27,7 +27,8 @@ void Cleaning::Begin() {
 
 // Rows would mean that it is no reset query: whatever it did, it is not known what is left.
 void Cleaning::OnHidden(const pg::Piece& piece, const turn::Reply& reply) {
-  failed_ = failed_ || piece.type == 'T' || piece.type == 'D' || piece.type == 'G';
+  failed_ = failed_ || piece.type == 'T' || piece.type == 'D' || piece.type == 'G' ||
+            piece.type == 'H';
   if (piece.first && reply.kind == turn::ReplyKind::kCompleted) {
     const std::string_view tag = pg::ReadCommandTag(piece.body).value_or("");
     if (tag == "DISCARD ALL") {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/hash/hash.h"
 #include "backend/run.h"
 #include "base/bytes.h"
 #include "base/check.h"
@@ -20,6 +21,14 @@ constexpr size_t kNoteTextMax = 63;  // bytes of a tag that are kept; the longes
 std::string Shortened(std::string_view text) { return std::string(text.substr(0, kNoteTextMax)); }
 
 }  // namespace
+
+uint64_t PrintOf(const Parameters& parameters) {
+  uint64_t print = 1;
+  for (const auto& [name, value] : parameters) {
+    print += absl::HashOf(name, value);
+  }
+  return print == 0 ? 1 : print;
+}
 
 struct Connection::Tracer {
   pg::Trace requests{pg::Side::kFrontend};
@@ -141,6 +150,7 @@ void Connection::EndLease() {
     stalled_since_ = base::Instant::Never();
   }
   leg_ = Leg();
+  deferred_.clear();
 }
 
 void Connection::WatchSink() {
@@ -212,6 +222,7 @@ bool Connection::RelayRun(const base::Slice& slice) {
       run.Add(piece);
     } else {
       run.Forward();
+      SendInstead();
     }
     if (leg_.lessee == nullptr) {
       continue;
@@ -250,7 +261,7 @@ Connection::Way Connection::OnPiece(const pg::Piece& piece) {
     return OnHiddenPiece(piece, reply);
   }
   if (reply.kind == turn::ReplyKind::kPassing) {
-    return Way::kPass;
+    return piece.type == 't' || !deferred_.empty() ? OnPassingPart(piece, reply) : Way::kPass;
   }
   if (reply.kind == turn::ReplyKind::kMismatch) {
     metrics_->mismatches.Add();
@@ -260,12 +271,41 @@ Connection::Way Connection::OnPiece(const pg::Piece& piece) {
   OnReply(piece, reply);
   if (keeps_parameters_) {
     OnParameter(piece, false);
-    TellLessee(piece, reply);
+    if (TellLessee(piece, reply) == Way::kDrop) {
+      return Way::kDrop;
+    }
   }
   if (Holds(piece, reply)) {
     held_ = piece;
   }
   return Way::kPass;
+}
+
+// A server describes a statement's parameters before it finds that it cannot describe its rows. The
+// client is not to be told twice, nor of types that change with the rows.
+Connection::Way Connection::OnPassingPart(const pg::Piece& piece, const turn::Reply& reply) {
+  SendDeferred();
+  if (piece.type != 't' || leg_.lessee == nullptr || !piece.whole() ||
+      !leg_.lessee->MayRepeat(reply.request)) {
+    return Way::kPass;
+  }
+  deferred_ = piece.bytes;
+  return Way::kDrop;
+}
+
+// Nothing of the run is written later: a piece that was dropped ended it.
+void Connection::SendDeferred() {
+  if (!deferred_.empty() && leg_.sink != nullptr) {
+    leg_.sink->WriteCopy(deferred_);
+  }
+  deferred_.clear();
+}
+
+void Connection::SendInstead() {
+  if (!instead_.empty() && leg_.sink != nullptr) {
+    leg_.sink->WriteCopy(instead_);
+  }
+  instead_.clear();
 }
 
 // An answer to a request made for nobody. Two things in it are for the client all the same: a
@@ -306,6 +346,7 @@ void Connection::OnParameter(const pg::Piece& piece, bool hidden) {
   } else if (parameters_.size() < kParametersMax) {
     parameters_.emplace_back(status->name, status->value);
   }
+  parameters_print_ = PrintOf(parameters_);
   if (leg_.lessee != nullptr) {
     leg_.lessee->OnParameter(status->name, status->value, hidden);
   }
@@ -323,17 +364,27 @@ void Connection::OnBackendKey(const pg::Piece& piece) {
 }
 
 // What a lessee must know of the answer to a request of its own.
-void Connection::TellLessee(const pg::Piece& piece, const turn::Reply& reply) {
+Connection::Way Connection::TellLessee(const pg::Piece& piece, const turn::Reply& reply) {
   if (leg_.lessee == nullptr) {
-    return;
+    return Way::kPass;
   }
   if (reply.kind == turn::ReplyKind::kReady) {
     ready_ = reply.request;
-  } else if (reply.kind == turn::ReplyKind::kFailed) {
+    return ready_ == hidden_ready_ ? Way::kDrop : Way::kPass;
+  }
+  if (reply.kind == turn::ReplyKind::kFailed) {
     leg_.lessee->OnFailed(reply.request, machine_.oldest());
-  } else if (reply.kind == turn::ReplyKind::kCompleted) {
+    const Fate fate = leg_.lessee->OnError(piece, reply.request, &instead_);
+    if (fate == Fate::kHidden) {
+      deferred_.clear();
+    }
+    SendDeferred();
+    return fate == Fate::kTold ? Way::kPass : Way::kDrop;
+  }
+  if (reply.kind == turn::ReplyKind::kCompleted) {
     leg_.lessee->OnCompleted(reply.request, pg::ReadCommandTag(piece.body).value_or(""));
   }
+  return Way::kPass;
 }
 
 bool Connection::Ask(std::string_view frames) {

@@ -55,6 +55,8 @@ struct Leg {
 
 // What a server has reported about a session: by ParameterStatus, in the order of their first one.
 using Parameters = std::vector<std::pair<std::string, std::string>>;
+// Of a list of them, whatever their order; never 0.
+uint64_t PrintOf(const Parameters& parameters);
 
 class Connection {
  public:
@@ -109,12 +111,17 @@ class Connection {
   // From now on ParameterStatus messages are kept. Before the login.
   void KeepParameters() { keeps_parameters_ = true; }
   const Parameters& parameters() const { return parameters_; }
+  // Equal for equal parameters, and as good as never for others.
+  uint64_t parameters_print() const { return parameters_print_; }
   // BackendKeyData: what a cancel of this connection needs. Secret empty: the server sent none.
   uint32_t key_pid() const { return key_pid_; }
   const std::string& key_secret() const { return key_secret_; }
   // Whole frames of our own, for nobody: what they are answered goes to Lessee::OnHidden(). False
   // if the ledger is full; then nothing was sent.
   bool Ask(std::string_view frames);
+  // The next ReadyForQuery, owed to the request that is the only one in the ledger, is not for the
+  // client: what came before it will be asked again.
+  void HideReady() { hidden_ready_ = machine_.oldest(); }
   // Own replies whose turn has come go to the sink. After turn::Machine::AddOwnReply.
   void SendOwnReplies();
 
@@ -135,7 +142,10 @@ class Connection {
   Way OnHiddenPiece(const pg::Piece& piece, const turn::Reply& reply);
   void OnParameter(const pg::Piece& piece, bool hidden);
   void OnBackendKey(const pg::Piece& piece);
-  void TellLessee(const pg::Piece& piece, const turn::Reply& reply);
+  Way TellLessee(const pg::Piece& piece, const turn::Reply& reply);
+  Way OnPassingPart(const pg::Piece& piece, const turn::Reply& reply);
+  void SendDeferred();
+  void SendInstead();
   bool Holds(const pg::Piece& piece, const turn::Reply& reply);
   void OnReply(const pg::Piece& piece, const turn::Reply& reply);
   void WatchSink();
@@ -159,8 +169,12 @@ class Connection {
   bool keeps_parameters_ = false;
   bool hidden_ = false;  // true exactly when the frame whose pieces are passing is for nobody
   turn::Reply hidden_reply_;       // of that frame
+  std::string instead_;   // of an error that was dropped
+  std::string deferred_;  // a ParameterDescription, until what follows it has come
+  turn::RequestId hidden_ready_ = 0;  // whose ReadyForQuery the client does not get
   turn::RequestId ready_ = 0;      // of a ReadyForQuery that the lessee is to be told of
   Parameters parameters_;
+  uint64_t parameters_print_ = 0;
   uint32_t key_pid_ = 0;
   std::string key_secret_;
   struct Tracer;

@@ -7,6 +7,8 @@
 // answers never reach the leg's sink, only OnHidden().
 #pragma once
 
+#include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "pg/frame.h"
@@ -15,6 +17,13 @@
 namespace backend {
 
 struct Pooled;
+
+// What becomes of an error that is an answer to the client.
+enum class Fate : uint8_t {
+  kTold,
+  kInstead,  // the client is told something else
+  kHidden,   // nothing: what has failed will be asked again
+};
 
 class Lessee {
  public:
@@ -33,6 +42,11 @@ class Lessee {
   virtual void OnHidden(const pg::Piece& piece, const turn::Reply& reply) = 0;
   // Requests from `first` up to, not including, `end` were answered by an error or not at all.
   virtual void OnFailed(turn::RequestId first, turn::RequestId end) = 0;
+  // The same error, while the client has not been told of it. kInstead: of `*instead`, a frame.
+  virtual Fate OnError(const pg::Piece&, turn::RequestId, std::string*) { return Fate::kTold; }
+  // True if request `request`, which has been answered in part, may be asked again: the client gets
+  // that part together with the rest.
+  virtual bool MayRepeat(turn::RequestId) const { return false; }
   virtual void OnCompleted(turn::RequestId request, std::string_view tag) = 0;
   // ParameterStatus. `hidden`: it came while a request for nobody was answered.
   virtual void OnParameter(std::string_view name, std::string_view value, bool hidden) = 0;

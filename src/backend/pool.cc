@@ -15,6 +15,7 @@ namespace {
 
 constexpr uint32_t kOpeningMax = 32;  // of one pool at once: a restarted server is not stormed
 constexpr size_t kSqlstateLength = 5;
+constexpr absl::Duration kPartingTime = absl::Seconds(5);
 constexpr absl::Duration kUnused = absl::Seconds(1);
 constexpr absl::Duration kCancelTurn = absl::Milliseconds(5);  // until there may be room for one
 constexpr absl::Duration kRetryFirst = absl::Milliseconds(100);
@@ -260,11 +261,13 @@ void Pool::Cancel(Pooled* pooled, const CancelAsker& asker) {
 }
 
 io::Task<void> Pool::RunCancels(Pooled* pooled) {
+  io::Loop* const loop = pools_->loop();
   while (!pooled->askers.empty()) {
     const std::vector<CancelAsker> askers = std::exchange(pooled->askers, {});
     // What those wanted to end that came during the last one may have ended by it.
     if (pooled->leased && pooled->connection.machine().owes() && !pooled->connection.over()) {
-      const absl::Status done = co_await SendCancel(pooled);
+      const base::Deadline deadline = loop->In(loop->limits().cancel_timeout);
+      const absl::Status done = co_await SendCancel(pooled, deadline);
       if (!done.ok()) {
         base::Log(base::LogLevel::kWarn, "backend.cancel_failed",
                   {{"server", service_->primary.name}, {"why", base::Message(done)}});
@@ -285,16 +288,15 @@ io::Task<void> Pool::RunCancels(Pooled* pooled) {
 }
 
 // Few at once, so that a server is not stormed by those who cancel. The others wait their turn; as
-// many as there are pooled connections can.
-io::Task<absl::Status> Pool::SendCancel(Pooled* pooled) {
+// many as there are pooled connections can. After an error it may still arrive.
+io::Task<absl::Status> Pool::SendCancel(Pooled* pooled, base::Deadline deadline) {
+  io::Loop* const loop = pools_->loop();
   CancelTarget target;
   target.server = pooled->dialled;
   target.epoch = pooled->epoch;
   target.pid = pooled->connection.key_pid();
   target.secret = pooled->connection.key_secret();
-  io::Loop* const loop = pools_->loop();
   BackendMetrics& metrics = *pools_->tools().metrics;
-  const base::Deadline deadline = loop->In(loop->limits().cancel_timeout);
   io::Event turn(loop);
   while (metrics.cancels_in_flight.value() >= loop->limits().cancels_in_flight_max) {
     if (loop->now() >= deadline) {
@@ -421,11 +423,26 @@ io::Task<void> Pool::Serve(Parameters startup) {
     pools_->metrics().open_failures.Add();
     OnOpenFailed(pooled, opened);
   }
-  co_await pooled.connection.stream().Close(tools.loop->now());
+  co_await PartWith(&pooled);
   tools.shared->GiveBack(shared_, pooled.surplus);
   OpenMore();
   --serving_;
   pools_->Tend();
+}
+
+// Until the server has ended its side it counts the connection, so its place is not free. What it
+// still runs for a client that is gone would take as long as it likes.
+io::Task<void> Pool::PartWith(Pooled* pooled) {
+  Connection& connection = pooled->connection;
+  io::Loop* const loop = pools_->loop();
+  const base::Deadline deadline = loop->In(closed_ ? absl::ZeroDuration() : kPartingTime);
+  const bool runs = !connection.machine().starting() && connection.machine().owes();
+  if (runs && !closed_ && !connection.stream().ended() && !connection.stream().broken() &&
+      !connection.key_secret().empty()) {
+    const absl::Status sent = co_await SendCancel(pooled, deadline);
+    static_cast<void>(sent);  // it ends with the server's patience then
+  }
+  co_await connection.stream().Close(deadline);
 }
 
 io::Task<absl::Status> Pool::Open(Pooled* pooled) {

@@ -128,7 +128,8 @@ class Pool {
   void Retire(Pooled* pooled);
   void EndLease(Pooled* pooled);
   io::Task<void> RunCancels(Pooled* pooled);
-  io::Task<absl::Status> SendCancel(Pooled* pooled);
+  io::Task<absl::Status> SendCancel(Pooled* pooled, base::Deadline deadline);
+  io::Task<void> PartWith(Pooled* pooled);
 
   Pools* const pools_;
   Epoch epoch_;

@@ -16,6 +16,9 @@ void PoolMetrics::Describe(base::MetricSink* sink, std::string_view labels) cons
             labels, open_failures);
   sink->Add("pgbraid_backend_pool_denied", "Clients told that they get no server connection.",
             labels, denied);
+  sink->Add("pgbraid_backend_pool_repeated",
+            "Turns asked again because a prepared statement's result type had changed.", labels,
+            repeated);
   sink->Add("pgbraid_backend_pool_cleaned", "Times the reset query was run.", labels, cleaned);
   sink->Add("pgbraid_backend_pool_discarded",
             "Pooled server connections closed because of the state they were left in.", labels,

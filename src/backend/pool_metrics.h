@@ -15,6 +15,7 @@ struct PoolMetrics {
   base::Counter opened;
   base::Counter open_failures;
   base::Counter denied;       // clients told that they get none
+  base::Counter repeated;     // turns asked again because a result type had changed
   base::Counter cleaned;      // the reset query was run
   base::Counter discarded;    // closed because a session left them in an unknown state
   base::Counter retired;      // closed because of age or idleness

@@ -13,6 +13,7 @@
 #include "backend/connection.h"
 #include "backend/epoch.h"
 #include "backend/prepared.h"
+#include "backend/repeat.h"
 #include "backend/session_settings.h"
 #include "base/instant.h"
 #include "io/event.h"
@@ -42,11 +43,13 @@ struct Pooled {
   SessionSettings in_force;  // what differs from the defaults of its login
   Prepared prepared;
   Epoch epoch;               // by which it is reached: to cancel what it runs
+  Repeat repeat;             // what the turn under way would need to be done again
   Dialled dialled;           // how it was reached
   base::Instant born;
   base::Instant used;        // when it was last given back
   uint64_t last_owner = 0;   // the session that had it last: the sequences' state is that one's
-  uint64_t unnamed_of = 0;   // the session whose unnamed statement it has; 0: nobody's
+  uint64_t unnamed_of = 0;   // the session whose unnamed statement it has; 0: nobody's;
+                             // turn::kNobody: of a session that does not matter
   bool cancelling = false;   // true exactly while a cancel is under way: nobody else gets it then
   std::vector<CancelAsker> askers;  // of the next cancel; at most Limits::cancels_in_flight_max
   bool lent = false;         // true exactly when a session has had it

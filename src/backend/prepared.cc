@@ -62,23 +62,54 @@ void StatementTable::LetGo(Statement* statement) {
   }
 }
 
-bool Prepared::Touch(const Statement* statement) {
+Held Prepared::Touch(const Statement* statement) {
   const auto found = places_.find(statement->id);
   if (found == places_.end()) {
-    return false;
+    return Held::kNo;
   }
   if (found->second != order_.begin()) {
     order_.splice(order_.begin(), order_, found->second);
   }
-  return true;
+  return found->second->epoch == statement->epoch ? Held::kYes : Held::kOutdated;
 }
 
 void Prepared::Add(Statement* statement, turn::RequestId request) {
-  DCHECK(!places_.contains(statement->id));
-  table_->UseAgain(statement);
-  order_.push_front(statement);
-  places_[statement->id] = order_.begin();
-  pending_.push_back(Pending{request, statement->id});
+  const auto found = places_.find(statement->id);
+  const bool again = found != places_.end();
+  if (again) {
+    DCHECK(found->second->epoch != statement->epoch);
+    found->second->epoch = statement->epoch;
+  } else {
+    table_->UseAgain(statement);
+    order_.push_front(Place{statement, statement->epoch});
+    places_[statement->id] = order_.begin();
+  }
+  pending_.push_back(Pending{request, statement->id, again});
+}
+
+void Prepared::OnUse(turn::RequestId request, const Statement* statement) {
+  if (request != 0 && uses_.size() < kUsesMax) {
+    uses_.push_back(Use{request, statement->id});
+  }
+}
+
+const Statement* Prepared::OnChanged(turn::RequestId request) {
+  for (const Use& use : uses_) {
+    const auto found = places_.find(use.statement);
+    if (use.request != request || found == places_.end()) {
+      continue;
+    }
+    Statement* const statement = found->second->statement;
+    ++statement->epoch;
+    statement->proven = false;
+    return statement;
+  }
+  if (uses_.size() == kUsesMax) {  // it may be one of those that were not noted
+    for (Place& place : order_) {
+      place.epoch = 0;
+    }
+  }
+  return nullptr;
 }
 
 void Prepared::Doubt(turn::RequestId request) {
@@ -92,20 +123,20 @@ void Prepared::OnDeallocated() {
     Clear();
     return;
   }
-  for (Statement* statement : doubted_.front().order) {
-    table_->LetGo(statement);
+  for (const Place& place : doubted_.front().order) {
+    table_->LetGo(place.statement);
   }
   doubted_.erase(doubted_.begin());
 }
 
 void Prepared::Restore(Doubted* doubted) {
-  for (Statement* statement : doubted->order) {
-    if (places_.contains(statement->id)) {
-      table_->LetGo(statement);
+  for (const Place& place : doubted->order) {
+    if (places_.contains(place.statement->id)) {
+      table_->LetGo(place.statement);
       continue;
     }
-    order_.push_back(statement);
-    places_[statement->id] = std::prev(order_.end());
+    order_.push_back(place);
+    places_[place.statement->id] = std::prev(order_.end());
   }
 }
 
@@ -123,7 +154,10 @@ void Prepared::OnFailed(turn::RequestId first, turn::RequestId end) {
         HISTORICAL_BUG("e7-failed-parse-is-kept")) {
       return false;
     }
-    if (const auto found = places_.find(pending.statement); found != places_.end()) {
+    const auto found = places_.find(pending.statement);
+    if (found != places_.end() && pending.again) {
+      found->second->epoch = 0;  // the Close before it may have been swallowed as well
+    } else if (found != places_.end()) {
       Erase(found->second);
     }
     return true;
@@ -137,17 +171,18 @@ void Prepared::Settle() {
   doubted_.clear();
   for (const Pending& pending : pending_) {
     if (const auto found = places_.find(pending.statement); found != places_.end()) {
-      (*found->second)->proven = true;
+      found->second->statement->proven = true;
     }
   }
   pending_.clear();
+  uses_.clear();
 }
 
 std::string Prepared::TakeExcess(size_t most) {
   if (places_.size() <= most) {
     return "";
   }
-  std::string name = order_.back()->name;
+  std::string name = order_.back().statement->name;
   Erase(std::prev(order_.end()));
   return name;
 }
@@ -160,18 +195,19 @@ void Prepared::Drop(const Statement* statement) {
 
 void Prepared::Clear() {
   for (Doubted& doubted : std::exchange(doubted_, {})) {
-    for (Statement* statement : doubted.order) {
-      table_->LetGo(statement);
+    for (const Place& place : doubted.order) {
+      table_->LetGo(place.statement);
     }
   }
   while (!order_.empty()) {
     Erase(order_.begin());
   }
   pending_.clear();
+  uses_.clear();
 }
 
 void Prepared::Erase(Order::iterator place) {
-  Statement* const statement = *place;
+  Statement* const statement = place->statement;
   places_.erase(statement->id);
   order_.erase(place);
   table_->LetGo(statement);

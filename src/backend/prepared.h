@@ -28,6 +28,16 @@ struct Statement {
   uint64_t id = 0;
   uint32_t users = 0;
   bool proven = false;  // true exactly when a server has accepted it
+  // Counts the changes of its result type that servers have told of: where it was prepared before
+  // the last of them it is prepared anew.
+  uint32_t epoch = 1;
+};
+
+// What a connection has of a statement.
+enum class Held : uint8_t {
+  kNo,
+  kYes,       // it has it, or will have: its Parse is on its way
+  kOutdated,  // under the statement's name it has, or may have, what is to be closed
 };
 
 class StatementTable {
@@ -58,8 +68,8 @@ class Prepared {
   Prepared(const Prepared&) = delete;
   Prepared& operator=(const Prepared&) = delete;
 
-  // True if the connection has it, or will have: its Parse is on its way. Marks its use.
-  bool Touch(const Statement* statement);
+  // Marks its use. After kOutdated comes its Close and a Parse.
+  Held Touch(const Statement* statement);
   // Its Parse is request `request` of the connection.
   void Add(Statement* statement, turn::RequestId request);
   // Those of these requests have failed: the connection does not have their statements.
@@ -69,6 +79,11 @@ class Prepared {
   void Doubt(turn::RequestId request);
   // It has run.
   void OnDeallocated();
+  // Request `request` uses it: a Bind, or a Describe.
+  void OnUse(turn::RequestId request, const Statement* statement);
+  // Request `request` has failed because a result type has changed. If that was one of these
+  // statements it is outdated now, here and on every other connection of the shard; else null.
+  const Statement* OnChanged(turn::RequestId request);
   // Every request so far was answered.
   void Settle();
   // Takes out the one not used for longest, if there are more than `most`; its name. Else "".
@@ -78,11 +93,21 @@ class Prepared {
   size_t size() const { return places_.size(); }
 
  private:
+  static constexpr size_t kUsesMax = 1024;  // of requests not answered yet
   struct Pending {
     turn::RequestId request = 0;
     uint64_t statement = 0;
+    bool again = false;  // it was outdated
   };
-  using Order = std::list<Statement*>;  // the one used last in front
+  struct Use {
+    turn::RequestId request = 0;
+    uint64_t statement = 0;
+  };
+  struct Place {
+    Statement* statement = nullptr;
+    uint32_t epoch = 0;  // the statement's when it was prepared; 0: outdated in any case
+  };
+  using Order = std::list<Place>;  // the one used last in front
   // What was there before a DEALLOCATE ALL that has not been answered.
   struct Doubted {
     turn::RequestId request = 0;
@@ -96,6 +121,7 @@ class Prepared {
   absl::flat_hash_map<uint64_t, Order::iterator> places_;
   std::vector<Pending> pending_;  // Parse requests not answered yet, in order
   std::vector<Doubted> doubted_;
+  std::vector<Use> uses_;  // of requests not answered yet, in order
 };
 
 }  // namespace backend

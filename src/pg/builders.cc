@@ -95,8 +95,9 @@ void AppendErrorFields(std::string* to, BackendType type, const ErrorText& text)
   add('M', text.message);
   add('D', text.detail);
   add('H', text.hint);
+  add('R', text.routine);
   body.push_back('\0');
-  CHECK(AppendBytes(to, type, body));  // six bounded fields
+  CHECK(AppendBytes(to, type, body));  // seven bounded fields
 }
 
 // A packet of the start-up phase: a length and no type.

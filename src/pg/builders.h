@@ -28,6 +28,7 @@ struct ErrorText {
   std::string_view message;
   std::string_view detail = {};  // left out if empty
   std::string_view hint = {};
+  std::string_view routine = {};  // the server's function that would report it
 };
 inline constexpr size_t kErrorFieldMax = 8192;
 // Each field is cut at kErrorFieldMax bytes, and at a NUL: most of it is better than nothing.

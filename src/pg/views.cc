@@ -132,6 +132,9 @@ ErrorView ReadError(std::string_view body) {
       case 'H':
         view.hint = text;
         break;
+      case 'R':
+        view.routine = text;
+        break;
       default:
         break;  // the manual: unknown fields are to be ignored
     }

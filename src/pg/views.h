@@ -68,6 +68,7 @@ struct ErrorView {
   std::string_view message;
   std::string_view detail;
   std::string_view hint;
+  std::string_view routine;  // the server's function that reported it: not localised
 };
 ErrorView ReadError(std::string_view body);
 

@@ -18,6 +18,9 @@ constexpr uint32_t kPins = sql::kListens | sql::kTempObject | sql::kAdvisoryLock
                            sql::kSessionAuthorization | sql::kOtherState;
 constexpr std::string_view kSequencesName = "pgbraid_sequences";
 constexpr std::string_view kDiscardSequences = "DISCARD SEQUENCES";
+// How a server says that a statement's result type has changed: the text may be in any language.
+constexpr std::string_view kChangedState = "0A000";
+constexpr std::string_view kChangedRoutine = "RevalidateCachedQuery";
 
 // A value of a DataRow's only row each.
 bool ReadRow(std::string_view body, std::vector<std::optional<std::string>>* values) {
@@ -106,6 +109,7 @@ bool Borrower::Withdraw() {
       }
       GiveBack();
       return true;
+    case State::kRepeating:
     case State::kFree:
     case State::kDenied:
       break;
@@ -148,6 +152,7 @@ void Borrower::OnGranted(backend::Pooled* pooled) {
   status_ = 'I';
   suspect_ = false;
   cancelled_ = false;
+  pooled->repeat.Begin(true);
   Enforce();
 }
 
@@ -166,8 +171,7 @@ turn::RequestId Borrower::AskFor(std::string_view query) {
 // without waiting, and the change failed, they would run under a stranger's.
 void Borrower::Enforce() {
   if (pooled_->in_force == wanted_ || HISTORICAL_BUG("f12-settings-stay-behind")) {
-    state_ = State::kReady;
-    event_->Raise(bits_.changed);
+    BeReady();
     return;
   }
   state_ = State::kChanging;
@@ -181,11 +185,9 @@ void Borrower::OnEnforced() {
   enforcing_ = 0;
   if (!failed_) {
     pooled_->in_force = wanted_;
-    state_ = State::kReady;
+    BeReady();
     if (std::exchange(unwanted_, false)) {
       GiveBack();
-    } else {
-      event_->Raise(bits_.changed);
     }
     return;
   }
@@ -193,6 +195,20 @@ void Borrower::OnEnforced() {
   // One Query: it was done as a whole or not at all.
   pool_->Return(LetGo());
   OnDenied(std::exchange(sqlstate_, {}), std::exchange(why_, {}));
+}
+
+// A connection may lead to another server than the last one, or one with other defaults.
+void Borrower::BeReady() {
+  const backend::Connection& connection = pooled_->connection;
+  if (told_ != 0 && told_ != connection.parameters_print()) {
+    std::string text;
+    for (const auto& [name, value] : connection.parameters()) {
+      static_cast<void>(pg::AppendParameterStatus(&text, name, value));  // a server has sent it
+    }
+    client_->WriteCopy(text);
+  }
+  state_ = State::kReady;
+  event_->Raise(bits_.changed);
 }
 
 // Nobody's answer comes to this session any more.
@@ -207,10 +223,12 @@ backend::Pooled* Borrower::LetGo() {
     }
   }
   highest_ = base_ + connection.machine().oldest() - 1;
+  told_ = told_ == 0 ? 0 : connection.parameters_print();
   connection.stream().NotifyDrained(nullptr, 0);
   pooled_->last_owner = session_;
   state_ = State::kFree;
-  enforcing_ = reading_id_ = 0;
+  repeat_.clear();
+  enforcing_ = reading_id_ = discarding_ = made_to_fail_ = 0;
   return std::exchange(pooled_, nullptr);
 }
 
@@ -334,12 +352,16 @@ void Borrower::DiscardSequences(bool simple) {
     pg::AppendSync(&frames);
   }
   sequences_ours_ = pooled_->connection.Ask(frames);
+  discarding_ = pooled_->connection.machine().last_request();
 }
 
 // -- the connection tells -------------------------------------------------------------------------
 
 void Borrower::OnReady(turn::RequestId request, char status, bool owes) {
   status_ = status;
+  if (state_ == State::kRepeating) {
+    return;  // more is to be asked
+  }
   if (request == enforcing_) {
     OnEnforced();
     return;
@@ -355,6 +377,7 @@ void Borrower::OnReady(turn::RequestId request, char status, bool owes) {
   }
   names_.Settle();
   pooled_->prepared.Settle();
+  pooled_->repeat.Begin(status == 'I');
   if (KeepStatementsWithin() || status != 'I' || StartReading()) {
     return;
   }
@@ -434,11 +457,80 @@ void Borrower::OnHidden(const pg::Piece& piece, const turn::Reply& reply) {
 
 void Borrower::OnFailed(turn::RequestId first, turn::RequestId end) {
   suspect_ = names_.OnFailed(first, end) || suspect_;
+  pooled_->unnamed_of = turn::kNobody;  // whose it is now depends on what was not looked at
   pooled_->prepared.OnFailed(first, end);
   const auto among = [&](turn::RequestId id) {
     return id != 0 && id >= first && (id < end || id == first);
   };
   failed_ = failed_ || among(enforcing_) || among(reading_id_);
+  sequences_ours_ = sequences_ours_ && !among(discarding_);
+}
+
+// -- a result type that has changed ---------------------------------------------------------------
+
+void Borrower::OnFrame(const pg::Piece& piece) {
+  if (pooled_->repeat.open()) {
+    const turn::RequestId request = pooled_->connection.machine().last_request();
+    const bool shared = (piece.type == 'B' || piece.type == 'D') && names_.uses_shared();
+    pooled_->repeat.OnFrame(piece, request, shared, names_.describes());
+  }
+}
+
+backend::Fate Borrower::OnError(const pg::Piece& error, turn::RequestId request,
+                                std::string* instead) {
+  const pg::ErrorView view = pg::ReadError(error.body);
+  if (request != 0 && request == made_to_fail_) {
+    const pg::ErrorText text{.severity = "ERROR",
+                             .sqlstate = kChangedState,
+                             .message = "cached plan must not change result type",
+                             .routine = kChangedRoutine};
+    pg::AppendErrorResponse(instead, text);
+    return backend::Fate::kInstead;
+  }
+  if (view.sqlstate == kChangedState && view.routine == kChangedRoutine) {
+    const backend::Statement* const changed = pooled_->prepared.OnChanged(request);
+    if (changed != nullptr && Repeats(request)) {
+      return backend::Fate::kHidden;
+    }
+    names_.OnToldOfChange(changed);
+    return backend::Fate::kTold;
+  }
+  return names_.InClientsWords(error, instead) ? backend::Fate::kInstead : backend::Fate::kTold;
+}
+
+// The server found, before it ran anything, that a statement that sessions share would answer with
+// other columns than when it was prepared. Asked again it is prepared anew: a client that has just
+// parsed it, or is told in the same turn what its rows look like, need not know. One that knows
+// them from before gets PostgreSQL's error, which is what keeps it from misreading the new ones.
+bool Borrower::Repeats(turn::RequestId request) {
+  const std::string_view frames = pooled_->repeat.From(request);
+  const turn::Machine& machine = pooled_->connection.machine();
+  if (frames.empty() || state_ != State::kReady || status_ != 'I' || machine.failed()) {
+    return false;
+  }
+  if (machine.skipping()) {
+    // Its Sync is still to come, so one of ours ends the error. The recorder would not see it.
+    std::string sync;
+    pg::AppendSync(&sync);
+    if (note_bit_ != 0 || !pooled_->connection.Ask(sync)) {
+      return false;
+    }
+  } else if (machine.entries() == 1) {
+    pooled_->connection.HideReady();
+  } else {
+    return false;
+  }
+  repeat_ = frames;
+  state_ = State::kRepeating;
+  pool_->pools()->metrics().repeated.Add();
+  event_->Raise(bits_.changed);
+  return true;
+}
+
+std::string Borrower::TakeRepeat() {
+  state_ = State::kReady;
+  pooled_->repeat.Close();  // once
+  return std::exchange(repeat_, std::string());
 }
 
 void Borrower::OnCompleted(turn::RequestId, std::string_view tag) {

@@ -70,9 +70,15 @@ class Borrower final : public backend::Lessee {
   backend::Pooled* pooled() const { return pooled_; }
   // The request's id as the session counts them, over all its leases.
   turn::RequestId ToSession(turn::RequestId request) const { return base_ + request; }
+  // True exactly when the turn under way is to be asked again, from TakeRepeat() on, before
+  // anything else of the client's; ready() is false until then.
+  bool repeating() const { return state_ == State::kRepeating; }
+  std::string TakeRepeat();
   bool denied() const { return state_ == State::kDenied; }
   const std::string& sqlstate() const { return sqlstate_; }
   const std::string& why() const { return why_; }
+  // The client has been told these of a connection; if it gets one that says otherwise it is told.
+  void Told(const backend::Parameters& parameters) { told_ = backend::PrintOf(parameters); }
   // The login needed it and ran nothing in it.
   void GiveBackUnused();
   backend::Pool* pool() const { return pool_; }
@@ -99,6 +105,10 @@ class Borrower final : public backend::Lessee {
   void TellTurns(uint32_t bit) { turn_bit_ = bit; }
   // A frame that cannot be read as a whole: what it leaves behind is not known.
   void OnUnread() { suspect_ = true; }
+  // Request `request` was made to fail: its client knows only rows of another type.
+  void OnMadeToFail(turn::RequestId request) { made_to_fail_ = request; }
+  // A frame of the client's was forwarded, or answered.
+  void OnFrame(const pg::Piece& piece);
   void PinForRawStatements() { pins_ |= kRawStatements; }
   bool pinned() const { return pins_ != 0; }
   // What else than its text changes a statement's meaning.
@@ -113,6 +123,11 @@ class Borrower final : public backend::Lessee {
   void OnReady(turn::RequestId request, char status, bool owes) override;
   void OnHidden(const pg::Piece& piece, const turn::Reply& reply) override;
   void OnFailed(turn::RequestId first, turn::RequestId end) override;
+  backend::Fate OnError(const pg::Piece& error, turn::RequestId request,
+                        std::string* instead) override;
+  bool MayRepeat(turn::RequestId request) const override {
+    return !pooled_->repeat.From(request).empty();
+  }
   void OnCompleted(turn::RequestId request, std::string_view tag) override;
   void OnParameter(std::string_view name, std::string_view value, bool hidden) override;
   void OnConnectionOver() override {}  // the leg's event tells
@@ -123,6 +138,7 @@ class Borrower final : public backend::Lessee {
     kWaiting,   // asked for
     kChanging,  // it has one; a query of ours that must come first is under way
     kReady,     // the client's frames may go to it
+    kRepeating,  // some of them are to go to it again first
     kDenied,    // it will not get one
   };
   enum Pin : uint32_t { kForSession = 1u << 31, kRawStatements = 1u << 30 };
@@ -131,6 +147,8 @@ class Borrower final : public backend::Lessee {
   turn::RequestId AskFor(std::string_view query);
   void Enforce();
   void OnEnforced();
+  void BeReady();
+  bool Repeats(turn::RequestId request);
   void ReadLater(const std::string& name);
   bool StartReading();
   void OnRead();
@@ -156,6 +174,8 @@ class Borrower final : public backend::Lessee {
   std::vector<std::string> reading_;  // of the query that is under way
   std::vector<std::optional<std::string>> values_;
   turn::RequestId enforcing_ = 0;   // our query that the client's frames wait for
+  turn::RequestId made_to_fail_ = 0;
+  turn::RequestId discarding_ = 0;  // our request that makes the sequences ours
   turn::RequestId reading_id_ = 0;  // our query for the settings
   bool failed_ = false;         // true exactly when an error was among the answers to it
   bool unwanted_ = false;       // true exactly when nobody waits for what is enforced
@@ -163,9 +183,11 @@ class Borrower final : public backend::Lessee {
   uint32_t pins_ = 0;
   uint32_t note_bit_ = 0;
   uint32_t turn_bit_ = 0;
+  std::string repeat_;  // the client's frames that are to be sent again
   bool suspect_ = false;   // something ran in this lease that was not read
   bool sequences_ours_ = false;  // in this lease nextval was called, or the others' were discarded
   char status_ = 'I';
+  uint64_t told_ = 0;  // print of the parameters that the client knows; 0: not told yet
   turn::RequestId base_ = 0;
   turn::RequestId highest_ = 0;  // as the session counts them
   std::vector<backend::Note> notes_;

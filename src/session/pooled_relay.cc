@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "backend/run.h"
+#include "base/check.h"
 #include "base/log.h"
 #include "pg/builders.h"
 #include "pg/views.h"
@@ -63,6 +64,9 @@ io::Task<void> Session::RelayPooled() {
       borrower_->TellTurns(kTurnOver);
     }
     NoteTurnOver(bits);
+    if (borrower_->repeating()) {
+      RepeatTurn();
+    }
     FollowBetweenTransactions();
     OnPooledInput();
     OnTimes(bits);
@@ -168,7 +172,7 @@ Session::Step Session::OnPooledPiece(const pg::Piece& piece, Pieces* to) {
     return DiscardCancelled(piece);
   }
   if (!borrower_->has_connection()) {
-    const Step step = WithoutServer(piece);
+    const Step step = pooled_->doubtful.empty() ? WithoutServer(piece) : Step::kForward;
     if (step != Step::kForward) {
       return step;
     }
@@ -178,7 +182,62 @@ Session::Step Session::OnPooledPiece(const pg::Piece& piece, Pieces* to) {
     Refuse(borrower_->sqlstate(), borrower_->why());
     return Step::kEnd;
   }
-  return borrower_->ready() ? WithServer(piece, to) : Step::kWait;
+  if (!borrower_->ready()) {
+    return Step::kWait;
+  }
+  if (!pooled_->doubtful.empty() && ResolveDoubt(piece.type, to) == Step::kEnd) [[unlikely]] {
+    return Step::kEnd;
+  }
+  const Step step = WithServer(piece, to);
+  if (step != Step::kEnd && pooled_->doubtful.empty()) {
+    borrower_->OnFrame(piece);
+  }
+  return step;
+}
+
+// A Bind of a statement whose rows have changed since the client was told of them. If it asks for
+// them again it gets them, else PostgreSQL's error.
+Session::Step Session::ResolveDoubt(char next, Pieces* to) {
+  const std::string frame = std::exchange(pooled_->doubtful, std::string());
+  if (server().machine().skipping()) {
+    return Step::kDone;  // the server would not look at it
+  }
+  pg::Piece bind;
+  bind.type = frame[0];
+  bind.first = bind.last = bind.held = true;
+  bind.bytes = frame;
+  bind.body = bind.bytes.substr(pg::kHeaderBytes);
+  bind.body_length = static_cast<uint32_t>(bind.body.size());
+  borrower_->names().RowsAreTold(next == 'D');
+  const Step step = WithServer(bind, to);
+  if (step == Step::kForward) {
+    to->Add(bind);
+  }
+  if (step != Step::kEnd) {
+    borrower_->OnFrame(bind);
+  }
+  return step;
+}
+
+// What a server has refused before it ran any of it, as if the client sent it once more.
+void Session::RepeatTurn() {
+  const base::Slice slice = base::Slice::CopyOf(borrower_->TakeRepeat());
+  pg::FrameReader reader(pg::Side::kFrontend, limits().frame_held_max,
+                         limits().statement_memory_first);
+  reader.Feed(slice.view());
+  Pieces pieces(slice, this);
+  pg::Piece piece;
+  while (reader.Next(&piece) == pg::ReadResult::kPiece) {
+    const Step step = OnPooledPiece(piece, &pieces);
+    if (step == Step::kForward) {
+      pieces.Add(piece);
+    }
+    CHECK(step != Step::kWait);
+    if (step == Step::kEnd) {
+      break;
+    }
+  }
+  pieces.Flush();
 }
 
 // A further piece of a long frame.
@@ -322,6 +381,10 @@ Session::Step Session::OnBindNames(const pg::Piece& piece, Pieces* to) {
   to->Flush();
   const std::optional<StatementNames::Way> way =
       names.OnBind(start.body, start.body_length, borrower_->pooled());
+  if (way == StatementNames::Way::kDoubtful) [[unlikely]] {
+    pooled_->doubtful = piece.bytes;
+    return Step::kDone;
+  }
   pooled_->gathering = !way.has_value() && !piece.last;
   if (pooled_->gathering) {
     if (gathered.size() > kBindNamesMax) {
@@ -368,6 +431,9 @@ Session::Step Session::Rewritten(const pg::Piece& piece, StatementNames::Way way
         return Step::kEnd;
       }
       names.OnForwarded(machine.last_request(), borrower_->pooled());
+      if (piece.type == 'B' && names.refuses()) [[unlikely]] {
+        borrower_->OnMadeToFail(machine.last_request());
+      }
       if (piece.type == 'B' && names.effects() != nullptr) {
         borrower_->OnRunning(*names.effects(), machine.last_request());
       }
@@ -377,6 +443,7 @@ Session::Step Session::Rewritten(const pg::Piece& piece, StatementNames::Way way
       server().stream().WriteCopy(names.rewritten());
       return Step::kDone;
     case StatementNames::Way::kAnswered:
+    case StatementNames::Way::kDoubtful:  // waits for the frame behind it
       break;
   }
   if (machine.AddOwnReply(std::string(names.answer()), id_) != turn::RequestResult::kOk) {

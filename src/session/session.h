@@ -102,6 +102,7 @@ class Session {
   struct PooledState {
     std::string gathered;      // the beginning of a long Bind, until its names are in it
     uint32_t bind_length = 0;  // of its body
+    std::string doubtful;      // a Bind whose way depends on the frame behind it
     bool gathering = false;
     bool continues = false;  // true exactly when further pieces of a frame are to be forwarded
     Discarding discarding = Discarding::kNo;
@@ -168,6 +169,7 @@ class Session {
   io::Task<void> RelayPooled();
   void OnPooledInput();
   void ForwardPooled(base::Slice slice, bool fed);
+  void RepeatTurn();
   Step OnPooledPiece(const pg::Piece& piece, Pieces* to);
   Step OnContinued(const pg::Piece& piece, Pieces* to);
   Step WithoutServer(const pg::Piece& piece);
@@ -176,6 +178,7 @@ class Session {
   Step OnStatementFrame(const pg::Piece& piece, Pieces* to);
   Step OnBindNames(const pg::Piece& piece, Pieces* to);
   Step ForwardGathered(const pg::Piece& start);
+  Step ResolveDoubt(char next, Pieces* to);
   Step Rewritten(const pg::Piece& piece, StatementNames::Way way);
   Step DiscardCancelled(const pg::Piece& piece);
   bool MayDrainPooled() const;

@@ -1,5 +1,7 @@
 #include "session/statement_names.h"
 
+#include <algorithm>
+
 #include "base/bytes.h"
 #include "base/fault_point.h"
 #include "pg/builders.h"
@@ -8,6 +10,8 @@ namespace session {
 namespace {
 
 constexpr std::string_view kOurs = "pgbraid_";  // how the names of shared statements begin
+constexpr size_t kTextKept = 1024;  // bytes of memory for a text that is not needed now
+constexpr std::string_view kNowhere = "pgbraid_changed";  // no statement has this name
 
 std::unique_ptr<sql::SessionEffects> EffectsOf(std::string_view text) {
   if (!sql::MayHaveEffects(text)) {
@@ -18,7 +22,7 @@ std::unique_ptr<sql::SessionEffects> EffectsOf(std::string_view text) {
 }
 
 // A frame around `body`; what follows it in the stream has `more` bytes of the same frame.
-void BeginFrame(char type, size_t body, std::string* frame) {
+void AppendHeader(char type, size_t body, std::string* frame) {
   frame->clear();
   frame->push_back(type);
   base::AppendBe32(frame, static_cast<uint32_t>(body + 4));
@@ -36,7 +40,7 @@ std::string_view TypesOf(const pg::ParseView& parse) {
 void StatementNames::ParseAhead(std::string_view name, std::string_view text,
                                 std::string_view types, backend::Pooled* to) {
   std::string frame;
-  BeginFrame('P', name.size() + text.size() + types.size() + 2, &frame);
+  AppendHeader('P', name.size() + text.size() + types.size() + 2, &frame);
   frame += name;
   frame += '\0';
   frame += text;
@@ -55,44 +59,61 @@ void StatementNames::CloseUnnamed(backend::Pooled* to) {
   }
 }
 
+// True if the connection has the statement. In an outdated form it is closed first.
+bool StatementNames::Has(const backend::Statement& statement, backend::Pooled* to) {
+  const backend::Held held = to->prepared.Touch(&statement);
+  std::string frame;
+  if (held == backend::Held::kOutdated && pg::AppendClose(&frame, 'S', statement.name)) {
+    to->connection.Ask(frame);
+  }
+  return held == backend::Held::kYes;
+}
+
 // What the client calls `name`, on the connection, which then has it.
 StatementNames::Found StatementNames::Find(std::string_view name, backend::Pooled* to) {
   effects_ = nullptr;
   if (name.empty()) {
     if (!unnamed_.valid) {
       CloseUnnamed(to);
-      return Found{false, ""};
+      return Found{nullptr, ""};
     }
     effects_ = unnamed_.effects.get();
     if (to->unnamed_of != session_) {
       ParseAhead("", unnamed_.text, unnamed_.types, to);
       to->unnamed_of = session_;
     }
-    return Found{true, ""};
+    return Found{nullptr, ""};
   }
   const auto found = names_.find(name);
   if (found == names_.end()) {
     if (!name.starts_with(kOurs)) {
-      return Found{false, name};  // the server says that it does not exist
+      return Found{nullptr, name};  // the server says that it does not exist
     }
     odd_name_ = "?" + std::string(name);
-    return Found{false, odd_name_};
+    return Found{nullptr, odd_name_};
   }
-  const Known& known = found->second;
+  Known& known = found->second;
   effects_ = known.effects.get();
-  if (!to->prepared.Touch(known.statement)) {
+  used_ = known.statement;
+  if (!Has(*known.statement, to)) {
     ParseAhead(known.statement->name, known.statement->text, known.statement->types, to);
     to->prepared.Add(known.statement, to->connection.machine().last_request());
   }
-  return Found{true, known.statement->name};
+  return Found{&known, known.statement->name};
 }
 
 // -- the client's frames --------------------------------------------------------------------------
 
-StatementNames::Way StatementNames::OnParse(std::string_view body, std::string_view context,
-                                            bool failed, backend::Pooled* to) {
+void StatementNames::BeginFrame() {
   last_ = Last::kOther;
   effects_ = nullptr;
+  used_ = nullptr;
+  refuses_ = false;
+}
+
+StatementNames::Way StatementNames::OnParse(std::string_view body, std::string_view context,
+                                            bool failed, backend::Pooled* to) {
+  BeginFrame();
   const std::optional<pg::ParseView> parse = pg::ReadParse(body);
   if (!parse.has_value() || to->connection.machine().skipping()) {
     return Way::kAsItIs;  // the server refuses it, or does not look at it
@@ -109,17 +130,18 @@ StatementNames::Way StatementNames::OnParse(std::string_view body, std::string_v
   }
   Known known;
   known.statement = table_->Use(parse->text, TypesOf(*parse), context);
+  known.epoch = known.statement->epoch;
   known.effects = EffectsOf(parse->text);
   last_ = Last::kParsed;
   last_name_ = parse->name;
   effects_ = known.effects.get();
-  last_there_ = to->prepared.Touch(known.statement);
+  last_there_ = Has(*known.statement, to);
   const bool asks = !last_there_ || failed;
   if (asks) {
     // One that is there is parsed as the unnamed statement: what counts is whether it may be.
     const std::string name = last_there_ ? "" : known.statement->name;
-    to->unnamed_of = last_there_ ? 0 : to->unnamed_of;
-    BeginFrame('P', body.size() - parse->name.size() + name.size(), &rewritten_);
+    to->unnamed_of = last_there_ ? turn::kNobody : to->unnamed_of;
+    AppendHeader('P', body.size() - parse->name.size() + name.size(), &rewritten_);
     rewritten_ += name;
     rewritten_ += body.substr(parse->name.size());
   }
@@ -139,12 +161,16 @@ bool StatementNames::OnParseAlone(std::string_view body, std::string_view contex
   if (known.statement == nullptr) {
     return false;
   }
+  known.epoch = known.statement->epoch;
   known.effects = EffectsOf(parse->text);
   names_.emplace(std::string(parse->name), std::move(known));
   return true;
 }
 
 StatementNames::Way StatementNames::OnUnnamed(const pg::ParseView& parse) {
+  const bool settled = unnamed_.request == 0;
+  std::swap(unnamed_, before_);
+  before_.valid = before_.valid && settled;
   unnamed_.text = parse.text;
   unnamed_.types = TypesOf(parse);
   unnamed_.effects = EffectsOf(parse.text);
@@ -164,8 +190,7 @@ StatementNames::Way StatementNames::Duplicate(std::string_view name, backend::Po
 std::optional<StatementNames::Way> StatementNames::OnBind(std::string_view start,
                                                           uint32_t body_length,
                                                           backend::Pooled* to) {
-  last_ = Last::kOther;
-  effects_ = nullptr;
+  BeginFrame();
   if (to->connection.machine().skipping()) {
     return Way::kAsItIs;
   }
@@ -176,11 +201,25 @@ std::optional<StatementNames::Way> StatementNames::OnBind(std::string_view start
     return std::nullopt;
   }
   const std::string_view name = start.substr(portal_end + 1, end - portal_end - 1);
-  const Found found = Find(name, to);
+  Found found = Find(name, to);
+  const Rows rows = std::exchange(rows_, Rows::kUnknown);
+  if (found.known != nullptr && describes_ &&
+      found.known->epoch != found.known->statement->epoch) [[unlikely]] {
+    if (rows == Rows::kUnknown && start.size() == body_length) {
+      return Way::kDoubtful;
+    }
+    refuses_ = rows != Rows::kTold;
+    found.known->epoch = found.known->statement->epoch;
+  }
+  if (refuses_) {
+    found.name = kNowhere;
+    effects_ = nullptr;
+    used_ = nullptr;
+  }
   if (found.name == name) {
     return Way::kAsItIs;
   }
-  BeginFrame('B', body_length - name.size() + found.name.size(), &rewritten_);
+  AppendHeader('B', body_length - name.size() + found.name.size(), &rewritten_);
   rewritten_ += start.substr(0, portal_end + 1);
   rewritten_ += found.name;
   rewritten_ += start.substr(end);
@@ -189,9 +228,9 @@ std::optional<StatementNames::Way> StatementNames::OnBind(std::string_view start
 
 StatementNames::Way StatementNames::OnTarget(char type, std::string_view body,
                                              backend::Pooled* to) {
-  last_ = Last::kOther;
-  effects_ = nullptr;
+  BeginFrame();
   const std::optional<pg::TargetView> target = pg::ReadTarget(body);
+  describes_ = describes_ || type == 'D';
   if (!target.has_value() || target->kind != 'S' || to->connection.machine().skipping()) {
     return Way::kAsItIs;
   }
@@ -200,10 +239,13 @@ StatementNames::Way StatementNames::OnTarget(char type, std::string_view body,
   }
   const Found found = Find(target->name, to);
   effects_ = nullptr;  // it is not run
+  if (found.known != nullptr) {
+    found.known->epoch = found.known->statement->epoch;
+  }
   if (found.name == target->name) {
     return Way::kAsItIs;
   }
-  BeginFrame(type, found.name.size() + 2, &rewritten_);
+  AppendHeader(type, found.name.size() + 2, &rewritten_);
   rewritten_ += 'S';
   rewritten_ += found.name;
   rewritten_ += '\0';
@@ -237,6 +279,9 @@ void StatementNames::OnQuery(backend::Pooled* to) {
 // -- what became of them --------------------------------------------------------------------------
 
 void StatementNames::OnForwarded(turn::RequestId request, backend::Pooled* to) {
+  if (used_ != nullptr) {
+    to->prepared.OnUse(request, used_);
+  }
   if (last_ == Last::kParsed) {
     if (!last_there_) {
       to->prepared.Add(names_[last_name_].statement, request);
@@ -255,6 +300,50 @@ void StatementNames::OnAnswered(turn::RequestId request) {
     pending_.push_back(Pending{request, last_name_, true, false, std::move(closed_)});
   }
   last_ = Last::kOther;
+}
+
+void StatementNames::OnToldOfChange(const backend::Statement* statement) {
+  for (auto& [name, known] : names_) {
+    if (known.statement == statement) {
+      known.epoch = statement->epoch;
+    }
+  }
+}
+
+// What the client calls, or has called until now, the statement of this name; else "".
+std::string_view StatementNames::ClientsName(std::string_view ours) const {
+  for (const auto& [name, known] : names_) {
+    if (known.statement->name == ours) {
+      return name;
+    }
+  }
+  for (const Pending& pending : pending_) {
+    if (pending.closed && pending.known.statement->name == ours) {
+      return pending.name;
+    }
+  }
+  return "";
+}
+
+bool StatementNames::InClientsWords(const pg::Piece& error, std::string* instead) const {
+  std::string_view rest = error.body;
+  std::string body;
+  for (size_t at = rest.find(kOurs); at != std::string_view::npos; at = rest.find(kOurs)) {
+    const size_t end = rest.find_first_not_of("abcdefghijklmnopqrstuvwxyz_0123456789", at);
+    const std::string_view ours = rest.substr(at, end - at);
+    const std::string_view name = ClientsName(ours);
+    const bool odd = at > 0 && !odd_name_.empty() && rest.substr(at - 1).starts_with(odd_name_);
+    body += rest.substr(0, odd ? at - 1 : at);
+    body += name.empty() ? ours : name;
+    rest.remove_prefix(at + ours.size());
+  }
+  if (body.empty() || !error.whole()) {
+    return false;
+  }
+  body += rest;
+  AppendHeader('E', body.size(), instead);
+  *instead += body;
+  return true;
 }
 
 void StatementNames::Doubt(turn::RequestId request) {
@@ -301,7 +390,10 @@ bool StatementNames::OnFailed(turn::RequestId first, turn::RequestId end) {
   };
   bool left = false;
   if (unnamed_.request != 0 && failed(unnamed_.request)) {
-    unnamed_.valid = false;
+    // Its Parse has failed, and the server has none; or was not looked at.
+    const bool skipped = unnamed_.request != first;
+    std::swap(unnamed_, before_);
+    unnamed_.valid = unnamed_.valid && skipped;
     unnamed_.request = 0;
   }
   // The last one first: a name may have been closed and parsed again.
@@ -333,6 +425,10 @@ void StatementNames::Settle() {
   }
   pending_.clear();
   unnamed_.request = 0;
+  before_.valid = false;
+  if (before_.text.capacity() > kTextKept) {
+    before_ = Unnamed();
+  }
 }
 
 void StatementNames::Clear() {

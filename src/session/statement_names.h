@@ -49,6 +49,7 @@ class StatementNames {
     kRewritten,  // forward rewritten() instead
     kAnswered,   // tell the ledger of answer(), do not forward it; then OnAnswered()
     kTooMany,    // more than kNamesMax
+    kDoubtful,   // a Bind that is to be handled again after RowsAreTold()
   };
 
   // Frames of the client, for the connection in `to`, whose ledger is told of what is sent in front
@@ -69,6 +70,20 @@ class StatementNames {
   std::string_view answer() const { return answer_; }
   // What running the statement last named, or parsed, leaves behind; null: nothing.
   const sql::SessionEffects* effects() const { return effects_; }
+  // True exactly when the frame handled last uses a shared statement.
+  bool uses_shared() const { return used_ != nullptr; }
+  // True exactly when the client has ever asked what rows look like. It may know it of any of its
+  // statements, and not ask again.
+  bool describes() const { return describes_; }
+  // Before a doubtful Bind is handled again: whether a Describe stands behind it.
+  void RowsAreTold(bool told) { rows_ = told ? Rows::kTold : Rows::kNotTold; }
+  // True exactly when the Bind handled last was made to fail: the client would take its rows for
+  // what they were before they changed.
+  bool refuses() const { return refuses_; }
+  // The client is told of the change of this statement.
+  void OnToldOfChange(const backend::Statement* statement);
+  // An error in which the server's names of statements are the client's; false if it has none.
+  bool InClientsWords(const pg::Piece& error, std::string* instead) const;
   // The ids that the ledger gave to what was forwarded, or to the answer (0: it is skipped).
   void OnForwarded(turn::RequestId request, backend::Pooled* to);
   void OnAnswered(turn::RequestId request);
@@ -94,6 +109,7 @@ class StatementNames {
  private:
   struct Known {
     backend::Statement* statement = nullptr;
+    uint32_t epoch = 0;  // of the statement, as the client knows its rows
     std::unique_ptr<sql::SessionEffects> effects;
   };
   // What is undone if its request fails.
@@ -113,10 +129,13 @@ class StatementNames {
   };
 
   struct Found {
-    bool known = false;
-    std::string_view name;  // on the server
+    Known* known = nullptr;  // with a name of the client's
+    std::string_view name;   // on the server
   };
+  void BeginFrame();
+  std::string_view ClientsName(std::string_view ours) const;
   Found Find(std::string_view name, backend::Pooled* to);
+  bool Has(const backend::Statement& statement, backend::Pooled* to);
   void CloseUnnamed(backend::Pooled* to);
   void ParseAhead(std::string_view name, std::string_view text, std::string_view types,
                   backend::Pooled* to);
@@ -144,11 +163,17 @@ class StatementNames {
   Names names_;
   std::vector<Doubted> doubted_;
   Unnamed unnamed_;
+  Unnamed before_;  // what it was before a Parse that has not been answered
   std::vector<Pending> pending_;
   std::string rewritten_;
   std::string answer_;
   std::string residue_;
   const sql::SessionEffects* effects_ = nullptr;
+  const backend::Statement* used_ = nullptr;  // by the frame handled last; until the next one only
+  bool describes_ = false;
+  enum class Rows : uint8_t { kUnknown, kTold, kNotTold };
+  Rows rows_ = Rows::kUnknown;
+  bool refuses_ = false;
   std::string odd_name_;
   // Of the frame handled last, until OnForwarded() or OnAnswered().
   enum class Last : uint8_t { kOther, kParsed, kUnnamed, kClosed };

@@ -242,6 +242,7 @@ io::Task<bool> Session::Welcome(Opening* opening, base::Deadline deadline) {
     }
   }
   client_.WriteCopy(text);
+  borrower_->Told(parameters);
   GiveKey(opening->packet.version);
   text.clear();
   pg::AppendReadyForQuery(&text, 'I');

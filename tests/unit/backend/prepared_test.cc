@@ -73,10 +73,10 @@ TEST_F(PreparedTest, TheOneNotUsedForLongestGoesFirst) {
   Statement* const b = Make("b");
   prepared_.Add(a, 1);
   prepared_.Add(b, 2);
-  EXPECT_TRUE(prepared_.Touch(a));
+  EXPECT_EQ(prepared_.Touch(a), Held::kYes);
   EXPECT_EQ(prepared_.TakeExcess(2), "");
   EXPECT_EQ(prepared_.TakeExcess(1), b->name);
-  EXPECT_FALSE(prepared_.Touch(b));
+  EXPECT_EQ(prepared_.Touch(b), Held::kNo);
 }
 
 TEST_F(PreparedTest, E7_WhatFailedIsNotThere) {
@@ -87,9 +87,9 @@ TEST_F(PreparedTest, E7_WhatFailedIsNotThere) {
   prepared_.Add(b, 3);
   prepared_.Add(c, 6);
   prepared_.OnFailed(2, 5);
-  EXPECT_TRUE(prepared_.Touch(a));
-  EXPECT_FALSE(prepared_.Touch(b));
-  EXPECT_TRUE(prepared_.Touch(c));
+  EXPECT_EQ(prepared_.Touch(a), Held::kYes);
+  EXPECT_EQ(prepared_.Touch(b), Held::kNo);
+  EXPECT_EQ(prepared_.Touch(c), Held::kYes);
 }
 
 TEST_F(PreparedTest, OnlyWhatAServerAcceptedIsProven) {
@@ -110,12 +110,12 @@ TEST_F(PreparedTest, E10_ADeallocateAllTakesWhatWasThereBefore) {
   Statement* const b = Make("b");
   prepared_.Add(a, 1);
   prepared_.Doubt(2);
-  EXPECT_FALSE(prepared_.Touch(a));
+  EXPECT_EQ(prepared_.Touch(a), Held::kNo);
   prepared_.Add(b, 3);
   prepared_.OnDeallocated();
   prepared_.Settle();
-  EXPECT_FALSE(prepared_.Touch(a));
-  EXPECT_TRUE(prepared_.Touch(b));
+  EXPECT_EQ(prepared_.Touch(a), Held::kNo);
+  EXPECT_EQ(prepared_.Touch(b), Held::kYes);
 }
 
 TEST_F(PreparedTest, E10_ADeallocateAllThatFailedTakesNothing) {
@@ -123,7 +123,7 @@ TEST_F(PreparedTest, E10_ADeallocateAllThatFailedTakesNothing) {
   prepared_.Add(a, 1);
   prepared_.Doubt(2);
   prepared_.OnFailed(2, 2);
-  EXPECT_TRUE(prepared_.Touch(a));
+  EXPECT_EQ(prepared_.Touch(a), Held::kYes);
 }
 
 TEST_F(PreparedTest, E10_ADeallocateAllThatWasNeverRunTakesNothing) {
@@ -131,7 +131,56 @@ TEST_F(PreparedTest, E10_ADeallocateAllThatWasNeverRunTakesNothing) {
   prepared_.Add(a, 1);
   prepared_.Doubt(2);
   prepared_.Settle();
-  EXPECT_TRUE(prepared_.Touch(a));
+  EXPECT_EQ(prepared_.Touch(a), Held::kYes);
+}
+
+TEST_F(PreparedTest, E12_AChangeOutdatesItOnEveryConnection) {
+  Statement* const a = Make("a");
+  Statement* const b = Make("b");
+  Prepared other(&table_);
+  for (Prepared* prepared : {&prepared_, &other}) {
+    prepared->Add(a, 1);
+    prepared->Add(b, 2);
+    prepared->Settle();
+  }
+  prepared_.OnUse(7, b);
+  prepared_.OnUse(8, a);
+  EXPECT_EQ(prepared_.OnChanged(6), nullptr);
+  EXPECT_EQ(prepared_.OnChanged(8), a);
+  EXPECT_FALSE(a->proven);
+  for (Prepared* prepared : {&prepared_, &other}) {
+    EXPECT_EQ(prepared->Touch(a), Held::kOutdated);
+    EXPECT_EQ(prepared->Touch(b), Held::kYes);
+  }
+  prepared_.Add(a, 11);
+  EXPECT_EQ(prepared_.Touch(a), Held::kYes);
+  EXPECT_EQ(other.Touch(a), Held::kOutdated);
+  EXPECT_EQ(prepared_.size(), 2u);
+}
+
+TEST_F(PreparedTest, E12_WhetherAnOutdatedOneWasClosedIsNotKnownAfterAnError) {
+  Statement* const a = Make("a");
+  prepared_.Add(a, 1);
+  prepared_.Settle();
+  prepared_.OnUse(2, a);
+  EXPECT_EQ(prepared_.OnChanged(2), a);
+  prepared_.Add(a, 4);
+  prepared_.OnFailed(3, 6);
+  EXPECT_EQ(prepared_.Touch(a), Held::kOutdated);
+  prepared_.Add(a, 7);
+  prepared_.Settle();
+  EXPECT_EQ(prepared_.Touch(a), Held::kYes);
+}
+
+TEST_F(PreparedTest, E12_WhereTooMuchWasAskedAllIsOutdated) {
+  Statement* const a = Make("a");
+  prepared_.Add(a, 1);
+  prepared_.Settle();
+  for (turn::RequestId request = 2; request < 3000; ++request) {
+    prepared_.OnUse(request, a);
+  }
+  EXPECT_EQ(prepared_.OnChanged(2999), nullptr);
+  EXPECT_EQ(prepared_.Touch(a), Held::kOutdated);
 }
 
 }  // namespace
