@@ -264,7 +264,8 @@ bool Session::OnRequest(const pg::Piece& piece) {
     if (borrower_ != nullptr && request_ != 0) {
       request_ = borrower_->ToSession(request_);
     }
-    if (turn::MayCommit(piece.type) && !LeavesBlockOpen(machine, piece)) {
+    // A Sync that COPY swallows is no request, and what came before it may still commit.
+    if (request_ != 0 && turn::MayCommit(piece.type) && !LeavesBlockOpen(machine, piece)) {
       doubt_ = request_;
     }
   }
