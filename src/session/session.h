@@ -22,8 +22,6 @@
 #include "backend/cancel.h"
 #include "backend/connection.h"
 #include "backend/dial.h"
-#include "backend/epoch.h"
-#include "backend/pools.h"
 #include "config/config.h"
 #include "io/event.h"
 #include "io/scope.h"
@@ -32,25 +30,10 @@
 #include "mirror/mirrors.h"
 #include "pg/frame_reader.h"
 #include "pg/startup.h"
-#include "session/authenticator.h"
 #include "session/borrower.h"
-#include "session/session_metrics.h"
+#include "session/surroundings.h"
 
 namespace session {
-
-// What a session needs of its shard; everything outlives every session.
-struct Surroundings {
-  io::Loop* loop = nullptr;
-  backend::Epoch epoch;  // in force; another after a reload
-  backend::CancelRegistry* cancels = nullptr;
-  mirror::Mirrors* mirrors = nullptr;
-  backend::Pools* pools = nullptr;
-  backend::CancelReceiver* receiver = nullptr;  // of cancels for this shard's sessions
-  Authenticator* authenticator = nullptr;
-  SessionMetrics* metrics = nullptr;
-  backend::BackendMetrics* backend_metrics = nullptr;
-  turn::Judge* judge = nullptr;  // none by default
-};
 
 class Session {
  public:

@@ -55,15 +55,16 @@ class File {
 TEST(Load, DefaultsAreThoseOfTheDocumentation) {
   const Config config = Loaded({});
   EXPECT_EQ(Describe(config),
-            "listen=:6432 primary=postgres://10.0.0.1:5432 admin=none shards=0 io=auto "
-            "ring_size=256 buffer_size=256k enable_tls=false tcp_keepalive_idle=4s "
-            "tcp_keepalive_interval=2s tcp_keepalive_count=3 tcp_retry_max=1s "
+            "listen=:6432 primary=postgres://10.0.0.1:5432 admin=none "
+            "watchdog_action=log shards=0 io=auto ring_size=256 "
+            "buffer_size=256k enable_tls=false tcp_keepalive_idle=4s tcp_keepalive_interval=2s "
+            "tcp_keepalive_count=3 tcp_retry_max=1s "
             "tcp_user_timeout=0s query_buffer_size=8k "
             "queue_high=256k queue_low=64k "
             "max_clients=10000 max_unauthenticated_clients=4096 max_pipelined_frames=1048576 "
-            "max_logins_per_address=256 "
+            "max_logins_per_address=256 max_server_conns=0 max_total_conns=0 "
             "login_timeout=60s connect_timeout=15s cancel_timeout=10s close_timeout=5s "
-            "drain_timeout=30s mirror_timeout=120s mirror_queue_bytes=64m "
+            "drain_timeout=30s watchdog_timeout=10s mirror_timeout=120s mirror_queue_bytes=64m "
             "mirror_transaction_bytes=16m mirror_max_conns=64 log_level=info log_format=logfmt "
             "log_protocol=false");
   EXPECT_EQ(config.primary.name, "primary");
@@ -128,13 +129,13 @@ TEST(Load, EveryFlagArrives) {
   EXPECT_EQ(Describe(parsed->config),
             "listen=127.0.0.1:1 listen=[::1]:2 primary=postgres://h:3 "
             "mirror=east=postgres://u@a:5432/d mirror=mirror2=postgres://u@b:5432 admin=[::1]:4 "
-            "shards=3 io=epoll ring_size=512 buffer_size=64k enable_tls=false "
+            "watchdog_action=log shards=3 io=epoll ring_size=512 buffer_size=64k enable_tls=false "
             "tcp_keepalive_idle=4s tcp_keepalive_interval=2s tcp_keepalive_count=3 "
             "tcp_retry_max=1s tcp_user_timeout=0s query_buffer_size=4k queue_high=128k "
             "queue_low=32k max_clients=5 max_unauthenticated_clients=9 max_pipelined_frames=2048 "
-            "max_logins_per_address=256 "
+            "max_logins_per_address=256 max_server_conns=0 max_total_conns=0 "
             "login_timeout=1s connect_timeout=2s cancel_timeout=7s close_timeout=8s "
-            "drain_timeout=0s mirror_timeout=180s mirror_queue_bytes=1m "
+            "drain_timeout=0s watchdog_timeout=10s mirror_timeout=180s mirror_queue_bytes=1m "
             "mirror_transaction_bytes=512k mirror_max_conns=6 log_level=debug log_format=json "
             "log_protocol=true core_dumps=true");
   EXPECT_EQ(parsed->config.mirrors[1].password, "canary");
