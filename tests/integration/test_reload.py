@@ -268,6 +268,7 @@ def test_o1_a_fault_anywhere_keeps_the_old_configuration_whole(configured, serve
             f'users_file = "{users}"', f'hba_file = "{hba}"', f'ident_file = "{ident}"']
     target = configured(*good)
     clients = [target.login() for _ in range(2)]
+    target.wait_for("pgbraid_backend_pool_connections", 3)  # min_conns: no further one comes later
     pids = pids_of(clients)
 
     def refused(words, *lines):
