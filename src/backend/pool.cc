@@ -457,7 +457,15 @@ io::Task<absl::Status> Pool::Open(Pooled* pooled) {
   CO_RETURN_IF_ERROR(in);
   pooled->born = pooled->used = loop->now();
   welcome_ = pooled->connection.parameters();
+  pools_->tools().shared->KeepWelcome(shared_, welcome_);
   co_return absl::OkStatus();
+}
+
+const Parameters& Pool::welcome() {
+  if (welcome_.empty()) {
+    welcome_ = pools_->tools().shared->Welcome(*shared_);
+  }
+  return welcome_;
 }
 
 // A server that says no to the login says no to all who wait; any other failure may pass.

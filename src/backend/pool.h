@@ -97,8 +97,9 @@ class Pool {
 
   const config::Service& service() const { return *service_; }
   Pools* pools() const { return pools_; }
-  // What a server of this pool has reported at its last login; empty before the first.
-  const Parameters& welcome() const { return welcome_; }
+  // What a server of this pool has reported at a login of this shard, or if there was none, of any;
+  // empty before the first.
+  const Parameters& welcome();
   size_t free_count() const { return free_.size(); }
   size_t waiting_count() const { return waiters_.size(); }
 

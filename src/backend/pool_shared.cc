@@ -27,6 +27,16 @@ void SharedPools::SetBounds(const Bounds& bounds) {
   HandOut();
 }
 
+void SharedPools::KeepWelcome(SharedPool* pool, const Parameters& welcome) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  pool->welcome = welcome;
+}
+
+Parameters SharedPools::Welcome(const SharedPool& pool) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return pool.welcome;
+}
+
 SharedPool* SharedPools::Find(const std::string& key, const std::string& server, uint32_t max) {
   const std::lock_guard<std::mutex> lock(mutex_);
   std::unique_ptr<SharedPool>& pool = pools_[key];

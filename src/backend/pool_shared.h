@@ -24,6 +24,7 @@
 #include <string>
 #include <vector>
 
+#include "backend/connection.h"
 #include "base/instant.h"
 
 namespace backend {
@@ -59,6 +60,7 @@ struct SharedPool {
   std::atomic<uint32_t> wants{0};   // of this pool
   std::atomic<uint32_t> surplus{0};  // more than max, and nobody has begun to close them
   uint32_t leaving = 0;              // that are closed because of max; under the lock
+  Parameters welcome;                // what the server reported at the last login; under the lock
 };
 
 class SharedPools {
@@ -71,6 +73,11 @@ class SharedPools {
   explicit SharedPools(const Bounds& bounds) : bounds_(bounds) {}
   SharedPools(const SharedPools&) = delete;
   SharedPools& operator=(const SharedPools&) = delete;
+
+  // What a server of `pool` reports at a login, of whichever shard; empty before the first. So who
+  // logs in to pgbraid need not wait for a connection of its own shard. At logins only.
+  void KeepWelcome(SharedPool* pool, const Parameters& welcome);
+  Parameters Welcome(const SharedPool& pool);
 
   // Before it runs; shards are never taken out.
   void Register(PlaceUser* shard);
