@@ -127,8 +127,8 @@ def test_f8_clients_that_come_and_vanish_do_not_take_more_than_the_pool(new_targ
     holders = [pool.login(database=database) for _ in range(24)]
     for raw in holders:
         raw.ask("BEGIN")
-    for _ in range(2000 if FULL else 120):
-        if len(clients) == 60:
+    for number in range(2000 if FULL else 120):
+        if number == 60:
             for raw in holders:  # in the middle of it all places become free, by vanishing too
                 raw.reset()
         raw = pool.wire()
