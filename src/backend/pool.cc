@@ -436,6 +436,7 @@ io::Task<void> Pool::PartWith(Pooled* pooled) {
   Connection& connection = pooled->connection;
   io::Loop* const loop = pools_->loop();
   const base::Deadline deadline = loop->In(closed_ ? absl::ZeroDuration() : kPartingTime);
+  connection.stream().PauseReceive();  // nobody takes what comes: it must not hold the shard's pool
   const bool runs = !connection.machine().starting() && connection.machine().owes();
   if (runs && !closed_ && !connection.stream().ended() && !connection.stream().broken() &&
       !connection.key_secret().empty()) {
