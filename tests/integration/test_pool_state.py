@@ -146,6 +146,20 @@ def test_f8_clients_that_come_and_vanish_do_not_take_more_than_the_pool(new_targ
     server.sql(f"DROP ROLE {database}")
 
 
+def test_f5_a_connection_that_is_parted_with_takes_no_buffers(new_target, server, database):
+    """Its rows still come while its query is cancelled; nobody takes them any more."""
+    flags = ["--pool-mode", "transaction", "--max-conns", "4", "--min-conns", "0"]
+    pool = new_target(server.url(user="postgres"), [*flags, "--auth", "trust"], shards=1)
+    for _ in range(12):
+        raw = pool.login(database=database)
+        raw.send(wire.query("SELECT repeat('x', 100000) FROM generate_series(1, 30)"))
+        raw.read_frame()
+        raw.reset()
+    pool.wait_for("pgbraid_backend_pool_connections", 0)
+    assert pool.metric("pgbraid_backend_pool_discarded_total") > 0
+    assert pool.metric("pgbraid_io_starved_total") == 0
+
+
 # -- F9 -------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("mode", ["transaction", "session"])
