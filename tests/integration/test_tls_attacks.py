@@ -221,7 +221,7 @@ def test_b11_a_result_that_is_cut_off_is_no_result(new_target, scripted, papers)
     raw.send(wire.query("SELECT 1"))
     frames = raw.read_to_end()
     assert "C" not in wire.kinds(frames) and "Z" not in wire.kinds(frames)
-    assert wire.first_error(frames)["C"] == "08006"
+    assert wire.first_error(frames)["C"] == "08007"  # a SELECT may have done anything
     assert target.metric("pgbraid_io_tls_broken_total") == 1
 
 
