@@ -56,6 +56,7 @@ void Loop::RunOnce(base::Instant until) {
   DeliverMessages();
   if (now_ >= timers_from_) {
     timers_.Advance(now_);
+    graced_ = false;
   }
   FlushDirty();
   engine_->TellKnown();
@@ -71,18 +72,22 @@ void Loop::RunOnce(base::Instant until) {
   }
   const base::Instant before = engine_->Now();
   metrics_.busy_rounds.Record(before - now_);
-  const base::Instant expected = std::max(until, now_);
   engine_->Poll(until);
   asleep_.store(false, std::memory_order_relaxed);
   now_ = engine_->Now();
-  NoteStall(expected);
+  NoteStall(std::max(until, before));
 }
 
-// `expected`: when this round should have begun at the latest.
+// `expected`: when Poll() should have returned at the latest. What a round itself takes is no
+// stall; and a thread that is late again and again still fires its timers in between.
 void Loop::NoteStall(base::Instant expected) {
-  if (now_ > expected + kStall) {
+  if (now_ <= expected + kStall) {
+    return;
+  }
+  metrics_.stalls.Add();
+  if (!graced_) {
+    graced_ = true;
     timers_from_ = now_ + kGrace;
-    metrics_.stalls.Add();
   }
 }
 

@@ -90,6 +90,7 @@ class Loop {
   const base::Limits* limits_;
   base::Instant now_;
   base::Instant timers_from_;  // no timer fires before
+  bool graced_ = false;        // true exactly when none has fired since that was set
   Timers timers_;
   base::Prng prng_;
   Turnstile handshakes_;
