@@ -26,6 +26,8 @@ from harness.postgres import Postgres  # noqa: E402
 
 FULL = os.environ.get("PGBRAID_FULL") == "1"
 IO_BACKENDS = os.environ.get("PGBRAID_TEST_IO", "io_uring,epoll").split(",")
+# For tests whose subject stands above the engines.
+ONE_IO = pytest.mark.parametrize("io", IO_BACKENDS[:1], indirect=True)
 _numbers = itertools.count()
 
 
@@ -89,6 +91,19 @@ def new_target(io, tmp_path):
     for target in made:
         target.check_alive()
         target.stop()
+
+
+@pytest.fixture
+def enter(new_target):
+    """Puts pgbraid before a port: enter(way, port, size, *flags, ...). Ways: the login passes
+    "through", or pgbraid lends one of `size` connections for a "session" or a "transaction"."""
+    def make(way, port, size, *flags, options="", shards=2, user="postgres"):
+        login = "" if way == "through" else f"{user}@"
+        pool = [] if way == "through" else ["--auth", "trust", "--pool-mode", way,
+                                            "--max-conns", str(size)]
+        return new_target(f"postgres://{login}127.0.0.1:{port}{options}", [*pool, *flags], shards)
+
+    return make
 
 
 @pytest.fixture

@@ -6,14 +6,14 @@ import unicodedata
 import psycopg2
 import pytest
 
-from conftest import IO_BACKENDS
+from conftest import ONE_IO
 from harness import proxy as proxies
 from harness import scram as scrams
 from harness import wire
 from harness.processes import wait_until
 from harness.tls import refused_at_start
 
-pytestmark = pytest.mark.proxy_only
+pytestmark = [pytest.mark.proxy_only, ONE_IO]
 
 ASKER = ["--auth-user", "asker", "--auth-password", "ask"]
 ROLES = """
@@ -23,12 +23,6 @@ CREATE ROLE expired LOGIN PASSWORD 'pencil' VALID UNTIL '2020-01-01';
 CREATE ROLE lasting LOGIN PASSWORD 'pencil' VALID UNTIL '2099-01-01';
 CREATE ROLE nologin NOLOGIN PASSWORD 'pencil';
 """
-
-
-@pytest.fixture(params=IO_BACKENDS[:1])
-def io(request):
-    """One is enough: what is tested lies above it."""
-    return request.param
 
 
 @pytest.fixture

@@ -10,22 +10,16 @@ import threading
 
 import pytest
 
-from conftest import IO_BACKENDS
+from conftest import ONE_IO
 from harness import scram, wire
 from harness.processes import wait_until
-from harness.server import greeting, secured_by, select_one
+from harness.server import answer_selects, greeting, secured_by
 
-pytestmark = pytest.mark.proxy_only
+pytestmark = [pytest.mark.proxy_only, ONE_IO]
 
 PASSWORD = "pencil"
 REFUSED = "the server behind pgbraid refused pgbraid's login"
 UNREACHABLE = "could not connect to the server behind pgbraid"
-
-
-@pytest.fixture(params=IO_BACKENDS[:1])
-def io(request):
-    """One is enough: what is tested lies above it."""
-    return request.param
 
 
 def users_file(folder, *lines):
@@ -38,12 +32,7 @@ def users_file(folder, *lines):
 def served(connection):
     """What a server does for a session once it is logged in."""
     connection.send(greeting()[9:])  # without its AuthenticationOk
-    while True:
-        kind, _ = connection.read_frame()
-        if kind == "X":
-            return
-        if kind == "Q":
-            connection.send(select_one())
+    answer_selects(connection)
 
 
 @pytest.fixture

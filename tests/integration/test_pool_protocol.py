@@ -6,9 +6,10 @@ leave the connections between its turns, with statements of the same names and o
 
 import pytest
 
+from conftest import ONE_IO
 from harness import wire
 
-pytestmark = [pytest.mark.proxy_only, pytest.mark.parametrize("io", ["auto"], indirect=True)]
+pytestmark = [pytest.mark.proxy_only, ONE_IO]
 RUN = wire.describe() + wire.execute()
 
 

@@ -7,9 +7,10 @@ meet that for a statement that it parsed a moment ago, since somebody else's was
 import psycopg
 import pytest
 
+from conftest import ONE_IO
 from harness import processes, wire
 
-pytestmark = [pytest.mark.proxy_only, pytest.mark.parametrize("io", ["auto"], indirect=True)]
+pytestmark = [pytest.mark.proxy_only, ONE_IO]
 SQL = "SELECT * FROM changing"
 RUN = wire.describe() + wire.execute()  # of the portal just bound
 ADD = "ALTER TABLE changing ADD COLUMN more int DEFAULT 7"

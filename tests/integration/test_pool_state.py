@@ -5,13 +5,13 @@ import random
 
 import pytest
 
+from conftest import FULL, ONE_IO
 from harness import processes, wire
 from harness.postgres import Postgres
 from harness import postgres18
 from harness.fixtures import new_folder
 
-pytestmark = [pytest.mark.proxy_only, pytest.mark.parametrize("io", ["auto"], indirect=True)]
-FULL = os.environ.get("PGBRAID_FULL") == "1"
+pytestmark = [pytest.mark.proxy_only, ONE_IO]
 
 
 @pytest.fixture

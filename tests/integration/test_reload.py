@@ -361,13 +361,13 @@ def test_o3_a_database_in_use_is_removed(configured, server):
     assert target.value("SELECT 1", "shop") == 1
 
 
+def of_size(server, most):
+    return pooled(f"max_conns = {most}", "min_conns = 0",
+                  f'primary = "{server.url(user="postgres")}"')
+
+
 def test_o3_a_pool_shrinks_below_what_is_in_use_and_grows(configured, server):
-    url = server.url(user="postgres")
-
-    def file(most):
-        return pooled(f"max_conns = {most}", "min_conns = 0", f'primary = "{url}"')
-
-    target = configured(*file(6))
+    target = configured(*of_size(server, 6))
     busy = [target.login() for _ in range(6)]
     for client in busy:
         client.ask("BEGIN")
@@ -377,7 +377,7 @@ def test_o3_a_pool_shrinks_below_what_is_in_use_and_grows(configured, server):
         return target.metric("pgbraid_backend_pool_connections")
 
     assert connected() == 6
-    target.reload(*file(2))
+    target.reload(*of_size(server, 2))
     waiting = target.login()
     waiting.send(wire.query(PID))
     target.wait_for("pgbraid_backend_pool_waiting", 1)
@@ -390,7 +390,7 @@ def test_o3_a_pool_shrinks_below_what_is_in_use_and_grows(configured, server):
     assert wire.columns_of(next(body for kind, body in turn if kind == "D"))
     assert connected() <= 2
     busy[5].ask("COMMIT")
-    target.reload(*file(5))
+    target.reload(*of_size(server, 5))
     assert len(pids_of(busy[:5])) == 5
     for client in (*busy, waiting):
         assert client.rows("SELECT 1") == [["1"]]
@@ -399,15 +399,10 @@ def test_o3_a_pool_shrinks_below_what_is_in_use_and_grows(configured, server):
 
 
 def test_o3_a_pool_that_shrinks_keeps_as_many_as_it_may(configured, server):
-    url = server.url(user="postgres")
-
-    def file(most):
-        return pooled(f"max_conns = {most}", "min_conns = 0", f'primary = "{url}"')
-
-    target = configured(*file(6))
+    target = configured(*of_size(server, 6))
     clients = [target.login() for _ in range(6)]
     pids = pids_of(clients)
-    target.reload(*file(3))
+    target.reload(*of_size(server, 3))
     processes.wait_until(lambda: target.metric("pgbraid_backend_pool_connections") == 3,
                          "three to go")
     assert target.metric("pgbraid_backend_pool_opened_total") == len(pids)

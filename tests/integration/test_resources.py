@@ -13,12 +13,11 @@ import time
 
 import pytest
 
-from conftest import FULL
+from conftest import FULL, ONE_IO
 from harness import processes, proxy, wire
 from harness.processes import wait_until
 
 pytestmark = pytest.mark.proxy_only
-ONE_IO = pytest.mark.parametrize("io", ["io_uring"], indirect=True)
 POOLED = ["--auth", "trust", "--pool-mode", "transaction"]
 ACCEPT_PAUSE = 0.1  # seconds between two looks of a listener that had no descriptor
 SANITIZED = proxy.MEMORY_MAX > 100 << 20

@@ -8,13 +8,13 @@ import threading
 import psycopg2
 import pytest
 
-from conftest import FULL
+from conftest import FULL, ONE_IO
 from harness import processes, proxy, wire
+from harness.locks import RowLock
 from harness.processes import wait_until
 from harness.thread_stop import StoppedThread
 
 pytestmark = pytest.mark.proxy_only
-ONE_IO = pytest.mark.parametrize("io", ["io_uring"], indirect=True)
 POOLED = ["--auth", "trust", "--pool-mode", "transaction", "--max-conns", "8"]
 
 
@@ -65,22 +65,24 @@ def test_n2_a_second_signal_ends_it_at_once(new_target, server, database):
 @ONE_IO
 @pytest.mark.parametrize("mode", ["session", "transaction"])
 def test_n2_drain_lets_transactions_end_and_tells_the_idle(mode, new_target, server, database):
-    server.sql("CREATE TABLE t (n int)", database)
+    lock = RowLock(server, database)
     target = new_target(server.url(user="postgres"),
                         ["--auth", "trust", "--pool-mode", mode, "--drain-timeout", "1h"])
     idle, busy, asking = (target.login(database) for _ in range(3))
     busy.ask("BEGIN; INSERT INTO t VALUES (1)")
     asking.ask("BEGIN")
-    asking.send(wire.query("SELECT pg_sleep(0.3)"))
+    asking.send(wire.query("UPDATE t SET x = x"))
+    lock.wait_for()
     target.process.send_signal(signal.SIGTERM)
     assert idle.expect_closed()["C"] == "57P01"
-    assert wire.kinds(asking.read_turn()) == "TDCZ"
+    lock.let_go()
+    assert wire.kinds(asking.read_turn()) == "CZ"
     for raw in (busy, asking):
         assert wire.status(raw.ask("INSERT INTO t VALUES (2)")) == "T"
         assert wire.status(raw.ask("COMMIT")) == "I"
         assert raw.expect_closed()["C"] == "57P01"
     assert target.process.wait(processes.DEADLINE) == 0
-    assert server.value("SELECT count(*) FROM t", database) == 3
+    assert server.value("SELECT count(*) FROM t", database) == 4  # the lock's own, and theirs
     target.process = None
 
 

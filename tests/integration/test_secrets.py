@@ -15,20 +15,14 @@ import tempfile
 import psycopg2
 import pytest
 
-from conftest import FULL, IO_BACKENDS
+from conftest import FULL, ONE_IO
 from harness import processes, proxy, scram, wire
 from harness.processes import wait_until
 from harness.tls import refused_at_start
 
-pytestmark = pytest.mark.proxy_only
+pytestmark = [pytest.mark.proxy_only, ONE_IO]
 
 LOOK = "SELECT rolpassword FROM pg_authid WHERE rolname = %s"
-
-
-@pytest.fixture(params=IO_BACKENDS[:1])
-def io(request):
-    """One is enough: what is tested lies above it."""
-    return request.param
 
 
 def private(path, text):

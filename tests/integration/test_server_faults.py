@@ -12,15 +12,15 @@ import time
 
 import pytest
 
+from conftest import FULL, ONE_IO
 from harness import processes, wire
 from harness import server as servers
 from harness.fixtures import new_folder
 from harness.postgres import Postgres
 from harness.processes import wait_until
 
-pytestmark = pytest.mark.proxy_only
+pytestmark = [pytest.mark.proxy_only, ONE_IO]
 
-FULL = os.environ.get("PGBRAID_FULL") == "1"
 WAYS = ["through", "session", "transaction"]
 POOLED = ["session", "transaction"]
 CONNECTIONS = "pgbraid_backend_pool_connections"
@@ -32,21 +32,11 @@ DENIED = "pgbraid_backend_pool_denied_total"
 
 
 @pytest.fixture
-def io():
-    """What is above the engine does not depend on it: the first backend will do."""
-    return os.environ.get("PGBRAID_TEST_IO", "io_uring").split(",")[0]
-
-
-@pytest.fixture
-def front(new_target):
-    """Puts pgbraid before a server: front(way, server, size, *flags, options="", user=...)."""
-    def make(way, server, size=1, *flags, options="", shards=2, user="postgres"):
-        if way == "through":
-            return new_target(f"postgres://127.0.0.1:{server.port}{options}", flags, shards)
-        pool = ["--auth", "trust", "--max-conns", str(size), *flags]
-        if way == "transaction":
-            pool += ["--pool-mode", "transaction", "--min-conns", "0"]
-        return new_target(f"postgres://{user}@127.0.0.1:{server.port}{options}", pool, shards)
+def front(enter):
+    """front(way, server, size=1, *flags, ...): see enter(); no connection is opened unasked."""
+    def make(way, server, size=1, *flags, **more):
+        none = ["--min-conns", "0"] if way == "transaction" else []
+        return enter(way, server.port, size, *none, *flags, **more)
 
     return make
 
@@ -199,10 +189,12 @@ def test_j3_who_waits_outlives_a_crash_and_a_recovery(how, front, fragile):
 
 
 class Recovering:
-    """A script for a server: FATAL 57P03 for every login until it is told that it may serve."""
+    """A script for a server: FATAL 57P03 for every login until it is told that it may serve. Each
+    is kept until the test says so: who dialled before that is seen before the next one."""
 
     def __init__(self):
         self.serves = threading.Event()
+        self.may_refuse = threading.Semaphore(0)
         self.refused = 0
         self.under_way = 0
         self.most = 0  # logins under way at once
@@ -217,7 +209,7 @@ class Recovering:
         with self._lock:
             self.under_way += 1
             self.most = max(self.most, self.under_way)
-        self.serves.wait(0.05)  # it is slow, so that those who come together are seen together
+        self.may_refuse.acquire()
         with self._lock:
             self.under_way -= 1
             self.refused += 1
@@ -233,10 +225,14 @@ def test_j3_a_server_that_recovers_is_not_stormed(front, scripted):
     waiting = [target.wire().send(wire.startup(user="postgres", database="postgres"))
                for _ in range(clients)]
     target.wait_for(WAITING, clients)
-    wait_until(lambda: recovery.refused >= 6, "it to be tried again and again")
-    assert recovery.most == 1  # one tries for all
+    for tries in range(6):
+        wait_until(lambda: recovery.under_way > 0, "it to be tried again")
+        assert recovery.most == 1  # one tries for all
+        recovery.may_refuse.release()
+        wait_until(lambda: recovery.refused > tries, "that to be refused")
     assert target.metric(WAITING) == clients
     recovery.serves.set()
+    recovery.may_refuse.release()  # who came between
     for raw in waiting:
         raw.finish_login()
         assert wire.kinds(raw.ask("SELECT 1")) == "TDCZ"

@@ -6,10 +6,11 @@ Values are short; what is waited for is the end. Nothing here says how long some
 
 import pytest
 
+from conftest import ONE_IO
 from harness import processes, wire
 from harness.processes import wait_until
 
-pytestmark = [pytest.mark.proxy_only, pytest.mark.parametrize("io", ["io_uring"], indirect=True)]
+pytestmark = [pytest.mark.proxy_only, ONE_IO]
 
 MODES = ["passed", "session", "transaction"]
 

@@ -9,7 +9,7 @@ import threading
 import psycopg2
 import pytest
 
-from conftest import IO_BACKENDS
+from conftest import ONE_IO
 from harness import certificates, postgres, processes, wire
 from harness.tls import IN_USE, MODES, refusal, refused_at_start, url, verified
 
@@ -47,7 +47,7 @@ def test_every_mode_of_both_legs(new_target, new_server, papers, tls):
             assert on_server == (tls and mode not in ("disable", "allow")), (mode, client)
 
 
-@pytest.mark.parametrize("io", IO_BACKENDS[:1], indirect=True)
+@ONE_IO
 @pytest.mark.parametrize("kind", ["hostssl", "hostnossl"])
 def test_allow_takes_tls_where_the_server_refuses_to_do_without(new_target, tls_server, kind):
     """As libpq: without TLS first, and with TLS where the server says no to that. Passed through,
@@ -62,7 +62,7 @@ def test_allow_takes_tls_where_the_server_refuses_to_do_without(new_target, tls_
         assert target.value(IN_USE, user="app", password="pencil") == (kind == "hostssl")
 
 
-@pytest.mark.parametrize("io", IO_BACKENDS[:1], indirect=True)
+@ONE_IO
 @pytest.mark.parametrize("own_login", [False, True], ids=["passed through", "own"])
 def test_allow_cancels_as_the_session_was_dialled(new_target, tls_server, own_login):
     server = tls_server()
@@ -79,7 +79,7 @@ def test_allow_cancels_as_the_session_was_dialled(new_target, tls_server, own_lo
     assert wire.first_error(raw.read_turn())["C"] == "57014"
 
 
-@pytest.mark.parametrize("io", IO_BACKENDS[:1], indirect=True)
+@ONE_IO
 def test_allow_keeps_the_refusal_of_a_server_that_has_no_tls(new_target, new_server):
     """What the client hears is what the server said to the plain login."""
     server = new_server({"postgres": "trust"})
@@ -89,7 +89,7 @@ def test_allow_keeps_the_refusal_of_a_server_that_has_no_tls(new_target, new_ser
     assert target.value("SELECT 1") == 1
 
 
-@pytest.mark.parametrize("io", IO_BACKENDS[:1], indirect=True)
+@ONE_IO
 def test_allow_mirrors_over_tls_where_that_is_demanded(new_target, tls_server, server, database):
     mirror = tls_server()
     mirror.sql(f"CREATE DATABASE {database}")
