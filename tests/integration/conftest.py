@@ -27,7 +27,7 @@ from harness.postgres import Postgres  # noqa: E402
 FULL = os.environ.get("PGBRAID_FULL") == "1"
 IO_BACKENDS = os.environ.get("PGBRAID_TEST_IO", "io_uring,epoll").split(",")
 # For tests whose subject stands above the engines.
-ONE_IO = pytest.mark.parametrize("io", IO_BACKENDS[:1], indirect=True)
+ONE_IO = pytest.mark.one_io
 _numbers = itertools.count()
 
 
@@ -37,6 +37,7 @@ def pytest_configure(config):
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 1 << 16), most))
     config.addinivalue_line("markers", "proxy_only: needs pgbraid itself (mirror, admin port, "
                             "scripted server); left out when PGBRAID_TEST_TARGET=direct")
+    config.addinivalue_line("markers", "one_io: stands above the engines: one of them will do")
 
 
 def pytest_collection_modifyitems(config, items):
@@ -65,7 +66,14 @@ def database(server):
     server.sql(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-@pytest.fixture(params=["direct"] if proxies.DIRECT else IO_BACKENDS)
+def pytest_generate_tests(metafunc):
+    if "io" in metafunc.fixturenames:
+        most = 1 if metafunc.definition.get_closest_marker("one_io") else None
+        backends = ["direct"] if proxies.DIRECT else IO_BACKENDS[:most]
+        metafunc.parametrize("io", backends, indirect=True)
+
+
+@pytest.fixture
 def io(request):
     """The io backend under test."""
     return request.param

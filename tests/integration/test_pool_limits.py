@@ -7,6 +7,7 @@ import threading
 import psycopg2
 import pytest
 
+from conftest import ONE_IO
 from harness import processes, wire
 
 pytestmark = pytest.mark.proxy_only
@@ -82,7 +83,7 @@ def work(target, user, service, rounds, done, failures):
 
 
 @pytest.mark.parametrize("flag", ["--max-server-conns", "--max-total-conns"])
-@pytest.mark.parametrize("io", ["io_uring"], indirect=True)
+@ONE_IO
 def test_pools_of_one_server_share_its_connections(flag, new_target, small_server, tmp_path):
     target = before(small_server, new_target, tmp_path, flag, "6")
     done, failures, seen = [], [], []
@@ -102,7 +103,7 @@ def test_pools_of_one_server_share_its_connections(flag, new_target, small_serve
     assert connections(small_server) <= 6
 
 
-@pytest.mark.parametrize("io", ["io_uring"], indirect=True)
+@ONE_IO
 def test_what_lies_idle_goes_to_a_pool_that_has_none(new_target, small_server, tmp_path):
     """min-conns, 8 of u0's pool, would take every place; it keeps none from who asks."""
     target = before(small_server, new_target, tmp_path, "--max-server-conns", "4",
@@ -122,7 +123,7 @@ def test_what_lies_idle_goes_to_a_pool_that_has_none(new_target, small_server, t
         connection.close()
 
 
-@pytest.mark.parametrize("io", ["io_uring"], indirect=True)
+@ONE_IO
 def test_a_look_up_of_secrets_needs_no_place(new_target, new_server, tmp_path):
     """One place in all, and a client has it: another may log in all the same, and then waits."""
     server = new_server({"postgres": "trust", "all": "scram-sha-256"})
