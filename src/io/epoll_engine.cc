@@ -277,14 +277,8 @@ absl::Status EpollEngine::ListenShared(int descriptor, Acceptor* acceptor) {
 
 void EpollEngine::AcceptQueued(Acceptor* acceptor) {
   for (const Listener& listener : listeners_) {
-    for (int i = 0; i < SOMAXCONN && listener.acceptor == acceptor; ++i) {
-      const int descriptor =
-          accept4(listener.descriptor, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
-      if (descriptor < 0) {
-        break;
-      }
-      metrics_.accepts.Add();
-      acceptor->OnAccepted(descriptor);
+    if (listener.acceptor == acceptor) {
+      metrics_.accepts.Add(AcceptWaiting(listener.descriptor, SOCK_NONBLOCK, acceptor));
     }
   }
 }

@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "base/status.h"
+#include "io/engine.h"
 
 namespace io {
 namespace {
@@ -105,6 +106,19 @@ absl::StatusOr<Address> BoundAddress(int descriptor) {
     return base::ErrnoError("getsockname", errno);
   }
   return Address::From(reinterpret_cast<const sockaddr*>(&storage), length);
+}
+
+uint32_t AcceptWaiting(int listener, int flags, Acceptor* acceptor) {
+  uint32_t accepted = 0;
+  while (accepted < SOMAXCONN) {  // more may come all the time
+    const int descriptor = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC | flags);
+    if (descriptor < 0) {
+      break;
+    }
+    ++accepted;
+    acceptor->OnAccepted(descriptor);
+  }
+  return accepted;
 }
 
 bool IsOutOfResources(int error) {

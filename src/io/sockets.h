@@ -27,6 +27,9 @@ int64_t SendNow(int descriptor, const iovec* pieces, uint32_t count);
 int64_t ReceiveNow(int descriptor, void* to, size_t room);
 absl::StatusOr<Address> BoundAddress(int descriptor);
 Address PeerAddressOf(int descriptor);
+class Acceptor;
+// Gives `acceptor` whoever waits in the queue of a non-blocking listener; how many they were.
+uint32_t AcceptWaiting(int listener, int flags, Acceptor* acceptor);
 // An accept's errno that only time (or a closed socket) mends.
 bool IsOutOfResources(int error);
 // How long a listener that failed so rests; sooner if its own shard closes a socket.

@@ -267,17 +267,9 @@ void UringEngine::ArmAccept(uint32_t index) {
 // A shared listener stays as it is: other engines wait for it.
 void UringEngine::AcceptQueued(Acceptor* acceptor) {
   for (const Listener& listener : listeners_) {
-    if (listener.acceptor != acceptor || listener.closing || listener.shared ||
-        fcntl(listener.descriptor, F_SETFL, O_NONBLOCK) != 0) {
-      continue;
-    }
-    for (int i = 0; i < SOMAXCONN; ++i) {
-      const int descriptor = accept4(listener.descriptor, nullptr, nullptr, SOCK_CLOEXEC);
-      if (descriptor < 0) {
-        break;
-      }
-      metrics_.accepts.Add();
-      acceptor->OnAccepted(descriptor);
+    const bool own = listener.acceptor == acceptor && !listener.closing && !listener.shared;
+    if (own && fcntl(listener.descriptor, F_SETFL, O_NONBLOCK) == 0) {
+      metrics_.accepts.Add(AcceptWaiting(listener.descriptor, 0, acceptor));
     }
   }
 }
