@@ -324,7 +324,8 @@ absl::StatusOr<pg::ChannelBinding> LoginDialogue::ChooseBinding(bool plus, bool 
              : "this connection cannot be bound to its channel, and channel_binding=require");
   }
   if (!plain) {
-    return base::PermissionDenied("the server offers no SASL mechanism that pgbraid has");
+    return base::PermissionDenied(
+        "the server offers only to bind the channel, and this connection has none to bind");
   }
   binding.flag = able ? pg::BindingFlag::kNotOffered : pg::BindingFlag::kUnable;
   return binding;

@@ -232,12 +232,12 @@ void Pool::Offer(Pooled* pooled) {
 
 // The first who waits for such a connection, but not past others for whom none is begun.
 Pool::Waiter* Pool::NextFor(const Pooled& pooled) const {
-  uint32_t before = 0;
+  size_t before = 0;
   for (Waiter* waiter : waiters_) {
     if (waiter->startup == pooled.startup) {
       return waiter;
     }
-    if (++before > opening_) {
+    if (++before > dialling_.size()) {
       break;
     }
   }
@@ -326,18 +326,14 @@ uint32_t Pool::OpeningMax() const {
 }
 
 void Pool::OpenMore() {
-  while (!closed_ && opening_ < std::min<size_t>(waiters_.size(), OpeningMax()) &&
+  while (!closed_ && dialling_.size() < std::min<size_t>(waiters_.size(), OpeningMax()) &&
          pools_->loop()->now() >= retry_) {
     if (TakePlace()) {
       Start();
       continue;
     }
     if (!free_.empty()) {  // it began otherwise than those who wait need it
-      Pooled* const oldest = free_.front();
-      free_.erase(free_.begin());
-      pools_->metrics().free.Add(-1);
-      pools_->metrics().retired.Add();
-      Retire(oldest);
+      RetireFree(free_.begin());
     }
     break;
   }
@@ -346,7 +342,6 @@ void Pool::OpenMore() {
 // A place was taken for it.
 void Pool::Start() {
   ++serving_;
-  ++opening_;
   pools_->tasks().Spawn(Serve(NextStartup()));
 }
 
@@ -399,7 +394,6 @@ io::Task<void> Pool::Serve(Parameters startup) {
   pooled.epoch = epoch_;
   dialling_.push_back(&pooled);
   const absl::Status opened = co_await Open(&pooled);
-  --opening_;
   std::erase(dialling_, &pooled);
   if (opened.ok()) {
     failures_ = 0;
@@ -520,7 +514,7 @@ bool Pool::Tend() {
     YieldOne();
   }
   OpenMore();
-  while (!closed_ && now >= retry_ && opening_ < OpeningMax() &&
+  while (!closed_ && now >= retry_ && dialling_.size() < OpeningMax() &&
          shared_->places.load(std::memory_order_relaxed) < least &&
          pools_->tools().shared->TakeSpare(shared_)) {
     Start();
@@ -570,11 +564,9 @@ void Pool::FollowUsers() {
   if (!service_->primary.user.empty() || secret == nullptr) {
     return;
   }
-  if (secret->kind == pg::SecretKind::kPlain) {
-    login_.password = secret->text;
-  } else if (secret->kind == pg::SecretKind::kMd5) {
-    login_.password.clear();
-    login_.md5_secret = secret->text;
+  const pg::Credential credential = pg::CredentialOf(*secret);
+  if (!credential.empty()) {  // else the keys of a client's login stay
+    login_.Use(credential);
   }
 }
 

@@ -104,8 +104,6 @@ class Pool {
   size_t waiting_count() const { return waiters_.size(); }
 
  private:
-  class Cleaner;
-
   bool Serves(const config::Service& service) const;
   void FollowUsers();
   void RetireFree(std::vector<Pooled*>::iterator at);
@@ -144,7 +142,6 @@ class Pool {
   Parameters welcome_;
   uint32_t sessions_ = 0;
   uint32_t serving_ = 0;  // Serve() tasks that run
-  uint32_t opening_ = 0;  // of these, not logged in yet
   uint32_t failures_ = 0;    // in a row
   bool full_ = false;        // true exactly when the last one was the server's having no room
   base::Instant retry_;      // nothing is dialled before

@@ -158,4 +158,14 @@ Secret MockSecret(std::string_view process_secret, std::string_view user, const 
   return secret;
 }
 
+Credential CredentialOf(const Secret& secret) {
+  Credential credential;
+  if (secret.kind == SecretKind::kPlain) {
+    credential.password = secret.text;
+  } else if (secret.kind == SecretKind::kMd5) {
+    credential.md5_secret = secret.text;
+  }
+  return credential;
+}
+
 }  // namespace pg

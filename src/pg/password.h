@@ -63,5 +63,7 @@ struct Credential {
   std::optional<Keys> scram;
   bool empty() const { return password.empty() && md5_secret.empty() && !scram.has_value(); }
 };
+// What a stored secret is good for by itself; empty for a SCRAM verifier, which only checks.
+Credential CredentialOf(const Secret& secret);
 
 }  // namespace pg

@@ -70,11 +70,7 @@ backend::LoginFacts LoginOf(const AuthQueryTools& tools) {
   login.password = authentication.auth_password;
   const pg::Secret* const secret = tools.epoch->secrets->Find(authentication.auth_user);
   if (login.password.empty() && secret != nullptr) {
-    if (secret->kind == pg::SecretKind::kPlain) {
-      login.password = secret->text;
-    } else if (secret->kind == pg::SecretKind::kMd5) {
-      login.md5_secret = secret->text;
-    }
+    login.Use(pg::CredentialOf(*secret));
   }
   login.database = !authentication.auth_dbname.empty() ? authentication.auth_dbname
                    : !server.dbname.empty()            ? server.dbname
