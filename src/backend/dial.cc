@@ -27,6 +27,11 @@ bool MayWantTls(const config::Server& server) {
   return !server.IsUnixSocket() && server.sslmode >= config::SslMode::kAllow;
 }
 
+bool IsOwn(const config::NetAddress& address) {
+  const std::vector<config::NetAddress> own = config::OwnAddresses();
+  return std::find(own.begin(), own.end(), address) != own.end();
+}
+
 // The server's one byte: 'S', 'N', or 'E' and the text of an error, which anybody on the way could
 // have written; 0 if none came.
 io::Task<char> ReadAnswer(io::Stream* stream, base::Deadline deadline) {
@@ -135,9 +140,7 @@ bool Dialler::LeadsHere(const io::Address& address) const {
     }
     const std::optional<config::NetAddress> here = config::NetAddress::Parse(listen.host);
     const bool any = !here.has_value() || here->bytes == config::NetAddress().bytes;
-    const std::vector<config::NetAddress> own = config::OwnAddresses();
-    if (any ? there->IsLoopback() || std::find(own.begin(), own.end(), *there) != own.end()
-            : *here == *there) {
+    if (any ? there->IsLoopback() || IsOwn(*there) : *here == *there) {
       return true;
     }
   }
