@@ -31,7 +31,7 @@ void Report::Describe(base::MetricSink* sink) const {
             "sessions and connections have gone.",
             "", epochs);
   base::Gauge stalled;
-  stalled.Add(common_->stalled_shards.Load());
+  stalled.Set(common_->stalled_shards.Load());
   sink->Add("pgbraid_server_stalled_shards", "Shards whose loop does not turn.", "", stalled);
 }
 

@@ -112,7 +112,7 @@ void Session::OnPooledInput() {
   if (client_.ended()) {
     // Nobody will ask any more; what was asked is answered first, if it was asked to its end.
     ended_ = !has_server() || !server().machine().owes() || server().machine().copy_in() ||
-             !pooled_->complete || reader_.mid_frame();
+             !complete_ || reader_.mid_frame();
     half_closed_ = true;
     borrower_->TellTurns(kTurnOver);
     return;
@@ -291,7 +291,7 @@ Session::Step Session::WithoutServer(const pg::Piece& piece) {
 }
 
 Session::Step Session::WithServer(const pg::Piece& piece, Pieces* to) {
-  pooled_->complete = Completes(piece.type, pooled_->complete);
+  complete_ = Completes(piece.type, complete_);
   switch (piece.type) {
     case 'Q':
       return OnQueryText(piece, to);

@@ -7,6 +7,7 @@
 #include "session/opening.h"
 
 namespace session {
+
 Session::Session(const Surroundings* surroundings, uint64_t id)
     : around_(surroundings),
       loop_(surroundings->loop),

@@ -89,7 +89,6 @@ class Session {
     bool gathering = false;
     bool continues = false;  // true exactly when further pieces of a frame are to be forwarded
     Discarding discarding = Discarding::kNo;
-    bool complete = true;  // true exactly when a ReadyForQuery will follow what was forwarded last
   };
   // Of who has timeouts, or may not have transaction blocks.
   struct Turns {
@@ -171,7 +170,7 @@ class Session {
   void StartTurns();
   void NoteAsked(char type);
   void NoteTurnOver(uint32_t bits);
-  Patience NextPatience() const;
+  Patience NextPatience();
   void OnTimes(uint32_t bits);
   void GiveUp(Timeout cause);
   // -- follow.cc: another configuration -----------------------------------------------------------
@@ -202,7 +201,6 @@ class Session {
   bool has_server() const {
     return borrower_ == nullptr ? own_server_ != nullptr : borrower_->has_connection();
   }
-  const backend::Connection& server() const { return const_cast<Session*>(this)->server(); }
   backend::Connection& server() {
     return borrower_ == nullptr ? *own_server_ : borrower_->connection();
   }
@@ -236,7 +234,7 @@ class Session {
   std::string refused_;         // login: what a server said that will be dialled again, with TLS
   bool heard_ = false;          // login: true exactly when the server has said something
   turn::RequestId doubt_ = 0;    // the last that may have committed something when it was run
-  bool complete_ = true;  // true exactly when a ReadyForQuery will follow what was forwarded last
+  bool complete_ = true;  // true exactly when a ReadyForQuery will follow what was asked last
   bool asked_ = false;          // login: true exactly when the server waits for the client's answer
   bool authenticated_ = false;  // true exactly when the server has said so
   bool paused_ = false;         // true exactly when the client is not read because of the server

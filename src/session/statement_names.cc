@@ -21,8 +21,8 @@ std::unique_ptr<sql::SessionEffects> EffectsOf(std::string_view text) {
   return effects.flags == 0 ? nullptr : std::make_unique<sql::SessionEffects>(std::move(effects));
 }
 
-// A frame around `body`; what follows it in the stream has `more` bytes of the same frame.
-void AppendHeader(char type, size_t body, std::string* frame) {
+// Begins `*frame` anew: the header of one whose body has `body` bytes.
+void WriteHeader(char type, size_t body, std::string* frame) {
   frame->clear();
   frame->push_back(type);
   base::AppendBe32(frame, static_cast<uint32_t>(body + 4));
@@ -40,7 +40,7 @@ std::string_view TypesOf(const pg::ParseView& parse) {
 void StatementNames::ParseAhead(std::string_view name, std::string_view text,
                                 std::string_view types, backend::Pooled* to) {
   std::string frame;
-  AppendHeader('P', name.size() + text.size() + types.size() + 2, &frame);
+  WriteHeader('P', name.size() + text.size() + types.size() + 2, &frame);
   frame += name;
   frame += '\0';
   frame += text;
@@ -104,7 +104,7 @@ StatementNames::Found StatementNames::Find(std::string_view name, backend::Poole
 
 // -- the client's frames --------------------------------------------------------------------------
 
-void StatementNames::BeginFrame() {
+void StatementNames::NextFrame() {
   last_ = Last::kOther;
   effects_ = nullptr;
   used_ = nullptr;
@@ -113,7 +113,7 @@ void StatementNames::BeginFrame() {
 
 StatementNames::Way StatementNames::OnParse(std::string_view body, std::string_view context,
                                             bool failed, backend::Pooled* to) {
-  BeginFrame();
+  NextFrame();
   const std::optional<pg::ParseView> parse = pg::ReadParse(body);
   if (!parse.has_value() || to->connection.machine().skipping()) {
     return Way::kAsItIs;  // the server refuses it, or does not look at it
@@ -141,7 +141,7 @@ StatementNames::Way StatementNames::OnParse(std::string_view body, std::string_v
     // One that is there is parsed as the unnamed statement: what counts is whether it may be.
     const std::string name = last_there_ ? "" : known.statement->name;
     to->unnamed_of = last_there_ ? turn::kNobody : to->unnamed_of;
-    AppendHeader('P', body.size() - parse->name.size() + name.size(), &rewritten_);
+    WriteHeader('P', body.size() - parse->name.size() + name.size(), &rewritten_);
     rewritten_ += name;
     rewritten_ += body.substr(parse->name.size());
   }
@@ -190,7 +190,7 @@ StatementNames::Way StatementNames::Duplicate(std::string_view name, backend::Po
 std::optional<StatementNames::Way> StatementNames::OnBind(std::string_view start,
                                                           uint32_t body_length,
                                                           backend::Pooled* to) {
-  BeginFrame();
+  NextFrame();
   if (to->connection.machine().skipping()) {
     return Way::kAsItIs;
   }
@@ -219,7 +219,7 @@ std::optional<StatementNames::Way> StatementNames::OnBind(std::string_view start
   if (found.name == name) {
     return Way::kAsItIs;
   }
-  AppendHeader('B', body_length - name.size() + found.name.size(), &rewritten_);
+  WriteHeader('B', body_length - name.size() + found.name.size(), &rewritten_);
   rewritten_ += start.substr(0, portal_end + 1);
   rewritten_ += found.name;
   rewritten_ += start.substr(end);
@@ -228,7 +228,7 @@ std::optional<StatementNames::Way> StatementNames::OnBind(std::string_view start
 
 StatementNames::Way StatementNames::OnTarget(char type, std::string_view body,
                                              backend::Pooled* to) {
-  BeginFrame();
+  NextFrame();
   const std::optional<pg::TargetView> target = pg::ReadTarget(body);
   describes_ = describes_ || type == 'D';
   if (!target.has_value() || target->kind != 'S' || to->connection.machine().skipping()) {
@@ -245,7 +245,7 @@ StatementNames::Way StatementNames::OnTarget(char type, std::string_view body,
   if (found.name == target->name) {
     return Way::kAsItIs;
   }
-  AppendHeader(type, found.name.size() + 2, &rewritten_);
+  WriteHeader(type, found.name.size() + 2, &rewritten_);
   rewritten_ += 'S';
   rewritten_ += found.name;
   rewritten_ += '\0';
@@ -341,7 +341,7 @@ bool StatementNames::InClientsWords(const pg::Piece& error, std::string* instead
     return false;
   }
   body += rest;
-  AppendHeader('E', body.size(), instead);
+  WriteHeader('E', body.size(), instead);
   *instead += body;
   return true;
 }

@@ -132,7 +132,7 @@ class StatementNames {
     Known* known = nullptr;  // with a name of the client's
     std::string_view name;   // on the server
   };
-  void BeginFrame();
+  void NextFrame();
   std::string_view ClientsName(std::string_view ours) const;
   Found Find(std::string_view name, backend::Pooled* to);
   bool Has(const backend::Statement& statement, backend::Pooled* to);

@@ -87,7 +87,7 @@ void Session::NoteTurnOver(uint32_t bits) {
   }
 }
 
-Session::Patience Session::NextPatience() const {
+Session::Patience Session::NextPatience() {
   const config::PoolSettings& pool = service_->pool;
   Patience next;
   const auto consider = [&](base::Instant since, absl::Duration most, Timeout cause) {
