@@ -60,14 +60,15 @@ Task<bool> Stream::ShakeHands(base::Deadline deadline) {
     if (first || tls_->fed() > 0) {
       co_await loop_->handshakes().Pass();
     }
-    if (broken_) {
-      tls_->Fail(TlsFailure::kClosed, "the connection broke");
-    } else if (loop_->now() >= deadline) {
+    if (loop_->now() >= deadline) {
       tls_->Fail(TlsFailure::kTimeout, "timed out");
     }
+    // What came before the end is heard first: it may be the alert that says why.
     if (first || tls_->fed() > 0 || tls_->failure() != TlsFailure::kNone) {
       first = false;
       step = tls_->Handshake();
+    } else if (broken_) {
+      tls_->Fail(TlsFailure::kClosed, "the connection broke");
     } else if (cipher_ended_) {
       tls_->Fail(TlsFailure::kClosed, "the peer closed the connection");
     } else {
