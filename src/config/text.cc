@@ -11,7 +11,7 @@
 namespace config {
 namespace {
 
-constexpr size_t kQuotedMax = 64;  // bytes of a value repeated in a message
+constexpr size_t kQuotedMax = 256;  // bytes of a value repeated in a message; paths are long
 constexpr size_t kNameMax = 64;    // longer ones are compared with nothing
 
 // Only ASCII letters fold; the locale has no say.

@@ -32,7 +32,7 @@ struct Endpoint {
 
 std::string Cat(std::initializer_list<std::string_view> parts);
 
-// `text` in double quotes for one line of a message: control characters escaped, cut at 64 bytes,
+// `text` in double quotes for one line of a message: control characters escaped, cut at 256 bytes,
 // withheld altogether if it could hold a password.
 std::string Quote(std::string_view text);
 

@@ -31,6 +31,8 @@ BINDING = ("psql", "psycopg2", "psycopg3", "node")
 # What needs one server connection for longer than a transaction.
 SESSION_ONLY = ("listen",)
 _PATIENCE = 120
+# Each process of a parallel run builds its own: none may be replaced while another runs it.
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 
 
 def fetched(package):
@@ -43,7 +45,7 @@ def fetched(package):
 def _built_pgx():
     """Compiled once into build-deps; the modules come through Go's proxy, pinned by go.sum."""
     go = shutil.which("go") or "/usr/lib/go/bin/go"
-    target = os.path.join(REPOSITORY, "build-deps", "pgx-client")
+    target = os.path.join(REPOSITORY, "build-deps", f"pgx-client{_WORKER}")
     environment = dict(os.environ)
     if "HOME" not in environment:
         environment.setdefault("GOPATH", os.path.join(REPOSITORY, "build-deps", "go"))
@@ -55,7 +57,7 @@ def _built_pgx():
 
 
 def _compiled_jdbc():
-    classes = os.path.join(REPOSITORY, "build-deps", "jdbc-client")
+    classes = os.path.join(REPOSITORY, "build-deps", f"jdbc-client{_WORKER}")
     jar = "/usr/share/java/postgresql.jar"
     processes.run(["javac", "-encoding", "UTF-8", "-cp", jar, "-d", classes,
                    os.path.join(HERE, "Jdbc.java")])

@@ -6,6 +6,7 @@ fails at a deadline, and names what it waited for.
 
 import ctypes
 import fcntl
+import functools
 import os
 import pwd
 import random
@@ -18,7 +19,7 @@ import time
 
 DEADLINE = float(os.environ.get("PGBRAID_TEST_DEADLINE", "30"))
 _POLL = 0.01
-_held_port_locks = []
+_held_ports = set()
 
 
 def is_root():
@@ -49,22 +50,27 @@ def free_port():
     """A port below the ephemeral range that no other test process will pick while we live.
 
     Binding alone does not reserve it: pgbraid listens with SO_REUSEPORT, so two proxies could
-    silently share one port. A lock file held until this process ends prevents that.
+    silently share one port. A lock on one byte of a file, held until this process ends, prevents
+    that; one descriptor serves all ports, so that select() is still possible after 1,000 tests.
     """
-    folder = os.path.join(tempfile.gettempdir(), "pgbraid-test-ports")
-    os.makedirs(folder, exist_ok=True)
     while True:
         port = random.randrange(15000, 32000)
-        lock = open(os.path.join(folder, str(port)), "w")
+        if port in _held_ports:
+            continue
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(_port_locks(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+            _held_ports.add(port)
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", port))
         except OSError:
-            lock.close()
             continue
-        _held_port_locks.append(lock)
         return port
+
+
+@functools.cache
+def _port_locks():
+    """POSIX locks: they go with the process, and with any descriptor of the file it closes."""
+    return open(os.path.join(tempfile.gettempdir(), "pgbraid-test-port-locks"), "a")
 
 
 def wait_until(condition, what, deadline=None):

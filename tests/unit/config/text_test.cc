@@ -101,7 +101,7 @@ TEST(Endpoints, EveryErrorSaysWhatToWrite) {
 
 TEST(Quoting, KeepsOneLineAndHidesWhatMayBeAPassword) {
   EXPECT_EQ(Quote("a\nb\x1b\"\\"), "\"a\\x0ab\\x1b\\x22\\x5c\"");
-  EXPECT_EQ(Quote(std::string(100, 'x')), "\"" + std::string(64, 'x') + "...\"");
+  EXPECT_EQ(Quote(std::string(300, 'x')), "\"" + std::string(256, 'x') + "...\"");
   for (const std::string_view text : {"u:p@h", "postgres://h", "PassWord=x"}) {
     EXPECT_EQ(Quote(text), "the value (not shown, it could hold a password)");
   }
