@@ -91,7 +91,7 @@ void Pool::Forget(Waiter* waiter) {
   waiter->waiting = false;
   pools_->metrics().waiting.Add(-1);
   if (waiters_.empty()) {
-    pools_->tools().shared->Forget(shared_, pools_);
+    ForgetWant();
   }
 }
 
@@ -315,8 +315,20 @@ io::Task<absl::Status> Pool::SendCancel(Pooled* pooled, base::Deadline deadline)
 
 // -- opening --------------------------------------------------------------------------------------
 
+// Shards share the places and their lock: where a pool is at its bound and somebody waits for each
+// transaction, nothing is asked that is already known.
 bool Pool::TakePlace() {
-  return pools_->tools().shared->Take(shared_, pools_, serving_, pools_->loop()->now());
+  if (wanted_with_ == serving_) {
+    return false;
+  }
+  const bool taken = pools_->tools().shared->Take(shared_, pools_, serving_, pools_->loop()->now());
+  wanted_with_ = taken ? std::nullopt : std::optional<uint32_t>(serving_);
+  return taken;
+}
+
+void Pool::ForgetWant() {
+  wanted_with_.reset();
+  pools_->tools().shared->Forget(shared_, pools_);
 }
 
 // One at first, and as long as they fail: a server that refuses a login or is away is not asked by
@@ -357,6 +369,7 @@ Parameters Pool::NextStartup() {
 }
 
 void Pool::OnPlace() {
+  wanted_with_.reset();
   if (closed_ || waiters_.empty()) {
     pools_->tools().shared->GiveBack(shared_);
     return;
@@ -513,6 +526,7 @@ bool Pool::Tend() {
   if (waiters_.empty() && pools_->tools().shared->Wanted(*shared_)) {
     YieldOne();
   }
+  wanted_with_.reset();
   OpenMore();
   while (!closed_ && now >= retry_ && dialling_.size() < OpeningMax() &&
          shared_->places.load(std::memory_order_relaxed) < least &&

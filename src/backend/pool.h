@@ -18,6 +18,7 @@
 
 #include <cstdint>
 #include <list>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -117,6 +118,7 @@ class Pool {
   uint32_t OpeningMax() const;
   void OpenMore();
   bool TakePlace();
+  void ForgetWant();
   bool Yields(bool idle, bool unused);
   void OnOpenFailed(const Pooled& pooled, const absl::Status& status);
   void DenyAll(std::string_view sqlstate, std::string_view message);
@@ -142,6 +144,7 @@ class Pool {
   Parameters welcome_;
   uint32_t sessions_ = 0;
   uint32_t serving_ = 0;  // Serve() tasks that run
+  std::optional<uint32_t> wanted_with_;  // what that was when a place was last wanted in vain
   uint32_t failures_ = 0;    // in a row
   bool full_ = false;        // true exactly when the last one was the server's having no room
   base::Instant retry_;      // nothing is dialled before

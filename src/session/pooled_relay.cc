@@ -105,8 +105,12 @@ void Session::OnPooledInput() {
     return;
   }
   if (waiting_.has_value()) {
-    paused_ = true;
-    client_.PauseReceive();
+    // Who waits for an answer sends no more as a rule: stopping and starting the receive for every
+    // wait would cost a sixth of the transaction, and hide that the client has gone.
+    if (client_.has_input()) {
+      paused_ = true;
+      client_.PauseReceive();
+    }
     return;
   }
   if (client_.ended()) {

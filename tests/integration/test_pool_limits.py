@@ -123,6 +123,29 @@ def test_what_lies_idle_goes_to_a_pool_that_has_none(new_target, small_server, t
         connection.close()
 
 
+def test_who_waits_is_heard_meanwhile(new_target, server, database):
+    """That one has gone, and what another says further, until it ends its side."""
+    target = new_target(server.url(user="postgres"), [
+        "--auth", "trust", "--pool-mode", "transaction", "--max-conns", "1"], shards=1)
+    holder, leaver, talker = (target.login(database) for _ in range(3))
+    holder.ask("BEGIN")
+    leaver.send(wire.query("SELECT 1"))
+    talker.send(wire.query("SELECT 2"))
+    target.wait_for("pgbraid_backend_pool_waiting", 2)
+    leaver.reset()
+    processes.wait_until(lambda: target.metric("pgbraid_backend_pool_waiting") == 1, "it to be gone")
+    for number in range(3, 6):
+        talker.send(wire.query(f"SELECT {number}"))
+    talker.half_close()
+    holder.ask("COMMIT")
+    for number in range(2, 6):
+        answer = talker.read_turn()
+        assert wire.kinds(answer) == "TDCZ"
+        assert wire.columns_of(answer[1][1]) == [b"%d" % number]
+    talker.expect_end_of_stream()
+    holder.shut()
+
+
 @ONE_IO
 def test_a_look_up_of_secrets_needs_no_place(new_target, new_server, tmp_path):
     """One place in all, and a client has it: another may log in all the same, and then waits."""
