@@ -1,8 +1,9 @@
 #include "base/crypto.h"
 
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
+#include <openssl/params.h>
 #include <sys/random.h>
 
 #include <cerrno>
@@ -25,7 +26,8 @@ static_assert(Seal::kOverheadBytes == kNonceBytes + kTagBytes);
 constexpr std::string_view kBase64Alphabet =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-// Never null: libcrypto takes a null key for a missing one, not an empty one.
+// Never null: libcrypto takes a null key for a missing one, or for the last one again, not for an
+// empty one.
 const unsigned char* Unsigned(std::string_view bytes) {
   return reinterpret_cast<const unsigned char*>(bytes.data() == nullptr ? "" : bytes.data());
 }
@@ -53,24 +55,77 @@ Cipher NewCipher() {
   return cipher;
 }
 
+// Each of a thread's own and set up once: libcrypto 3 looks up an algorithm by its name whenever it
+// is told which, and that takes several times as long as the digest of a short text.
+class Digest {
+ public:
+  Digest() : algorithm_(EVP_MD_fetch(nullptr, "SHA256", nullptr)), context_(EVP_MD_CTX_new()) {
+    CHECK(algorithm_ != nullptr && context_ != nullptr);
+  }
+  ~Digest() {
+    EVP_MD_CTX_free(context_);
+    EVP_MD_free(algorithm_);
+  }
+  Digest(const Digest&) = delete;
+  Digest& operator=(const Digest&) = delete;
+
+  Sha256Digest Of(std::string_view bytes) const {
+    Sha256Digest digest;
+    unsigned int length = 0;
+    CHECK(EVP_DigestInit_ex2(context_, algorithm_, nullptr) == 1 &&
+          EVP_DigestUpdate(context_, bytes.data(), bytes.size()) == 1 &&
+          EVP_DigestFinal_ex(context_, digest.data(), &length) == 1 && length == digest.size());
+    return digest;
+  }
+
+ private:
+  EVP_MD* const algorithm_;
+  EVP_MD_CTX* const context_;
+};
+
+class Mac {
+ public:
+  Mac() : algorithm_(EVP_MAC_fetch(nullptr, "HMAC", nullptr)) {
+    CHECK(algorithm_ != nullptr);
+    context_ = EVP_MAC_CTX_new(algorithm_);
+    char name[] = "SHA256";
+    const OSSL_PARAM digest[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0),
+        OSSL_PARAM_construct_end()};
+    CHECK(context_ != nullptr && EVP_MAC_CTX_set_params(context_, digest) == 1);
+  }
+  ~Mac() {
+    EVP_MAC_CTX_free(context_);
+    EVP_MAC_free(algorithm_);
+  }
+  Mac(const Mac&) = delete;
+  Mac& operator=(const Mac&) = delete;
+
+  Sha256Digest Of(std::string_view key, std::string_view message) const {
+    Sha256Digest code;
+    size_t length = 0;
+    CHECK(EVP_MAC_init(context_, Unsigned(key), key.size(), nullptr) == 1 &&
+          EVP_MAC_update(context_, Unsigned(message), message.size()) == 1 &&
+          EVP_MAC_final(context_, code.data(), &length, code.size()) == 1 &&
+          length == code.size());
+    return code;
+  }
+
+ private:
+  EVP_MAC* const algorithm_;
+  EVP_MAC_CTX* context_ = nullptr;
+};
+
 }  // namespace
 
 Sha256Digest Sha256(std::string_view bytes) {
-  Sha256Digest digest;
-  unsigned int length = 0;
-  const int done =
-      EVP_Digest(bytes.data(), bytes.size(), digest.data(), &length, EVP_sha256(), nullptr);
-  CHECK(done == 1 && length == digest.size());
-  return digest;
+  const thread_local Digest digest;
+  return digest.Of(bytes);
 }
 
 Sha256Digest HmacSha256(std::string_view key, std::string_view message) {
-  Sha256Digest digest;
-  unsigned int length = 0;
-  const unsigned char* done = HMAC(EVP_sha256(), Unsigned(key), IntSize(key), Unsigned(message),
-                                   message.size(), digest.data(), &length);
-  CHECK(done != nullptr && length == digest.size());
-  return digest;
+  const thread_local Mac mac;
+  return mac.Of(key, message);
 }
 
 Sha256Digest Pbkdf2Sha256(std::string_view password, std::string_view salt, uint32_t iterations) {
