@@ -91,7 +91,8 @@ void Pool::Forget(Waiter* waiter) {
   waiter->waiting = false;
   pools_->metrics().waiting.Add(-1);
   if (waiters_.empty()) {
-    ForgetWant();
+    wanted_with_.reset();
+    pools_->tools().shared->Forget(shared_, pools_);
   }
 }
 
@@ -315,8 +316,7 @@ io::Task<absl::Status> Pool::SendCancel(Pooled* pooled, base::Deadline deadline)
 
 // -- opening --------------------------------------------------------------------------------------
 
-// Shards share the places and their lock: where a pool is at its bound and somebody waits for each
-// transaction, nothing is asked that is already known.
+// The places have one lock for all shards: what is known already is not asked again.
 bool Pool::TakePlace() {
   if (wanted_with_ == serving_) {
     return false;
@@ -324,11 +324,6 @@ bool Pool::TakePlace() {
   const bool taken = pools_->tools().shared->Take(shared_, pools_, serving_, pools_->loop()->now());
   wanted_with_ = taken ? std::nullopt : std::optional<uint32_t>(serving_);
   return taken;
-}
-
-void Pool::ForgetWant() {
-  wanted_with_.reset();
-  pools_->tools().shared->Forget(shared_, pools_);
 }
 
 // One at first, and as long as they fail: a server that refuses a login or is away is not asked by

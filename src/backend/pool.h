@@ -118,7 +118,6 @@ class Pool {
   uint32_t OpeningMax() const;
   void OpenMore();
   bool TakePlace();
-  void ForgetWant();
   bool Yields(bool idle, bool unused);
   void OnOpenFailed(const Pooled& pooled, const absl::Status& status);
   void DenyAll(std::string_view sqlstate, std::string_view message);

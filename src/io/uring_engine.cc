@@ -1,6 +1,7 @@
 #include "io/uring_engine.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -86,7 +87,20 @@ SocketId UringEngine::Adopt(int descriptor, Endpoint* endpoint, Traffic traffic)
   socket.endpoint = endpoint;
   socket.descriptor = descriptor;
   socket.traffic = traffic;
-  return sockets_.Add(std::move(socket));
+  const SocketId id = sockets_.Add(std::move(socket));
+  WatchEnd(id, sockets_.At(id));
+  return id;
+}
+
+// A multishot receive can miss what comes right behind the last bytes, and then nothing wakes it
+// any more: the end of a Unix socket (liburing's issue 1549), and on kernel 6.18 one reset in half
+// a million of TCP connections. So the kernel is asked for the end separately too, and CheckEnded()
+// looks whether the receive knows. The poll wakes for nothing else.
+void UringEngine::WatchEnd(SocketId id, Socket& socket) {
+  io_uring_sqe* entry = ring_.Entry();
+  io_uring_prep_poll_add(entry, socket.descriptor, POLLRDHUP);
+  io_uring_sqe_set_data64(entry, Tag(Operation::kEnd, id));
+  ++socket.owed;
 }
 
 void UringEngine::Discard(int descriptor) {
@@ -146,6 +160,10 @@ void UringEngine::StopReceive(SocketId id) {
     return;
   }
   socket.stopping = true;
+  CancelReceive(id, socket);
+}
+
+void UringEngine::CancelReceive(SocketId id, Socket& socket) {
   if (socket.starved) {
     return;  // RestartStarved tells its end
   }
@@ -153,6 +171,17 @@ void UringEngine::StopReceive(SocketId id) {
   io_uring_prep_cancel64(entry, Tag(Operation::kReceive, id), 0);
   io_uring_sqe_set_data64(entry, Tag(Operation::kCancel, id));
   ++socket.owed;
+}
+
+// A receive that still waits is armed again: then it finds the end.
+void UringEngine::CheckEnded() {
+  for (const SocketId id : ended_) {
+    Socket* const socket = sockets_.Find(id);
+    if (socket != nullptr && socket->receiving && !socket->stopping && !socket->releasing) {
+      CancelReceive(id, *socket);
+    }
+  }
+  ended_.clear();
 }
 
 void UringEngine::Send(SocketId id, const iovec* pieces, uint32_t count, SendMode mode) {
@@ -405,6 +434,7 @@ void UringEngine::Poll(base::Instant until) {
     metrics_.queue_overflows.Add();
   }
   ring_.Reap([this](const io_uring_cqe& completion) { Handle(completion); });
+  CheckEnded();
   TellReleased();
 }
 
@@ -440,10 +470,16 @@ void UringEngine::Handle(const io_uring_cqe& completion) {
     socket.dialled.reset();
     if (completion.res == 0) {
       TuneSocket(socket.descriptor, tcp_);
+      if (!socket.releasing) {
+        WatchEnd(id, socket);
+      }
     }
     if (!socket.releasing) {
       socket.endpoint->OnConnected(socket.descriptor < 0 ? -socket.descriptor : -completion.res);
     }
+  }
+  if (operation == Operation::kEnd) {
+    ended_.push_back(id);
   }
   if (operation == Operation::kCancel && socket.releasing && socket.owed > 0) {
     shutdown(socket.descriptor, SHUT_RDWR);  // what cannot be cancelled ends all the same

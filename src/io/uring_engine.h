@@ -74,12 +74,15 @@ class UringEngine final : public Engine {
     base::Instant resume_at = base::Instant::Never();  // out of descriptors: accept again then
     bool closing = false;
   };
-  enum class Operation : uint8_t { kReceive, kSend, kConnect, kCancel, kAccept, kWake };
+  enum class Operation : uint8_t { kReceive, kSend, kConnect, kCancel, kEnd, kAccept, kWake };
 
   UringEngine(UringRing ring, const UringOptions& options);
   absl::Status Start();
   static uint64_t Tag(Operation operation, SocketId socket);
   void ArmReceive(SocketId id, Socket& socket);
+  void CancelReceive(SocketId id, Socket& socket);
+  void WatchEnd(SocketId id, Socket& socket);
+  void CheckEnded();
   void ArmAccept(uint32_t index);
   void CloseListener(uint32_t index);
   void ResumeListeners();
@@ -101,6 +104,7 @@ class UringEngine final : public Engine {
   SocketTable<Socket> sockets_;
   std::vector<Listener> listeners_;
   std::vector<SocketId> starved_;
+  std::vector<SocketId> ended_;  // by the kernel's word, in this round
   std::vector<SocketId> quiet_;  // released, nothing owed: closed in the next Poll
   std::vector<Endpoint*> released_;
   uint64_t wake_count_ = 0;

@@ -133,7 +133,8 @@ def test_who_waits_is_heard_meanwhile(new_target, server, database):
     talker.send(wire.query("SELECT 2"))
     target.wait_for("pgbraid_backend_pool_waiting", 2)
     leaver.reset()
-    processes.wait_until(lambda: target.metric("pgbraid_backend_pool_waiting") == 1, "it to be gone")
+    processes.wait_until(lambda: target.metric("pgbraid_backend_pool_waiting") == 1,
+                         "it to be gone")
     for number in range(3, 6):
         talker.send(wire.query(f"SELECT {number}"))
     talker.half_close()

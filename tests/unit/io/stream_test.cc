@@ -307,6 +307,32 @@ TEST_P(StreamTest, ClosingAbruptlyResetsAPeerThatStillWrites) {
   }
 }
 
+// Some kernels' multishot receive loses it over Unix sockets where both come between two rounds.
+// That TCP loses one reset in half a million only R9 shows, with PGBRAID_FULL=1.
+TEST_P(StreamTest, AnEndRightBehindTheLastBytesIsHeard) {
+  for (const bool unix_socket : {false, true}) {
+    Rig rig(GetParam());
+    const Ends ends = unix_socket ? UnixPair() : TcpPair();
+    io::Stream stream(rig.loop());
+    stream.Adopt(ends.ours, io::Traffic::kClient);
+    std::string got;
+    rig.scope().Spawn(ReadAll(&stream, &got));
+    for (int i = 0; i < 3; ++i) {
+      rig.loop()->RunOnce(rig.loop()->now());  // it waits for the first byte
+    }
+    SendAll(ends.theirs, "last words");
+    if (unix_socket) {
+      close(ends.theirs);
+    } else {
+      ResetConnection(ends.theirs);
+    }
+    ASSERT_TRUE(rig.Join());
+    EXPECT_EQ(got, "last words");
+    EXPECT_EQ(stream.broken(), !unix_socket);
+    EXPECT_TRUE(rig.CloseAll({&stream}));
+  }
+}
+
 TEST_P(StreamTest, ResetIsAnErrorAndTheQueueIsDropped) {
   Rig rig(GetParam());
   const Ends ends = TcpPair();
