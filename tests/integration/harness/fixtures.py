@@ -20,8 +20,10 @@ def new_folder(factory, name):
     """A folder that user postgres may enter."""
     # Unix sockets live in the cluster's folder, and their paths are limited to 107 bytes.
     folder = factory.getbasetemp() / f"{name}{next(_numbers)}"
-    for parent in (folder.parent, folder.parent.parent):
-        os.chmod(parent, 0o755)
+    for parent in folder.parents:
+        mode = os.stat(parent).st_mode
+        if not mode & 0o001:
+            os.chmod(parent, mode | 0o055)
     return folder
 
 
