@@ -91,9 +91,8 @@ struct FreeBio {
 };
 
 // OpenSSL keeps one queue of errors for the whole thread: what one connection left there would be
-// taken for the next one's.
-// What another connection, or a login, has left behind. To look is cheap; ERR_clear_error() goes
-// through all 16 places, whether anything is in them or not.
+// taken for the next one's. To look is cheap; ERR_clear_error() goes through all of its 16 places,
+// whether anything is in them or not.
 void ForgetErrors() {
   if (ERR_peek_error() != 0 && !HISTORICAL_BUG("b12-errors-of-another-connection")) {
     ERR_clear_error();
