@@ -237,8 +237,9 @@ def test_b12_an_error_stays_with_its_connection(new_target, tls_server, papers):
             plain.close()
             with pytest.raises((ssl.SSLError, wire.Closed)):
                 raw.read(1)
-            cursor.execute("SELECT 7")
-            assert cursor.fetchone() == (7,)
+            # So long that some record comes in two parts: OpenSSL is asked, and has to wait.
+            cursor.execute("SELECT length(%s)", ("x" * 1_000_000,))
+            assert cursor.fetchone() == (1_000_000,)
     steady.close()
 
 
