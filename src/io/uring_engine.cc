@@ -147,9 +147,13 @@ void UringEngine::ArmReceive(SocketId id, Socket& socket) {
     return;
   }
   io_uring_sqe* entry = ring_.Entry();
-  io_uring_prep_recv_multishot(entry, socket.descriptor, nullptr, 0, 0);
-  entry->flags |= IOSQE_BUFFER_SELECT;
-  entry->buf_group = BuffersOf(socket).group();
+  if (FAULT_POINT("io.receive.deaf")) {
+    io_uring_prep_poll_add(entry, wake_, 0);  // waits, can be cancelled, and is never woken
+  } else {
+    io_uring_prep_recv_multishot(entry, socket.descriptor, nullptr, 0, 0);
+    entry->flags |= IOSQE_BUFFER_SELECT;
+    entry->buf_group = BuffersOf(socket).group();
+  }
   io_uring_sqe_set_data64(entry, Tag(Operation::kReceive, id));
   ++socket.owed;
 }

@@ -1,6 +1,7 @@
 #include "unit/io/rig.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -113,9 +114,16 @@ void SendAll(int descriptor, std::string_view bytes) {
   CHECK(sent == static_cast<ssize_t>(bytes.size()));
 }
 
-void ResetConnection(int descriptor) {
+void ResetBeneath(int descriptor) {
   const linger at_once{1, 0};
   CHECK(setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once) == 0);
+  const int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+  CHECK(dup2(nothing, descriptor) == descriptor);
+  close(nothing);
+}
+
+void ResetConnection(int descriptor) {
+  ResetBeneath(descriptor);
   close(descriptor);
 }
 

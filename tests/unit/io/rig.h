@@ -84,6 +84,8 @@ std::string ReadNow(int descriptor, size_t most);
 bool AtEnd(int descriptor);  // the other side's end has come and nothing is left to read
 void SendAll(int descriptor, std::string_view bytes);  // fits into the socket's buffer
 void ResetConnection(int descriptor);  // closes with a RST
+// The same to a descriptor that somebody else will close: it is /dev/null from now on.
+void ResetBeneath(int descriptor);
 
 // Bytes that tell where they stand and whose they are.
 std::string Pattern(uint64_t owner, size_t from, size_t length);

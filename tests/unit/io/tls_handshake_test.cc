@@ -387,23 +387,18 @@ TEST_P(TlsHandshakeTest, APeerThatGoesOrDawdlesEndsIt) {
 // A client that closes with the server's records unread resets the connection behind its alert.
 TEST_P(TlsHandshakeTest, WhyThePeerWentIsHeardThoughItResets) {
   TlsRig rig(GetParam());
-  const Ends ends = TcpPair();
-  io::Stream stream(rig.loop());
-  stream.Adopt(ends.ours, io::Traffic::kClient);
+  Half half(&rig, {}, TcpPair());
+  SSL_set_verify(half.raw.ssl(), SSL_VERIFY_PEER, nullptr);  // it knows no authority
   std::optional<absl::Status> done;
-  rig.scope().Spawn(Secure(&stream, rig.server(), &rig.plain(), rig.Soon(), &done));
-  auto raw = std::make_unique<RawTls>(ends.theirs, RawOptions());
-  SSL_set_verify(raw->ssl(), SSL_VERIFY_PEER, nullptr);  // it knows no authority
-  while (!raw->failed()) {
-    rig.loop()->RunOnce(rig.loop()->now());
-    static_cast<void>(raw->Shake());
-  }
-  const linger at_once{1, 0};
-  ASSERT_EQ(setsockopt(ends.theirs, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
-  raw.reset();
+  rig.scope().Spawn(Secure(&half.stream, rig.server(), &rig.plain(), rig.Soon(), &done));
+  ASSERT_TRUE(rig.Until([&] {
+    static_cast<void>(half.raw.Shake());
+    return half.raw.failed();
+  }));
+  ResetBeneath(half.raw.descriptor());
   ASSERT_TRUE(rig.Join());
-  EXPECT_EQ(stream.tls_failure(), io::TlsFailure::kRefused) << base::Message(*done);
-  EXPECT_TRUE(rig.CloseAll({&stream}));
+  EXPECT_EQ(half.stream.tls_failure(), io::TlsFailure::kRefused) << base::Message(*done);
+  EXPECT_TRUE(rig.CloseAll({&half.stream}));
 }
 
 TEST_P(TlsHandshakeTest, AbortEndsIt) {

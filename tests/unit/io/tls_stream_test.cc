@@ -297,18 +297,11 @@ TEST_P(TlsStreamTest, B11AnEndWithoutCloseNotifyIsAnError) {
 
 TEST_P(TlsStreamTest, B11AResetIsAnError) {
   TlsRig rig(GetParam());
-  const Ends ends = TcpPair();
-  const int other = dup(ends.theirs);
-  Half half(&rig, {}, ends);
+  Half half(&rig, {}, TcpPair());
   ASSERT_TRUE(rig.Shake(&half.stream, &half.raw, rig.server(), rig.plain()).ok());
   std::string got;
   rig.scope().Spawn(ReadAll(&half.stream, &got));
-  const linger at_once{1, 0};
-  ASSERT_EQ(setsockopt(other, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
-  const int gone = open("/dev/null", O_RDWR);
-  dup2(gone, ends.theirs);  // the last two references to the socket go
-  close(gone);
-  close(other);
+  ResetBeneath(half.raw.descriptor());
   ASSERT_TRUE(rig.Join());
   EXPECT_EQ(half.stream.error(), ECONNRESET);
   EXPECT_TRUE(half.stream.broken());
