@@ -351,10 +351,10 @@ bool EpollEngine::TellKnown() {
     if (pending.news == News::kReleased) {
       if (socket->descriptor >= 0) {
         close(socket->descriptor);  // which takes it off epoll's list
+        closed = true;
       }
       sockets_.Remove(pending.socket);
       endpoint->OnReleased();
-      closed = true;
     } else if (socket->releasing) {
       continue;
     } else if (pending.news == News::kSent) {
