@@ -44,10 +44,14 @@ int Base64Value(char c) {
   return at == std::string_view::npos ? -1 : static_cast<int>(at);
 }
 
-struct FreeCipher {
+struct Free {
   void operator()(EVP_CIPHER_CTX* context) const { EVP_CIPHER_CTX_free(context); }
+  void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
+  void operator()(EVP_MAC_CTX* context) const { EVP_MAC_CTX_free(context); }
 };
-using Cipher = std::unique_ptr<EVP_CIPHER_CTX, FreeCipher>;
+using Cipher = std::unique_ptr<EVP_CIPHER_CTX, Free>;
+using Digest = std::unique_ptr<EVP_MD_CTX, Free>;
+using Mac = std::unique_ptr<EVP_MAC_CTX, Free>;
 
 Cipher NewCipher() {
   Cipher cipher(EVP_CIPHER_CTX_new());
@@ -55,77 +59,48 @@ Cipher NewCipher() {
   return cipher;
 }
 
-// Each of a thread's own and set up once: libcrypto 3 looks up an algorithm by its name whenever it
-// is told which, and that takes several times as long as the digest of a short text.
-class Digest {
- public:
-  Digest() : algorithm_(EVP_MD_fetch(nullptr, "SHA256", nullptr)), context_(EVP_MD_CTX_new()) {
-    CHECK(algorithm_ != nullptr && context_ != nullptr);
-  }
-  ~Digest() {
-    EVP_MD_CTX_free(context_);
-    EVP_MD_free(algorithm_);
-  }
-  Digest(const Digest&) = delete;
-  Digest& operator=(const Digest&) = delete;
+// Digests and MACs are each thread's own and set up once: libcrypto 3 looks up an algorithm by its
+// name whenever it is told which, and that takes several times as long as the digest of a short
+// text.
+Digest NewSha256() {
+  Digest digest(EVP_MD_CTX_new());
+  CHECK(digest != nullptr && EVP_DigestInit_ex2(digest.get(), EVP_sha256(), nullptr) == 1);
+  return digest;
+}
 
-  Sha256Digest Of(std::string_view bytes) const {
-    Sha256Digest digest;
-    unsigned int length = 0;
-    CHECK(EVP_DigestInit_ex2(context_, algorithm_, nullptr) == 1 &&
-          EVP_DigestUpdate(context_, bytes.data(), bytes.size()) == 1 &&
-          EVP_DigestFinal_ex(context_, digest.data(), &length) == 1 && length == digest.size());
-    return digest;
-  }
-
- private:
-  EVP_MD* const algorithm_;
-  EVP_MD_CTX* const context_;
-};
-
-class Mac {
- public:
-  Mac() : algorithm_(EVP_MAC_fetch(nullptr, "HMAC", nullptr)) {
-    CHECK(algorithm_ != nullptr);
-    context_ = EVP_MAC_CTX_new(algorithm_);
-    char name[] = "SHA256";
-    const OSSL_PARAM digest[] = {
-        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0),
-        OSSL_PARAM_construct_end()};
-    CHECK(context_ != nullptr && EVP_MAC_CTX_set_params(context_, digest) == 1);
-  }
-  ~Mac() {
-    EVP_MAC_CTX_free(context_);
-    EVP_MAC_free(algorithm_);
-  }
-  Mac(const Mac&) = delete;
-  Mac& operator=(const Mac&) = delete;
-
-  Sha256Digest Of(std::string_view key, std::string_view message) const {
-    Sha256Digest code;
-    size_t length = 0;
-    CHECK(EVP_MAC_init(context_, Unsigned(key), key.size(), nullptr) == 1 &&
-          EVP_MAC_update(context_, Unsigned(message), message.size()) == 1 &&
-          EVP_MAC_final(context_, code.data(), &length, code.size()) == 1 &&
-          length == code.size());
-    return code;
-  }
-
- private:
-  EVP_MAC* const algorithm_;
-  EVP_MAC_CTX* context_ = nullptr;
-};
+Mac NewHmacSha256() {
+  EVP_MAC* const hmac = EVP_MAC_fetch(nullptr, "HMAC", nullptr);
+  Mac mac(EVP_MAC_CTX_new(hmac));
+  EVP_MAC_free(hmac);  // the context holds it
+  char name[] = "SHA256";
+  const OSSL_PARAM digest[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0),
+                               OSSL_PARAM_construct_end()};
+  CHECK(mac != nullptr && EVP_MAC_CTX_set_params(mac.get(), digest) == 1);
+  return mac;
+}
 
 }  // namespace
 
 Sha256Digest Sha256(std::string_view bytes) {
-  const thread_local Digest digest;
-  return digest.Of(bytes);
+  const thread_local Digest context = NewSha256();
+  Sha256Digest digest;
+  unsigned int length = 0;
+  CHECK(EVP_DigestInit_ex2(context.get(), nullptr, nullptr) == 1 &&
+        EVP_DigestUpdate(context.get(), bytes.data(), bytes.size()) == 1 &&
+        EVP_DigestFinal_ex(context.get(), digest.data(), &length) == 1 &&
+        length == digest.size());
+  return digest;
 }
 
 Sha256Digest HmacSha256(std::string_view key, std::string_view message) {
-  const thread_local Mac mac;
-  return mac.Of(key, message);
+  const thread_local Mac context = NewHmacSha256();
+  Sha256Digest code;
+  size_t length = 0;
+  CHECK(EVP_MAC_init(context.get(), Unsigned(key), key.size(), nullptr) == 1 &&
+        EVP_MAC_update(context.get(), Unsigned(message), message.size()) == 1 &&
+        EVP_MAC_final(context.get(), code.data(), &length, code.size()) == 1 &&
+        length == code.size());
+  return code;
 }
 
 Sha256Digest Pbkdf2Sha256(std::string_view password, std::string_view salt, uint32_t iterations) {
