@@ -130,6 +130,8 @@ def run_pgbench(rig, command, seconds, meter):
             before = float(progress.group(1))
     out = running.stdout.read()
     status = running.wait()
+    if not killer.is_alive():
+        errors.append(f"error: no end after {seconds + PATIENCE:.0f} s")
     killer.cancel()
     return status, out, "".join(errors), before
 
