@@ -6,8 +6,8 @@ Faults are switches that count for every connection of the gate, now and later:
   rewrite = what a piece from the server becomes: bytes to bytes of the same length
   black_hole() / heal(): reads nothing and passes nothing on, both ways, without closing
   hold_cancels() / release_cancels(): cancel requests come no further than here, all else does
-  cut() closes every connection; reset() does so with RST, reset(1) only the oldest one;
-  refuse() closes new ones at once, too; refuse_new() only those
+  cut() closes every connection; refuse() closes new ones at once, too; refuse_new() only those
+  reset() closes with RST, reset(1) only the oldest one; all have been sent when it returns
 """
 
 import socket
@@ -63,18 +63,23 @@ class Gate:
         self._refusing = True
 
     def cut(self):
-        for pair in self._taken():
-            for end in pair:
+        for ends, _ in self._taken():
+            for end in ends:
                 _quiet(lambda end=end: end.shutdown(socket.SHUT_RDWR))
 
     def reset(self, count=None):
-        for pair in self._taken(count):
-            for end in pair:
+        pairs = self._taken(count)
+        for ends, _ in pairs:
+            for end in ends:
                 _quiet(lambda end=end: end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
                                                       struct.pack("ii", 1, 0)))
-                # A thread blocked in recv keeps the descriptor alive: wake it, then close.
+                # A thread blocked in recv keeps the socket open until it has woken.
                 _quiet(lambda end=end: end.shutdown(socket.SHUT_RD))
                 _quiet(end.close)
+        for _, pumps in pairs:
+            for pump in pumps:
+                pump.join(10)
+                assert not pump.is_alive(), "a gate's thread does not end"
 
     def connections(self):
         with self._lock:
@@ -111,10 +116,12 @@ class Gate:
             for end in (client, server):
                 end.settimeout(None)
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            pumps = [threading.Thread(target=self._pump, args=way, daemon=True)
+                     for way in ((client, server, True), (server, client, False))]
             with self._lock:
-                self._pairs.append((client, server))
-            for source, sink, up in ((client, server, True), (server, client, False)):
-                threading.Thread(target=self._pump, args=(source, sink, up), daemon=True).start()
+                self._pairs.append(((client, server), pumps))
+                for pump in pumps:
+                    pump.start()
 
     def _pump(self, source, sink, up):
         try:
