@@ -421,19 +421,20 @@ bool Connection::Holds(const pg::Piece& piece, const turn::Reply& reply) {
 }
 
 void Connection::OnReply(const pg::Piece& piece, const turn::Reply& reply) {
+  const bool tells_notes = leg_.notes != nullptr || leg_.note_bit != 0;
   Note note;
   note.kind = reply.kind;
   note.request = reply.request;
   switch (reply.kind) {
     case turn::ReplyKind::kCompleted:
       metrics_->statements.Add();
-      if (leg_.note_bit != 0) {
+      if (tells_notes) {
         note.text = Shortened(pg::ReadCommandTag(piece.body).value_or(""));
       }
       break;
     case turn::ReplyKind::kFailed:
       metrics_->errors.Add();
-      if (leg_.note_bit != 0) {
+      if (tells_notes) {
         note.text = Shortened(pg::ReadError(piece.body).sqlstate);
       }
       break;
@@ -454,6 +455,9 @@ void Connection::OnReply(const pg::Piece& piece, const turn::Reply& reply) {
     case turn::ReplyKind::kAsync:
     case turn::ReplyKind::kMismatch:
       return;
+  }
+  if (leg_.notes != nullptr) {
+    leg_.notes->OnNote(note);
   }
   if (leg_.note_bit != 0) {
     notes_.push_back(std::move(note));

@@ -25,6 +25,12 @@ enum class WatchdogAction : uint8_t { kLog, kAbort };
 
 enum class IoBackend : uint8_t { kAuto, kIoUring, kEpoll };
 
+// What a mirror's transactions wait for.
+enum class MirrorOrder : uint8_t {
+  kCausal,   // what their clients may have seen, whichever session did it
+  kSession,  // their own session only
+};
+
 struct Config {
   std::vector<Endpoint> listen;  // at least one
   Server primary;     // of the service "*"; without a host there is none
@@ -32,6 +38,8 @@ struct Config {
   std::vector<Service> services;  // distinct names; Complete() adds "*", behind the others
   Authentication authentication;
   std::vector<Server> mirrors;    // distinct names, distinct servers, none the primary
+  MirrorOrder mirror_order = MirrorOrder::kCausal;
+  bool mirror_marker = true;  // the mirror keeps a record of what it has committed
   Tls tls;
   // Peers whose connections begin with a PROXY protocol header; kUnix: every Unix socket's.
   std::vector<NetRange> proxy_protocol_from;

@@ -37,6 +37,9 @@ Recorder::~Recorder() {
   if (MayHaveCommitted()) {
     OfferLost(Cause::kOutcomeUnknown);
   }
+  while (!requests_.empty()) {
+    PopFront();
+  }
   for (Target* target : targets_) {
     target->End();
   }
@@ -102,8 +105,7 @@ void Recorder::OnRequest(turn::RequestId id, const pg::Piece& piece) {
       return;
     case 'F':
       if (piece.first && id != 0) {
-        Push(id, Act::kFunctionCall);
-        Forwarded();
+        Works(&Push(id, Act::kFunctionCall));
       }
       return;
     default:
@@ -188,7 +190,7 @@ void Recorder::OnLost(turn::RequestId id, char type, Cause lost) {
     request.statement = names.String();
     Count(&binds_, request.name);
   }
-  Forwarded();
+  Works(&request);
 }
 
 void Recorder::OnQuery(turn::RequestId id, std::string_view text) {
@@ -203,7 +205,7 @@ void Recorder::OnQuery(turn::RequestId id, std::string_view text) {
     Request& request = Push(id, Act::kQuery);
     request.parts.push_back(std::move(part));
     Keep(&request.kept, text, tools_.held);
-    Forwarded();
+    OnQueryForwarded(&request);
     return;
   }
   std::vector<Part> parts;
@@ -224,7 +226,7 @@ void Recorder::OnQuery(turn::RequestId id, std::string_view text) {
   Request& request = Push(id, Act::kQuery);
   request.parts = std::move(parts);
   Keep(&request.kept, text, tools_.held);
-  Forwarded();
+  OnQueryForwarded(&request);
 }
 
 void Recorder::OnParse(turn::RequestId id, std::string_view body) {
@@ -274,7 +276,11 @@ void Recorder::OnExecute(turn::RequestId id, std::string_view body) {
   Request& request = Push(id, Act::kExecute);
   request.name = view->portal;
   request.row_limit = view->row_limit;
-  Forwarded();
+  if (BindsCommit(view->portal)) {
+    ReserveFor(&request);
+  } else {
+    Works(&request);
+  }
 }
 
 void Recorder::OnClose(turn::RequestId id, std::string_view body) {
@@ -390,10 +396,75 @@ bool Recorder::MayNamePortal(std::string_view name) const {
          (!binds_.empty() && binds_.contains(name));
 }
 
-void Recorder::Forwarded() {
-  for (Target* target : targets_) {
-    target->OnForward();
+// -- order ----------------------------------------------------------------------------------------
+
+// It is being forwarded: what it does may depend on all that was acknowledged before.
+void Recorder::Works(Request* request) {
+  request->seen = tools_.clock->now();
+  request->works = true;
+  ++works_;
+}
+
+// A COMMIT is being forwarded. Where transactions met, PostgreSQL let the later one go on only when
+// the earlier one had committed, so COMMITs are forwarded in the order in which they must be
+// applied; their answers come in any order.
+void Recorder::ReserveFor(Request* request) {
+  if (request->stamp != 0 || (items_.empty() && works_ == 0)) {
+    return;
   }
+  for (Target* target : targets_) {
+    target->Expect();
+  }
+  request->stamp = tools_.clock->Tick();
+  ++reserved_;
+  for (Target* target : targets_) {
+    target->Reserve(request->stamp);
+  }
+}
+
+void Recorder::OnQueryForwarded(Request* request) {
+  bool commits = false;
+  for (const Part& part : request->parts) {
+    const sql::Control control = part.facts.control;
+    commits |= control == sql::Control::kCommit || control == sql::Control::kPrepare;
+    if (part.facts.effect != sql::Effect::kControl && !request->works) {
+      Works(request);
+    }
+  }
+  if (commits) {
+    ReserveFor(request);
+  }
+}
+
+// What `statement` names once all that was forwarded has been answered; null if that is not worth
+// following.
+const sql::Statement* Recorder::FactsOf(std::string_view statement) const {
+  if (parses_.contains(statement)) {
+    for (auto it = requests_.rbegin(); it != requests_.rend(); ++it) {
+      if (it->act == Act::kParse && it->name == statement) {
+        return &it->facts;
+      }
+    }
+  }
+  const auto prepared = statements_.find(statement);
+  return prepared == statements_.end() ? nullptr : &prepared->second.facts;
+}
+
+bool Recorder::BindsCommit(std::string_view portal) const {
+  const sql::Statement* facts = nullptr;
+  const auto bound = portals_.find(portal);
+  if (binds_.contains(portal)) {
+    for (auto it = requests_.rbegin(); it != requests_.rend() && facts == nullptr; ++it) {
+      if (it->act == Act::kBind && it->name == portal) {
+        facts = FactsOf(it->statement);
+        break;
+      }
+    }
+  } else if (bound != portals_.end()) {
+    facts = &bound->second.facts;
+  }
+  return facts != nullptr && (facts->control == sql::Control::kCommit ||
+                              facts->control == sql::Control::kPrepare);
 }
 
 }  // namespace mirror

@@ -31,6 +31,7 @@
 #include "base/keyed_hash.h"
 #include "base/limits.h"
 #include "io/loop.h"
+#include "mirror/order_board.h"
 #include "mirror/unit.h"
 #include "pg/frame.h"
 #include "sql/classify_cache.h"
@@ -42,9 +43,14 @@ namespace mirror {
 class Target {
  public:
   virtual ~Target() = default;
-  // A statement that may be mirrored is being forwarded.
-  virtual void OnForward() = 0;
-  // A committed transaction. `lost`: kNone, or why it cannot be sent; then it only counts.
+  // The clock's next number is a stamp or an acknowledgement; Reserve() or Offer() follows.
+  virtual void Expect() = 0;
+  // A COMMIT with `stamp` is being forwarded; Release() follows once what it committed, if it did,
+  // was offered.
+  virtual void Reserve(uint64_t stamp) = 0;
+  virtual void Release(uint64_t stamp) = 0;
+  // A committed transaction, before its client knows. `lost`: kNone, or why it cannot be sent; then
+  // it only counts.
   virtual void Offer(const Unit& unit, Cause lost) = 0;
   // The session is over; nothing more is offered.
   virtual void End() = 0;
@@ -54,15 +60,16 @@ class Target {
 struct RecorderTools {
   const base::Limits* limits = nullptr;
   const io::Loop* loop = nullptr;  // for the time of commits
+  Clock* clock = nullptr;          // for their order
   sql::ClassifyCache* cache = nullptr;
   base::Credit* held = nullptr;
   base::Credit* names = nullptr;
 };
 
-class Recorder {
+class Recorder final : public backend::NoteTaker {
  public:
   Recorder(const RecorderTools& tools, std::vector<Target*> targets);
-  ~Recorder();
+  ~Recorder() override;
   Recorder(const Recorder&) = delete;
   Recorder& operator=(const Recorder&) = delete;
 
@@ -72,7 +79,7 @@ class Recorder {
   // for one that makes no entry (COPY data, Flush, what the server swallows).
   void OnRequest(turn::RequestId id, const pg::Piece& piece);
   // What became of requests, in the order of the replies.
-  void OnNotes(std::span<const backend::Note> notes);
+  void OnNote(const backend::Note& note) override;
 
  private:
   // A statement of a request or of a name, as far as it is kept.
@@ -122,12 +129,16 @@ class Recorder {
     std::vector<Part> parts;    // kQuery
     std::vector<Copied> copies;
     sql::Statement facts;  // kParse
+    uint64_t seen = 0;     // the clock when it was forwarded
+    uint64_t stamp = 0;    // reserved for what it may commit; 0: none
+    bool works = false;    // it may leave something to be committed
   };
   struct Item {  // a statement that succeeded and whose transaction is open
     Step step;
     Charge charge;
     Cause lost = Cause::kNone;
     uint64_t serial = 0;
+    uint64_t seen = 0;  // the clock when it was forwarded
   };
   template <typename T>
   using Names = base::NameTable<T>;
@@ -152,10 +163,13 @@ class Recorder {
   static bool Follow(const sql::Statement& facts);
   bool MayNameStatement(std::string_view name) const;
   bool MayNamePortal(std::string_view name) const;
-  void Forwarded();
+  void Works(Request* request);
+  void ReserveFor(Request* request);
+  void OnQueryForwarded(Request* request);
+  bool BindsCommit(std::string_view portal) const;
+  const sql::Statement* FactsOf(std::string_view statement) const;
 
   // -- recorder_notes.cc: what became of it -------------------------------------------------------
-  void OnNote(const backend::Note& note);
   void Confirm(turn::RequestId before);
   void Apply(Request* request);
   void ApplyBind(Request* request);
@@ -174,7 +188,8 @@ class Recorder {
   void TakeCopy(Request* request, Item* item);
   uint64_t AddItem(Item item);
   void OnUnit(const turn::Unit* unit, const base::Slice& prepare, Cause lost);
-  void OfferItems(std::span<Item> items, const base::Slice& prepare, Cause lost);
+  void OfferItems(std::span<Item> items, Unit unit, Cause lost);
+  void Offer(Unit* unit, Cause lost);
   void OfferSurvivors(std::span<Item> items);
   void OfferLost(Cause lost);
 
@@ -190,6 +205,8 @@ class Recorder {
   Names<uint32_t> binds_;
   std::vector<Item> items_;       // of the open transaction, which knows them by index + 1
   uint64_t last_serial_ = 0;
+  uint32_t works_ = 0;     // of requests_, those that may leave something to be committed
+  uint32_t reserved_ = 0;  // of requests_, those with a stamp
   int64_t items_bytes_ = 0;
   bool skipping_ = false;         // true exactly when an error was told and its end not yet
   // A frame that comes in pieces.

@@ -39,12 +39,6 @@ void Uncount(Map* names, const std::string& name) {
 
 }  // namespace
 
-void Recorder::OnNotes(std::span<const backend::Note> notes) {
-  for (const backend::Note& note : notes) {
-    OnNote(note);
-  }
-}
-
 void Recorder::OnNote(const backend::Note& note) {
   switch (note.kind) {
     case turn::ReplyKind::kCompleted:
@@ -83,6 +77,13 @@ void Recorder::PopFront() {
     Uncount(&parses_, request.name);
   } else if (request.act == Act::kBind) {
     Uncount(&binds_, request.name);
+  }
+  works_ -= request.works ? 1 : 0;
+  if (request.stamp != 0) {
+    --reserved_;
+    for (Target* target : targets_) {
+      target->Release(request.stamp);
+    }
   }
   requests_.pop_front();
 }
@@ -167,6 +168,7 @@ void Recorder::OnQueryDone(Request* request, std::string_view tag) {
   }
   const Part& part = request->parts[request->completed++];
   Item item;
+  item.seen = request->seen;
   item.lost = request->kept.lost;
   if (item.lost == Cause::kNone) {
     item.step.text = request->kept.bytes.Sub(part.begin, part.length);
@@ -211,6 +213,7 @@ void Recorder::OnExecuteDone(Request* request, const backend::Note& note) {
 
 Recorder::Item Recorder::MakeItem(Request* request, Portal* portal) {
   Item item;
+  item.seen = request->seen;
   item.step.extended = true;
   item.step.parse = portal->parse;
   item.step.statement = portal->statement;
@@ -265,6 +268,7 @@ void Recorder::OnReady(const backend::Note& note) {
   if (!requests_.empty() && requests_.front().id == note.request) {
     if (requests_.front().act == Act::kFunctionCall && !skipping_) {
       Item item;
+      item.seen = requests_.front().seen;
       item.lost = Cause::kFunctionCall;
       OnUnit(transaction_.Completed(AddItem(std::move(item)), sql::Statement(), ""),
              base::Slice(), Cause::kNone);
@@ -283,6 +287,7 @@ void Recorder::OnReady(const backend::Note& note) {
 // The serial of the item it made, or 0.
 uint64_t Recorder::Completed(Item item, const sql::Statement& facts, std::string_view tag) {
   MarkTrace(facts, tag, &item.step);
+  item.step.tag = tag;
   const bool mirrored = Mirrored(facts, tag, item.lost);
   base::Slice prepare;
   if (facts.control == sql::Control::kPrepare && item.lost == Cause::kNone) {
@@ -373,12 +378,15 @@ void Recorder::OnUnit(const turn::Unit* unit, const base::Slice& prepare, Cause 
   for (const Item& item : items) {
     items_bytes_ -= item.charge.bytes();
   }
+  Unit sent;
+  sent.place.is_explicit = unit->explicit_block;
   switch (unit->fate) {
     case turn::Fate::kCommitted:
-      OfferItems(items, base::Slice(), Cause::kNone);
+      OfferItems(items, std::move(sent), Cause::kNone);
       break;
     case turn::Fate::kPrepared:
-      OfferItems(items, prepare, lost);
+      sent.prepare = prepare;
+      OfferItems(items, std::move(sent), lost);
       break;
     case turn::Fate::kDiscarded:
       OfferSurvivors(items);
@@ -390,25 +398,40 @@ void Recorder::OnUnit(const turn::Unit* unit, const base::Slice& prepare, Cause 
   items_.erase(items_.begin() + static_cast<ptrdiff_t>(begin), items_.end());
 }
 
-void Recorder::OfferItems(std::span<Item> items, const base::Slice& prepare, Cause lost) {
+void Recorder::OfferItems(std::span<Item> items, Unit unit, Cause lost) {
   if (std::all_of(items.begin(), items.end(), [](const Item& item) {
         return item.step.local && item.lost == Cause::kNone;
       })) {
     return;  // SET LOCAL and nothing else
   }
-  Unit unit;
-  unit.prepare = prepare;
-  unit.committed = tools_.loop->now();
   for (Item& item : items) {
     if (lost == Cause::kNone) {
       lost = item.lost;
     }
     unit.bytes += item.charge.bytes();
+    unit.after = std::max(unit.after, item.seen);
     item.charge.Release();  // the lanes charge their own mirror's budget
     unit.steps.push_back(std::move(item.step));
   }
+  Offer(&unit, lost);
+}
+
+// It takes its place: that of the COMMIT at whose answer it is offered, or, while a COMMIT of the
+// session behind it waits for its own, that one's (a session's transactions stay in their order).
+void Recorder::Offer(Unit* unit, Cause lost) {
+  unit->committed = tools_.loop->now();
   for (Target* target : targets_) {
-    target->Offer(unit, lost);
+    target->Expect();
+  }
+  unit->place.acked = tools_.clock->Tick();
+  unit->place.stamp = unit->place.acked;
+  if (reserved_ > 0) {
+    unit->place.stamp = std::find_if(requests_.begin(), requests_.end(), [](const Request& r) {
+                          return r.stamp != 0;
+                        })->stamp;
+  }
+  for (Target* target : targets_) {
+    target->Offer(*unit, lost);
   }
 }
 
@@ -416,16 +439,14 @@ void Recorder::OfferItems(std::span<Item> items, const base::Slice& prepare, Cau
 void Recorder::OfferSurvivors(std::span<Item> items) {
   for (Item& item : items) {
     if (item.step.survives && item.lost == Cause::kNone) {
-      OfferItems(std::span<Item>(&item, 1), base::Slice(), Cause::kNone);
+      OfferItems(std::span<Item>(&item, 1), Unit(), Cause::kNone);
     }
   }
 }
 
 void Recorder::OfferLost(Cause lost) {
-  const Unit nothing;
-  for (Target* target : targets_) {
-    target->Offer(nothing, lost);
-  }
+  Unit nothing;
+  Offer(&nothing, lost);
 }
 
 }  // namespace mirror

@@ -76,6 +76,7 @@ Converse::Converse(base::Limits of, int64_t budget)
   tools.cache = &cache;
   tools.held = &held;
   tools.names = &names;
+  tools.clock = &clock;
   recorder = std::make_unique<Recorder>(tools, std::vector<Target*>{&shelf});
   static_cast<void>(machine.OnReply(Whole(support::Frame('R', support::Be32(0)))));
   static_cast<void>(machine.OnReply(Whole(support::Frame('Z', "I"))));
@@ -166,7 +167,7 @@ void Converse::Answer(std::string_view frame) {
   } else if (reply.kind == turn::ReplyKind::kPassing) {
     return;
   }
-  recorder->OnNotes(std::vector<backend::Note>{note});
+  recorder->OnNote(note);
 }
 
 Converse& Converse::Ask(std::string_view text, std::string_view tags, char status) {
