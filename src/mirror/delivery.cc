@@ -82,23 +82,28 @@ io::Task<void> Lane::Rebuild() {
 
 // Whether the unit whose COMMIT was not answered has happened. If it has not, it cannot any more.
 io::Task<void> Lane::ResolveDoubt() {
+  const Doubt doubt = *doubt_;
   Replay replay(&link_->connection());
-  replay.Query(marker::EndText(doubt_->link));
-  replay.Query(marker::TakeText(doubt_->link, doubt_->done));
-  replay.Query(marker::TakeText(doubt_->link, doubt_->done + 1));
+  replay.Query(marker::EndText(doubt.link));
+  replay.Query(marker::TakeText(doubt.link, doubt.done));
+  replay.Query(marker::WasTakenText(doubt.link, doubt.done));
+  replay.Query(marker::HasText(doubt.link, doubt.done + 1));
   const Flight flight = co_await Ask(&replay);
   if (flight != Flight::kAnswered) {
     co_return;
   }
   doubt_.reset();
-  const bool known = replay.tags().size() == 3;
-  if (known && replay.tags()[2] == "DELETE 1") {
+  Replay close(&link_->connection());
+  close.Query(marker::CloseText(doubt.link));
+  co_await Ask(&close);  // if it is not answered, the row is left for OpenText
+  const bool known = replay.tags().size() == 4;
+  if (known && replay.tags()[3] == "SELECT 1") {
     shadow_->metrics().found_applied.Add();
     Remember();
     journal_.OnLost();  // what it held went with its connection
     rebuilt_ = journal_.empty();
     Settle(Verdict());
-  } else if (!known || replay.tags()[1] != "DELETE 1") {
+  } else if (!known || replay.tags()[2] != "SELECT 1") {
     Drop(Cause::kOutcomeUnknown);
   } else if (!MayRunAgain()) {
     Drop(Cause::kRetries);

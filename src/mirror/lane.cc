@@ -206,6 +206,7 @@ void Lane::OnOrder() {
 
 void Lane::OnBlocked(uint64_t stamp) {
   if (committing_ && queue_.front().unit.place.stamp > stamp) {
+    shadow_->BeCareful();
     event_.Raise(kBlocking);
   }
 }
@@ -239,6 +240,11 @@ void Lane::StopWaiting() {
   }
 }
 
+// True if its statements are to wait for those of the transactions before it.
+bool Lane::Careful(const Queued& front) const {
+  return front.reordered || (front.unit.place.is_explicit && shadow_->careful());
+}
+
 // The start rule. What cannot wait before its COMMIT waits here for the transactions that it would
 // overtake.
 bool Lane::MayStart() {
@@ -252,7 +258,7 @@ bool Lane::MayStart() {
   }
   if (Waits(Mark::kAcked, front.unit.after) ||
       (front.serial && Waits(Mark::kOpen, place.stamp - 1)) ||
-      (front.reordered && Waits(Mark::kRun, place.stamp - 1)) ||
+      (Careful(front) && Waits(Mark::kRun, place.stamp - 1)) ||
       (!place.is_explicit && Waits(Mark::kExplicit, place.stamp - 1))) {
     return false;
   }
@@ -345,7 +351,11 @@ void Lane::OnConnectFailed(const absl::Status& status) {
   }
   if (status.code() == absl::StatusCode::kNotFound) {
     // There is no such database: a verdict. Waiting for one would hold up all that comes after.
-    Settle(Verdict{.sqlstate = "3D000"});
+    if (doubt_.has_value()) {
+      Drop(Cause::kOutcomeUnknown);
+    } else {
+      Settle(Verdict{.sqlstate = "3D000"});
+    }
     return;
   }
   Later();

@@ -94,7 +94,7 @@ class Lane final : public Target, private OrderWaiter {
     uint64_t done = 0;  // committed before it on that link
   };
   // How long a transaction may take before it is asked whether others are in its way.
-  static absl::Duration Patience() { return absl::Milliseconds(100); }
+  static absl::Duration Patience() { return absl::Milliseconds(20); }
 
   // How a unit ends.
   struct Verdict {
@@ -110,6 +110,7 @@ class Lane final : public Target, private OrderWaiter {
   bool MayStart();
   bool Waits(Mark mark, uint64_t need);
   void StopWaiting();
+  bool Careful(const Queued& front) const;
   io::Task<void> AwaitTurn();
   bool Outranked() const;
   bool LeaveRow();

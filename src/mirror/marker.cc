@@ -8,6 +8,9 @@ std::string Number(uint64_t number) {
   return "(" + std::to_string(static_cast<int64_t>(number)) + ")::bigint";
 }
 
+// What a row has that was taken at `number`: none that a transaction goes on from.
+uint64_t Taken(uint64_t number) { return ~number; }
+
 }  // namespace
 
 std::string_view InstallText() {
@@ -59,7 +62,15 @@ std::string EndText(uint64_t link) {
 }
 
 std::string TakeText(uint64_t link, uint64_t number) {
-  return CloseText(link) + " AND number = " + Number(number);
+  return "UPDATE pgbraid.mirror_marker SET number = " + Number(Taken(number)) +
+         " WHERE link = " + Number(link) + " AND number = " + Number(number);
+}
+
+std::string WasTakenText(uint64_t link, uint64_t number) { return HasText(link, Taken(number)); }
+
+std::string HasText(uint64_t link, uint64_t number) {
+  return "SELECT 1 FROM pgbraid.mirror_marker WHERE link = " + Number(link) +
+         " AND number = " + Number(number);
 }
 
 }  // namespace mirror::marker

@@ -3,9 +3,10 @@
 //
 // Each connection has a row of its own in pgbraid.mirror_marker, on the mirror, with a number;
 // every transaction adds one to it by pgbraid.mirror_mark(), which fails unless it finds the number
-// before. When the answer to a COMMIT is lost, another connection ends the old one and deletes the
-// row if its number is still the one before: then the transaction has not happened and, since
-// mirror_mark() would fail, never will. If the number is the next one, it has.
+// before. When the answer to a COMMIT is lost, another connection ends the old one and takes the
+// row, by a negative number, if its number is still the one before: then the transaction has not
+// happened and, since mirror_mark() would fail, never will. If the number is the next one, it has.
+// Asked again, the row says the same.
 //
 // Texts only; pure. The function runs as its owner, since a session may have another role.
 #pragma once
@@ -27,7 +28,10 @@ std::string MarkText(uint64_t link, uint64_t number);
 std::string CloseText(uint64_t link);
 // Ends the session that made the row, if it lives.
 std::string EndText(uint64_t link);
-// Deletes the row if it has this number.
+// Takes the row if it has this number.
 std::string TakeText(uint64_t link, uint64_t number);
+// Finds it (a tag of "SELECT 1") if it was taken at this number, or if it has it.
+std::string WasTakenText(uint64_t link, uint64_t number);
+std::string HasText(uint64_t link, uint64_t number);
 
 }  // namespace mirror::marker

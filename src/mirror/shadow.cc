@@ -8,6 +8,11 @@
 #include "mirror/mirrors.h"
 
 namespace mirror {
+namespace {
+
+absl::Duration CarefulFor() { return absl::Seconds(1); }
+
+}  // namespace
 
 Shadow::Shadow(Mirrors* mirrors, const config::Server& server, Shared::PerMirror* shared)
     : mirrors_(mirrors),
@@ -126,6 +131,10 @@ void Shadow::SetReachable(bool reachable) {
     mirrors_->OnUnreachable(this);
   }
 }
+
+void Shadow::BeCareful() { careful_until_ = mirrors_->tools().loop->now() + CarefulFor(); }
+
+bool Shadow::careful() const { return mirrors_->tools().loop->now() < careful_until_; }
 
 void Shadow::StopProbing(const Lane* lane) {
   if (breaker_.Leave(lane)) {

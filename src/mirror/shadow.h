@@ -65,6 +65,11 @@ class Shadow {
   // How the last attempt to connect, by any lane of this shard, ended.
   void SetReachable(bool reachable);
   bool reachable() const { return reachable_; }
+  // Transactions have met here that ran side by side: for a while each waits until those before it
+  // have been executed, which costs less than to find that out and to run them again.
+  void BeCareful();
+  bool careful() const;
+
   // `lane` does not dial any more.
   void StopProbing(const Lane* lane);
 
@@ -84,6 +89,7 @@ class Shadow {
   std::vector<std::unique_ptr<Link>> idle_;
   std::deque<Lane*> waiting_;
   base::Instant next_log_;
+  base::Instant careful_until_;
   bool reachable_ = true;
 };
 

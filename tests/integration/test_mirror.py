@@ -6,11 +6,11 @@ succeed on the mirror.
 """
 
 import struct
-import threading
 
 import pytest
 
 from harness import wire
+from harness.threads import together
 
 pytestmark = pytest.mark.proxy_only
 
@@ -228,24 +228,6 @@ def test_x09_order_within_sessions_is_kept_under_load(pair):
 
     together(lambda base=base: one(base) for base in (0, 1000, 2000, 3000))
     pair.check_equal()
-
-
-def together(actions):
-    faults = []
-
-    def guarded(action):
-        try:
-            action()
-        except BaseException as fault:  # noqa: BLE001 - raised again below
-            faults.append(fault)
-
-    threads = [threading.Thread(target=guarded, args=(action,)) for action in actions]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if faults:
-        raise faults[0]
 
 
 def test_causal_order_between_sessions(pair):

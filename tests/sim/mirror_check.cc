@@ -23,10 +23,11 @@ class Check {
     }
   }
 
-  std::string Run(const MirrorCounts& counts, bool calm) {
+  std::string Run(const MirrorCounts& counts, bool calm, bool causal) {
+    nothing_in_doubt_ = Doubtful(counts) == 0;
     std::string wrong = Match();
     wrong = wrong.empty() ? Sessions() : wrong;
-    wrong = wrong.empty() ? Causes() : wrong;
+    wrong = wrong.empty() && causal ? Causes() : wrong;
     wrong = wrong.empty() ? Counts(counts) : wrong;
     return wrong.empty() && calm ? Calm(counts) : wrong;
   }
@@ -50,10 +51,15 @@ class Check {
     return "";
   }
 
+  static uint64_t Doubtful(const MirrorCounts& counts) {
+    return Dropped(counts, mirror::Cause::kOutcomeUnknown) +
+           Dropped(counts, mirror::Cause::kTimeout) + Dropped(counts, mirror::Cause::kShutdown);
+  }
+
   std::string Sessions() const {
     std::map<uint32_t, size_t> latest;  // by the primary's connection: what came last
     for (size_t i = 0; i < mirror_.size(); ++i) {
-      if (!mirror_[i].heard) {
+      if (!mirror_[i].heard && !nothing_in_doubt_) {
         continue;
       }
       const size_t at = at_primary_[i];
@@ -75,7 +81,7 @@ class Check {
         return commit.writes.front() + " came before " + which + ", which was seen before";
       }
       const uint64_t over = timeline_.Of(primary_[at_primary_[i - 1]].last).over;
-      if (commit.heard && over < earliest) {
+      if ((commit.heard || nothing_in_doubt_) && over < earliest) {
         earliest = over;
         which = commit.writes.front();
       }
@@ -87,8 +93,7 @@ class Check {
     const auto heard = static_cast<uint64_t>(
         std::count_if(mirror_.begin(), mirror_.end(), [](const Commit& one) { return one.heard; }));
     const uint64_t unknown = Dropped(counts, mirror::Cause::kOutcomeUnknown);
-    const uint64_t doubtful = unknown + Dropped(counts, mirror::Cause::kTimeout) +
-                              Dropped(counts, mirror::Cause::kShutdown);
+    const uint64_t doubtful = Doubtful(counts);
     if (!counts.Agree() || counts.queued != 0) {
       return "the counters do not agree";
     }
@@ -120,6 +125,7 @@ class Check {
   const std::vector<Commit>& mirror_;
   const Timeline& timeline_;
   std::map<std::string, size_t> by_first_;  // the primary's, by what they wrote first
+  bool nothing_in_doubt_ = false;
   std::vector<size_t> at_primary_;          // of each of the mirror's, the primary's
 };
 
@@ -135,8 +141,9 @@ bool MirrorCounts::Agree() const {
 }
 
 std::string CheckMirror(const SimPostgres& primary, const SimPostgres& mirror,
-                        const Timeline& timeline, const MirrorCounts& counts, bool calm) {
-  return Check(primary, mirror, timeline).Run(counts, calm);
+                        const Timeline& timeline, const MirrorCounts& counts, bool calm,
+                        bool causal) {
+  return Check(primary, mirror, timeline).Run(counts, calm, causal);
 }
 
 }  // namespace sim

@@ -15,6 +15,8 @@ struct MirrorCounts {
   uint64_t offered = 0;
   uint64_t delivered = 0;
   uint64_t refused = 0;
+  uint64_t found_applied = 0;
+  uint64_t reordered = 0;
   uint64_t retries = 0;
   uint64_t reconnects = 0;
   int64_t queued = 0;
@@ -33,7 +35,9 @@ struct MirrorCounts {
 //  - they are in the order of each session, and behind every transaction that some client had seen
 //    committed before their first statement was sent. What the mirror committed on a connection
 //    that was given up is not held to an order: pgbraid dropped it as unknown, and went on.
+//    With `causal` false they are in the order of each session only.
 std::string CheckMirror(const SimPostgres& primary, const SimPostgres& mirror,
-                        const Timeline& timeline, const MirrorCounts& counts, bool calm);
+                        const Timeline& timeline, const MirrorCounts& counts, bool calm,
+                        bool causal);
 
 }  // namespace sim

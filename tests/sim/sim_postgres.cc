@@ -34,6 +34,7 @@ struct SimPostgres::Conversation {
   std::optional<Sql> copying;  // a COPY IN that runs
   std::string copied;          // its data
   std::string last;            // nonce executed last
+  std::optional<Sql> marking;  // in the open transaction
   std::optional<size_t> commit;  // the last one, if nothing was heard since
   bool simple = false;
   bool failed = false;         // the Query has
@@ -59,6 +60,7 @@ io::Task<void> SimPostgres::Serve(int descriptor) {
     go_on = more && Handle(&with, frame);
   }
   // Dying, it takes back what it had not sent yet.
+  conversations_.erase(with.pid);
   const base::Deadline until = with.dead ? loop_->now() : loop_->In(absl::Seconds(60));
   co_await with.wire.stream.Close(until);
 }
@@ -99,6 +101,7 @@ io::Task<bool> SimPostgres::LogIn(Conversation* with) {
   }
   const std::string secret = base::SecureRandom(4);
   with->pid = next_pid_++;
+  conversations_[with->pid] = with;
   keys_[support::Be32(with->pid) + secret] = with->user;
   std::string hello;
   pg::AppendAuthenticationOk(&hello);
@@ -157,6 +160,7 @@ void SimPostgres::SayReady(Conversation* with) {
 
 void SimPostgres::Fail(Conversation* with, std::string_view sqlstate, std::string_view message) {
   with->transaction.Fail();
+  with->marking.reset();
   with->queue.clear();
   with->failed = true;
   with->skipping = !with->simple;
@@ -170,6 +174,10 @@ void SimPostgres::Fail(Conversation* with, std::string_view sqlstate, std::strin
 
 void SimPostgres::EndTransaction(Conversation* with) {
   std::vector<std::string> writes = with->transaction.Commit();
+  if (with->marking.has_value() && !with->dead) {
+    markers_[with->marking->numbers[0]].number = with->marking->numbers[1];
+  }
+  with->marking.reset();
   if (!writes.empty() && !with->dead) {
     with->commit = commits_.size();
     commits_.push_back(Commit{with->pid, std::move(writes), with->last, false});
@@ -223,6 +231,15 @@ void SimPostgres::Execute(Conversation* with, const Sql& sql) {
     case Verb::kDelete:
       ExecuteWrite(with, sql);
       break;
+    case Verb::kMarkInstall:
+    case Verb::kMarkOpen:
+    case Verb::kMark:
+    case Verb::kMarkEnd:
+    case Verb::kMarkTake:
+    case Verb::kMarkHas:
+    case Verb::kMarkClose:
+      ExecuteMarker(with, sql);
+      break;
     default:
       ExecuteControl(with, sql);
   }
@@ -253,11 +270,13 @@ void SimPostgres::ExecuteControl(Conversation* with, const Sql& sql) {
     if (transaction.status() == 'E') {
       done.verb = Verb::kRollback;  // its tag
     } else if (Refuses(with, sql)) {
+      with->marking.reset();
       transaction.Rollback();  // a deferred constraint
       return;
     }
     EndTransaction(with);
   } else if (sql.verb == Verb::kRollback) {
+    with->marking.reset();
     transaction.Rollback();
   } else if (sql.verb == Verb::kSavepoint) {
     good = transaction.Savepoint();
@@ -271,6 +290,78 @@ void SimPostgres::ExecuteControl(Conversation* with, const Sql& sql) {
   } else {
     Fail(with, "3B001", sql.nonce);
   }
+}
+
+void SimPostgres::ExecuteMarker(Conversation* with, const Sql& sql) {
+  Sql done = sql;
+  if (sql.verb == Verb::kMarkInstall) {
+    installed_ = !faults_.no_marker;
+    if (!installed_) {
+      Fail(with, "42501", "permission denied");
+      return;
+    }
+  } else if (!installed_) {
+    Fail(with, "42P01", "no such table");
+    return;
+  } else if (sql.verb == Verb::kMark) {
+    Mark(with, sql);
+    return;
+  } else if (sql.verb == Verb::kMarkOpen) {
+    markers_[sql.numbers[0]] = Marker{.number = 0, .pid = with->pid};
+  } else if (sql.verb == Verb::kMarkEnd) {
+    // As a server may that is asked by another role: not allowed.
+    if (prng_->OneIn(2)) {
+      Fail(with, "42501", "must be a member of the role");
+      return;
+    }
+    EndOwner(sql.numbers[0]);
+  } else if (sql.verb == Verb::kMarkClose) {
+    markers_.erase(sql.numbers[0]);
+  } else if (sql.verb == Verb::kMarkHas) {
+    const auto marker = markers_.find(sql.numbers[0]);
+    done.count = marker != markers_.end() && marker->second.number == sql.numbers[1] ? 1 : 0;
+  } else {
+    done.count = TakeMarker(sql);
+  }
+  Succeed(with, done);
+}
+
+void SimPostgres::Mark(Conversation* with, const Sql& sql) {
+  const auto marker = markers_.find(sql.numbers[0]);
+  if (marker == markers_.end() || marker->second.number != sql.numbers[1] - 1) {
+    Fail(with, "PB001", "given up");
+    return;
+  }
+  with->marking = sql;
+  Succeed(with, sql);
+}
+
+void SimPostgres::EndOwner(int64_t link) {
+  const auto marker = markers_.find(link);
+  const auto owner = marker == markers_.end() ? conversations_.end()
+                                              : conversations_.find(marker->second.pid);
+  if (owner != conversations_.end()) {
+    owner->second->dead = true;
+    owner->second->wire.stream.Abort();
+  }
+}
+
+// The numbers are the one it gets, the link and the one it has.
+// A transaction that has marked holds the row: who takes it waits for its end, which comes
+// when its peer has gone.
+uint64_t SimPostgres::TakeMarker(const Sql& sql) {
+  for (const auto& [pid, other] : conversations_) {
+    if (other->marking.has_value() && other->marking->numbers[0] == sql.numbers[1]) {
+      other->dead = true;
+      other->wire.stream.Abort();
+    }
+  }
+  const auto marker = markers_.find(sql.numbers[1]);
+  if (marker == markers_.end() || marker->second.number != sql.numbers[2]) {
+    return 0;
+  }
+  marker->second.number = sql.numbers[0];
+  return 1;
 }
 
 // -- messages -------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ struct ServerFaults {
   uint64_t refusal = 0;    // of a write or a COMMIT, as of a constraint or a conflict
   uint64_t turn_away = 0;  // of a login
   bool deaf = false;       // it reads, and never answers
+  bool no_marker = false;  // its user may create nothing
 };
 
 // What one transaction wrote.
@@ -53,6 +54,10 @@ class SimPostgres final : public io::Acceptor {
 
  private:
   struct Conversation;
+  struct Marker {
+    int64_t number = 0;
+    uint32_t pid = 0;  // of who made it
+  };
 
   io::Task<void> Serve(int descriptor);
   io::Task<bool> LogIn(Conversation* with);
@@ -66,6 +71,10 @@ class SimPostgres final : public io::Acceptor {
   void Execute(Conversation* with, const Sql& sql);
   void ExecuteWrite(Conversation* with, const Sql& sql);
   void ExecuteControl(Conversation* with, const Sql& sql);
+  void ExecuteMarker(Conversation* with, const Sql& sql);
+  void Mark(Conversation* with, const Sql& sql);
+  void EndOwner(int64_t link);
+  uint64_t TakeMarker(const Sql& sql);
   void Succeed(Conversation* with, const Sql& sql);
   void Fail(Conversation* with, std::string_view sqlstate, std::string_view message);
   bool Refuses(Conversation* with, const Sql& sql);
@@ -79,6 +88,9 @@ class SimPostgres final : public io::Acceptor {
   io::Scope serving_;
   std::map<std::string, std::string> keys_;  // pid and secret, as sent, to the user
   std::vector<Commit> commits_;
+  std::map<int64_t, Marker> markers_;  // by link
+  std::map<uint32_t, Conversation*> conversations_;  // by pid
+  bool installed_ = false;
   uint32_t next_pid_ = 100;
   uint64_t deaths_ = 0;
   uint64_t cancels_ = 0;

@@ -26,19 +26,28 @@ enum class Verb : uint8_t {
   kSavepoint,
   kRollbackTo,
   kRelease,
+  // pgbraid's own, about its markers (mirror/marker.h)
+  kMarkInstall,
+  kMarkOpen,
+  kMark,
+  kMarkEnd,
+  kMarkTake,
+  kMarkHas,
+  kMarkClose,
 };
 
 struct Sql {
   Verb verb = Verb::kSelect;
   uint64_t count = 0;  // rows of an answer
   std::string nonce;   // empty: one of pgbraid's own
+  std::vector<int64_t> numbers = {};  // of kMark...: the link, and the number if there is one
 };
 
 std::string Text(const Sql& sql);
 Sql ReadSql(std::string_view text);
 // The command tag of one that succeeded.
 std::string Tag(const Sql& sql);
-// At the semicolons, of which a statement has none.
+// At the semicolons, of which a statement has none but for kMarkInstall, which is one.
 std::vector<std::string> SplitSql(const std::string& text);
 
 }  // namespace sim

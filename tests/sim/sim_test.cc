@@ -79,6 +79,8 @@ void Add(const MirrorCounts& counts, MirrorCounts* to) {
   to->offered += counts.offered;
   to->delivered += counts.delivered;
   to->refused += counts.refused;
+  to->found_applied += counts.found_applied;
+  to->reordered += counts.reordered;
   to->retries += counts.retries;
   to->reconnects += counts.reconnects;
   for (size_t i = 0; i < mirror::kCauses; ++i) {
@@ -191,8 +193,11 @@ void Simulation::MakeMirrors() {
     mirror.user = "m" + std::to_string(i);
     mirror.sslmode = config::SslMode::kDisable;
   }
+  config_.mirror_order =
+      prng_.OneIn(4) ? config::MirrorOrder::kSession : config::MirrorOrder::kCausal;
+  config_.mirror_marker = !prng_.OneIn(4);
   base::Limits& limits = config_.limits;
-
+  limits.mirror_retries = static_cast<uint32_t>(prng_.Below(4));
   limits.mirror_timeout = absl::Seconds(2 + static_cast<int64_t>(prng_.Below(120)));
   limits.mirror_connections_max = 1 + static_cast<uint32_t>(prng_.Below(8));
   if (prng_.OneIn(4)) {
@@ -222,6 +227,7 @@ ServerFaults Simulation::MirrorFaults() {
   faults.refusal = rate(100);
   faults.turn_away = rate(20);
   faults.deaf = prng_.OneIn(12);
+  faults.no_marker = prng_.OneIn(4);
   return faults;
 }
 
@@ -339,6 +345,8 @@ MirrorCounts Simulation::CountsOf(size_t mirror) const {
     counts.offered += metrics.offered.value();
     counts.delivered += metrics.delivered.value();
     counts.refused += metrics.refused.value();
+    counts.found_applied += metrics.found_applied.value();
+    counts.reordered += metrics.reordered.value();
     counts.retries += metrics.retries.value();
     counts.reconnects += metrics.reconnects.value();
     counts.queued += metrics.queued_units.value();
@@ -361,7 +369,8 @@ bool Simulation::CountersAgree() const {
 std::string Simulation::InspectMirrors() const {
   for (size_t i = 0; i < mirror_servers_.size(); ++i) {
     const std::string wrong =
-        CheckMirror(*postgres_, *mirror_servers_[i], timeline_, CountsOf(i), calm_);
+        CheckMirror(*postgres_, *mirror_servers_[i], timeline_, CountsOf(i), calm_,
+                    config_.mirror_order == config::MirrorOrder::kCausal);
     if (!wrong.empty()) {
       return config_.mirrors[i].name + ": " + wrong;
     }
@@ -462,10 +471,11 @@ void Print(const Totals& totals) {
   }
   const MirrorCounts& mirrored = totals.mirrored;
   std::printf("mirrors %" PRIu64 ", complete %" PRIu64 "; transactions offered %" PRIu64
-              ", delivered %" PRIu64 ", refused %" PRIu64 ", retries %" PRIu64
-              ", reconnects %" PRIu64 ", dropped:",
+              ", delivered %" PRIu64 ", refused %" PRIu64 ", found applied %" PRIu64
+              ", reordered %" PRIu64 ", retries %" PRIu64 ", reconnects %" PRIu64 ", dropped:",
               totals.mirrors, totals.complete, mirrored.offered, mirrored.delivered,
-              mirrored.refused, mirrored.retries, mirrored.reconnects);
+              mirrored.refused, mirrored.found_applied, mirrored.reordered, mirrored.retries,
+              mirrored.reconnects);
   for (size_t i = 1; i < mirror::kCauses; ++i) {
     const std::string name(mirror::Name(static_cast<mirror::Cause>(i)));
     std::printf(" %s %" PRIu64 "%s", name.c_str(), mirrored.dropped[i],
@@ -509,10 +519,10 @@ int Main(int argc, char** argv) {
   const MirrorCounts& mirrored = totals.mirrored;
   happened = happened && totals.complete > 0 && totals.complete < totals.mirrors &&
              mirrored.delivered > 0 && mirrored.refused > 0 && mirrored.retries > 0 &&
-             mirrored.reconnects > 0;
+             mirrored.reconnects > 0 && mirrored.found_applied > 0 && mirrored.reordered > 0;
   for (const mirror::Cause cause :
        {mirror::Cause::kOverBudget, mirror::Cause::kTooLarge, mirror::Cause::kOutcomeUnknown,
-        mirror::Cause::kTimeout, mirror::Cause::kShutdown}) {
+        mirror::Cause::kTimeout, mirror::Cause::kShutdown, mirror::Cause::kRetries}) {
     happened = happened && mirrored.dropped[static_cast<size_t>(cause)] > 0;
   }
   if (last - first >= 100 && !happened) {

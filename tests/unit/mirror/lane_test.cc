@@ -81,6 +81,8 @@ class FakeMirror {
   uint16_t port = 0;
   int logins = 0;
   bool silent = false;                 // reads and does not answer
+  std::string hold;                    // a Query that it does not take until this is another
+  std::function<std::string(const std::string&)> tag;  // of a statement, or ""
   std::vector<std::string> heard;      // texts of Queries
   std::function<std::string(const std::string&)> answer;  // an SQLSTATE, or ""
 
@@ -103,6 +105,9 @@ class FakeMirror {
       return false;
     }
     const std::string frame = peer->bytes.substr(0, length);
+    if (!hold.empty() && frame.find(hold) != std::string::npos) {
+      return false;
+    }
     peer->bytes.erase(0, length);
     std::string out;
     if (!peer->in) {
@@ -120,12 +125,13 @@ class FakeMirror {
   std::string OnQuery(Peer* peer, const std::string& text) {
     heard.push_back(text);
     std::string sqlstate = answer ? answer(text) : "";
-    std::string tag = "INSERT 0 1";
+    std::string done = tag ? tag(text) : "";
+    done = done.empty() ? "INSERT 0 1" : done;
     if (text == "BEGIN") {
       peer->block = true;
-      tag = text;
-    } else if (text == "COMMIT") {
-      tag = peer->failed ? "ROLLBACK" : text;
+      done = text;
+    } else if (text == "COMMIT" || text == "ROLLBACK") {
+      done = peer->failed ? "ROLLBACK" : text;
       peer->block = peer->failed = false;
     } else if (peer->failed) {
       sqlstate = "25P02";
@@ -137,7 +143,7 @@ class FakeMirror {
                                      support::CString(sqlstate) + std::string(1, '\0')) +
              support::Frame('Z', status);
     }
-    return support::CommandComplete(tag) + support::Frame('Z', status);
+    return support::CommandComplete(done) + support::Frame('Z', status);
   }
 
   int listener_ = -1;
@@ -217,6 +223,34 @@ class LaneTest : public testing::Test {
       recorder.OnNote(note);
     }
   }
+  // The frames of a session before their answers: see Commit().
+  void Forward(const std::string& text, size_t session) {
+    const std::string frame = support::Frame('Q', support::CString(text));
+    pg::Piece piece;
+    piece.type = 'Q';
+    piece.first = piece.last = true;
+    piece.bytes = frame;
+    piece.body = piece.bytes.substr(pg::kHeaderBytes);
+    piece.body_length = static_cast<uint32_t>(piece.body.size());
+    Session(session).OnRequest(++request_, piece);
+  }
+  void Answer(turn::RequestId request, const std::string& tag, char status, size_t session) {
+    using turn::ReplyKind;
+    Session(session).OnNote(backend::Note{ReplyKind::kCompleted, request, 0, tag});
+    Session(session).OnNote(backend::Note{ReplyKind::kReady, request, status, ""});
+  }
+  // A statement and its answer within a transaction.
+  void Ask(const std::string& text, const std::string& tag, size_t session, char status = 'T') {
+    Forward(text, session);
+    Answer(request_, tag, status, session);
+  }
+  void Turns(int count) {
+    for (int i = 0; i < count; ++i) {
+      loop_->RunOnce(engine_.Now() + absl::Milliseconds(1));
+      mirror_.Turn();
+    }
+  }
+
   // "offered delivered refused dropped queued", and the causes of what was dropped.
   std::string Counts() {
     class Sink final : public base::MetricSink {
@@ -408,6 +442,102 @@ TEST_F(LaneTest, UnitStartsWhenWhatItsSessionCouldHaveSeenIsSettled) {
   mirror_.silent = false;
   ASSERT_TRUE(UntilCounts("2 2 0 0 0"));
   EXPECT_THAT(mirror_.heard, ElementsAre("INSERT INTO t VALUES (1)", "UPDATE t SET a = 2"));
+}
+
+// Two transactions that overlap: they run side by side and commit in the order of their COMMITs.
+class TwoLanesTest : public LaneTest {
+ protected:
+  void Overlap() {
+    Start();
+    Ask("BEGIN", "BEGIN", 0);
+    Ask("BEGIN", "BEGIN", 1);
+    Ask("INSERT INTO a VALUES (1)", "INSERT 0 1", 0);
+    Ask("INSERT INTO b VALUES (1)", "INSERT 0 1", 1);
+    Forward("COMMIT", 0);
+    Forward("COMMIT", 1);
+    Answer(request_, "COMMIT", 'I', 1);  // the later one's answer comes first
+  }
+  void AnswerTheFirst() { Answer(request_ - 1, "COMMIT", 'I', 0); }
+  int64_t Heard(const std::string& text) {
+    return std::count(mirror_.heard.begin(), mirror_.heard.end(), text);
+  }
+};
+
+TEST_F(TwoLanesTest, LaterOneDoesNotCommitBeforeTheEarlierOneHasRun) {
+  mirror_.hold = "INSERT INTO a";
+  Overlap();
+  ASSERT_TRUE(Until([&] { return Heard("INSERT INTO b VALUES (1)") == 1; }));
+  Turns(5);
+  EXPECT_EQ(Heard("COMMIT"), 0);  // the primary has not said yet whether the earlier one commits
+  AnswerTheFirst();
+  Turns(5);
+  EXPECT_EQ(Heard("COMMIT"), 0);
+  mirror_.hold.clear();
+  ASSERT_TRUE(UntilCounts("2 2 0 0 0"));
+}
+
+TEST_F(TwoLanesTest, EarlierOneThatIsRolledBackHoldsUpNobody) {
+  Overlap();
+  ASSERT_TRUE(Until([&] { return Heard("INSERT INTO b VALUES (1)") == 1; }));
+  EXPECT_EQ(Heard("COMMIT"), 0);
+  Answer(request_ - 1, "ROLLBACK", 'I', 0);
+  ASSERT_TRUE(UntilCounts("1 1 0 0 0"));
+}
+
+TEST_F(TwoLanesTest, LaterOneThatMayBeInTheWayRunsAgainBehindTheEarlierOne) {
+  mirror_.hold = "INSERT INTO a";
+  Overlap();
+  AnswerTheFirst();
+  ASSERT_TRUE(Until([&] { return Heard("ROLLBACK") == 1; }));
+  Turns(50);
+  EXPECT_EQ(Heard("INSERT INTO b VALUES (1)"), 1);
+  mirror_.hold.clear();
+  ASSERT_TRUE(UntilCounts("2 2 0 0 0"));
+  EXPECT_EQ(Heard("INSERT INTO b VALUES (1)"), 2);
+  EXPECT_EQ(mirrors_->metrics(0).reordered.value(), 1u);
+  EXPECT_EQ(mirrors_->metrics(0).retries.value(), 0u);
+}
+
+TEST_F(TwoLanesTest, OneThatChangedOtherRowsRunsAgainOnceThoseBeforeItAreCommitted) {
+  int left = 1;
+  mirror_.tag = [&left](const std::string& text) {
+    return std::string(text.starts_with("INSERT INTO b") && left-- > 0 ? "INSERT 0 0" : "");
+  };
+  mirror_.hold = "INSERT INTO a";
+  Overlap();
+  ASSERT_TRUE(Until([&] { return Heard("ROLLBACK") == 1; }));
+  AnswerTheFirst();
+  mirror_.hold.clear();
+  ASSERT_TRUE(UntilCounts("2 2 0 0 0"));
+  EXPECT_EQ(mirrors_->metrics(0).different.value(), 0u);
+}
+
+TEST_F(LaneTest, OtherTagThanThePrimarysIsDeliveredAndCounted) {
+  mirror_.tag = [](const std::string&) { return std::string("UPDATE 2"); };
+  Start();
+  Commit("UPDATE t SET a = 1", {"UPDATE 1"});
+  ASSERT_TRUE(UntilCounts("1 1 0 0 0"));
+  EXPECT_EQ(mirrors_->metrics(0).different.value(), 1u);
+}
+
+TEST_F(LaneTest, InsertsTagWithAnObjectIdIsTheSame) {
+  mirror_.tag = [](const std::string&) { return std::string("INSERT 16384 1"); };
+  Start();
+  Commit("INSERT INTO t VALUES (1)");
+  ASSERT_TRUE(UntilCounts("1 1 0 0 0"));
+  EXPECT_EQ(mirrors_->metrics(0).different.value(), 0u);
+}
+
+TEST_F(LaneTest, BreakerLeavesTheDialsToOneLane) {
+  mirror_.Leave();
+  Start();
+  for (size_t session = 0; session < 8; ++session) {
+    Commit("INSERT INTO t VALUES (1)", {"INSERT 0 1"}, session);
+  }
+  ASSERT_TRUE(Until([&] { return mirrors_->metrics(0).breakers.value() == 1; }));
+  mirror_.Open();
+  ASSERT_TRUE(UntilCounts("8 8 0 0 0"));
+  EXPECT_EQ(mirrors_->metrics(0).breakers.value(), 0);
 }
 
 TEST_F(LaneTest, K1StoppedMirrorFillsTheBudgetThenDrops) {

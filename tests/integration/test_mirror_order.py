@@ -1,0 +1,144 @@
+"""What a client may have seen committed is on the mirror before what it does next, whichever
+session did it; transactions that met on the primary commit on the mirror in the same order.
+
+Values are strings to which every writer adds its name: any other order leaves another string.
+"""
+
+import random
+
+import pytest
+
+from conftest import FULL, ONE_IO
+from harness import processes, wire
+from harness.threads import together
+
+pytestmark = [pytest.mark.proxy_only, ONE_IO]
+
+CLIENTS = 32
+HANDOVERS = 1500
+RUNS = 100 if FULL else 3
+REORDERED = "pgbraid_mirror_reordered_total"
+
+
+@pytest.fixture
+def ordered(server, shared_mirror, database, new_target, pair):
+    """ordered(order, *flags): the pair behind a proxy of its own."""
+    def make(order, *flags):
+        pair.target = new_target(server, ["--mirror", shared_mirror.url(user="postgres"),
+                                          "--mirror-order", order, *flags])
+        pair.on_primary("TRUNCATE t")
+        pair.on_mirror("TRUNCATE t")
+        return pair
+
+    return make
+
+
+def hand_over(pair, seed):
+    """A token goes from client to client; who has it changes a row, some in a transaction."""
+    raws = [pair.session() for _ in range(CLIENTS)]
+    chance = random.Random(seed)
+    for number in range(8):
+        assert pair.ask(raws[0], f"INSERT INTO t VALUES ({number}, '')") == [""]
+    for step in range(HANDOVERS):
+        raw, row = chance.choice(raws), chance.randrange(8)
+        change = f"UPDATE t SET v = right(v || '{step % 10}', 500) WHERE id = {row}"
+        if chance.random() < 0.3:
+            change = f"BEGIN; {change}; UPDATE t SET v = v || '.' WHERE id = {7 - row}; COMMIT"
+        assert wire.first_error(raw.ask(change)) == {}
+    for raw in raws:
+        pair.finish(raw)
+
+
+def tables(pair):
+    pair.settle()
+    text = "SELECT id, v FROM t ORDER BY id"
+    return pair.on_primary(text), pair.on_mirror(text)
+
+
+def test_handed_over_chains_are_equal(ordered):
+    pair = ordered("causal")
+    for seed in range(RUNS):
+        hand_over(pair, seed)
+        primary, mirror = tables(pair)
+        assert mirror == primary, f"seed {seed}"
+        for side in (pair.on_primary, pair.on_mirror):
+            side("TRUNCATE t")
+
+
+def test_the_chains_tell_when_only_sessions_are_in_order(ordered):
+    """Without it the test above would prove nothing."""
+    pair = ordered("session")
+    for seed in range(20):
+        hand_over(pair, seed)
+        primary, mirror = tables(pair)
+        if mirror != primary:
+            return
+        for side in (pair.on_primary, pair.on_mirror):
+            side("TRUNCATE t")
+    pytest.fail("sessions in any order leave equal rows")
+
+
+def meet(pair, rows, clients, rounds):
+    """Transactions that wait for each other's rows on the primary, of two to four statements."""
+    for number in range(rows):
+        pair.on_primary(f"INSERT INTO t VALUES ({number}, '')")
+        pair.on_mirror(f"INSERT INTO t VALUES ({number}, '')")
+
+    def one(name):
+        raw = pair.session()
+        chance = random.Random(name)
+        for step in range(rounds):
+            picked = sorted(chance.sample(range(rows), chance.randint(1, min(3, rows))))
+            texts = [f"UPDATE t SET v = right(v || '{chr(97 + name)}', 2000) WHERE id = {row}"
+                     for row in picked]
+            if chance.random() < 0.2:
+                texts.insert(0, f"SELECT * FROM t WHERE id = {picked[0]} FOR UPDATE")
+            assert set(pair.ask(raw, "BEGIN", *texts, "COMMIT")) == {""}, step
+        pair.finish(raw)
+
+    together(lambda name=name: one(name) for name in range(clients))
+
+
+def test_transactions_that_met_commit_in_the_same_order(ordered):
+    pair = ordered("causal")
+    meet(pair, rows=4, clients=8, rounds=150)
+    primary, mirror = tables(pair)
+    assert mirror == primary
+    assert pair.target.metric("pgbraid_mirror_different_total") == 0
+    assert pair.target.metric("pgbraid_mirror_dropped_total") == 0
+
+
+def test_more_sessions_than_connections(ordered):
+    """Nobody shuts out whom all others wait for."""
+    pair = ordered("causal", "--mirror-max-conns", "2")
+    meet(pair, rows=3, clients=8, rounds=60)
+    primary, mirror = tables(pair)
+    assert mirror == primary
+    assert pair.target.metric("pgbraid_mirror_dropped_total") == 0
+
+
+def test_one_that_holds_what_an_earlier_one_needs_lets_go(ordered):
+    """Two that met nowhere on the primary meet on the mirror, by an index that only it has: the
+    later one is there first, and waits to commit behind the earlier one, which waits for it."""
+    pair = ordered("causal")
+    pair.on_mirror("CREATE UNIQUE INDEX ON n (a)")
+    slow, quick = pair.session(), pair.session()
+    with pair.mirror.connect(pair.database) as holder:
+        holder.autocommit = False
+        cursor = holder.cursor()
+        cursor.execute("LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
+        # Its first statement waits on the mirror, with the place before the other one's.
+        pair.ask(slow, "BEGIN", "INSERT INTO t VALUES (1, '')", "INSERT INTO n VALUES (1, 1, 's')")
+        pair.ask(quick, "BEGIN", "INSERT INTO n VALUES (2, 1, 'q')")
+        pair.ask(slow, "COMMIT")
+        pair.ask(quick, "COMMIT")
+        processes.wait_until(
+            lambda: pair.on_mirror("SELECT count(*) FROM pg_stat_activity WHERE datname = "
+                                   f"'{pair.database}' AND state = 'idle in transaction' AND "
+                                   "query LIKE '%mirror_mark%'")[0][0] == 1,
+            "the quick one to wait for its COMMIT")
+        holder.rollback()
+    pair.settle()
+    assert pair.target.metric(REORDERED) >= 1
+    assert pair.on_mirror("SELECT id FROM n") == [(1,)]  # the other one is refused, as it must be
+    assert pair.target.metric("pgbraid_mirror_refused_total") == 1
