@@ -30,34 +30,49 @@ void Count(Map* names, const std::string& name) {
 
 }  // namespace
 
-Recorder::Recorder(const RecorderTools& tools, std::vector<Target*> targets)
-    : tools_(tools), targets_(std::move(targets)), transaction_(kItemsMax) {}
-
-Recorder::~Recorder() {
-  if (MayHaveCommitted()) {
-    OfferLost(Cause::kOutcomeUnknown);
-  }
-  for (Target* target : targets_) {
-    target->End();
+Recorder::Recorder(const RecorderTools& tools, const std::vector<Route>& routes)
+    : tools_(tools), transaction_(kItemsMax) {
+  for (const Route& route : routes) {
+    const uint32_t bit = uint32_t{1} << route.filter;
+    auto view = std::find_if(views_.begin(), views_.end(),
+                             [bit](const View& other) { return other.bit == bit; });
+    if (view == views_.end()) {
+      view = views_.insert(view, View{bit, tools.filters->exposure(route.filter), {}});
+    }
+    view->routes.push_back(route);
+    present_ |= bit;
   }
 }
 
-// True if what the primary was still to answer may have committed something: nobody will know. It
+Recorder::~Recorder() {
+  OfferLost(Cause::kOutcomeUnknown, MayHaveCommitted());
+  for (const View& view : views_) {
+    for (const Route& route : view.routes) {
+      route.target->End();
+    }
+  }
+}
+
+// Who misses something if what the primary was still to answer has committed: nobody will know. It
 // is taken as if all of it had succeeded; a BEGIN among it protects nothing, since the server may
 // have swallowed it behind an error, and what follows not.
-bool Recorder::MayHaveCommitted() {
+uint32_t Recorder::MayHaveCommitted() {
   bool block = transaction_.in_block();
-  bool writes = !items_.empty();
-  bool may = !block && writes;
+  uint32_t writes = 0;
+  for (const Item& item : items_) {
+    writes |= item.wanted;
+  }
+  uint32_t may = block ? 0 : writes;
   const auto run = [&](const sql::Statement& facts) {
     if (facts.control == sql::Control::kCommit || facts.control == sql::Control::kPrepare) {
       may |= writes;
       block = false;
     } else if (facts.control == sql::Control::kRollback) {
       block = false;
-    } else if (Mirrored(facts, "", Cause::kNone)) {
-      writes = true;
-      may |= !block;
+    } else {
+      const uint32_t wanted = Wanted(facts, "", Cause::kNone);
+      writes |= wanted;
+      may |= block ? 0 : wanted;
     }
   };
   for (Request& request : requests_) {
@@ -78,9 +93,13 @@ bool Recorder::MayHaveCommitted() {
   return may;
 }
 
-// Transaction control is followed too: its text names savepoints and tells AND CHAIN.
-bool Recorder::Follow(const sql::Statement& facts) {
-  return facts.effect == sql::Effect::kControl || sql::WritesOrKeepsState(facts);
+// The filters that may want it; 0: it need not be followed. Transaction control is followed for
+// all: its text names savepoints and tells AND CHAIN. What EXECUTE does is known when it has run.
+uint32_t Recorder::MayWant(const sql::Statement& facts) const {
+  if (facts.effect == sql::Effect::kControl || facts.effect == sql::Effect::kExecute) {
+    return present_;
+  }
+  return tools_.filters->Wanting(KindOf(facts), facts.marks) & present_;
 }
 
 void Recorder::OnRequest(turn::RequestId id, const pg::Piece& piece) {
@@ -103,7 +122,7 @@ void Recorder::OnRequest(turn::RequestId id, const pg::Piece& piece) {
     case 'F':
       if (piece.first && id != 0) {
         Push(id, Act::kFunctionCall);
-        Forwarded();
+        Forwarded(present_);
       }
       return;
     default:
@@ -188,13 +207,14 @@ void Recorder::OnLost(turn::RequestId id, char type, Cause lost) {
     request.statement = names.String();
     Count(&binds_, request.name);
   }
-  Forwarded();
+  Forwarded(present_);
 }
 
 void Recorder::OnQuery(turn::RequestId id, std::string_view text) {
   const sql::Statement& facts = tools_.cache->Classify(text, lex_);
   if (!facts.several) {
-    if (!Follow(facts)) {
+    const uint32_t wanted = MayWant(facts);
+    if (wanted == 0) {
       return;
     }
     Part part;
@@ -203,28 +223,28 @@ void Recorder::OnQuery(turn::RequestId id, std::string_view text) {
     Request& request = Push(id, Act::kQuery);
     request.parts.push_back(std::move(part));
     Keep(&request.kept, text, tools_.held);
-    Forwarded();
+    Forwarded(wanted);
     return;
   }
   std::vector<Part> parts;
   sql::Splitter splitter(text, lex_);
   std::string_view statement;
-  bool follow = false;
+  uint32_t wanted = 0;
   while (splitter.Next(&statement)) {
     Part part;
     part.begin = static_cast<uint32_t>(statement.data() - text.data());
     part.length = static_cast<uint32_t>(statement.size());
     part.facts = tools_.cache->Classify(statement, lex_);
-    follow |= Follow(part.facts);
+    wanted |= MayWant(part.facts);
     parts.push_back(std::move(part));
   }
-  if (!follow) {
+  if (wanted == 0) {
     return;
   }
   Request& request = Push(id, Act::kQuery);
   request.parts = std::move(parts);
   Keep(&request.kept, text, tools_.held);
-  Forwarded();
+  Forwarded(wanted);
 }
 
 void Recorder::OnParse(turn::RequestId id, std::string_view body) {
@@ -233,7 +253,7 @@ void Recorder::OnParse(turn::RequestId id, std::string_view body) {
     return;  // the server refuses it
   }
   const sql::Statement& facts = tools_.cache->Classify(view->text, lex_);
-  if (!Follow(facts)) {
+  if (MayWant(facts) == 0) {
     if (MayNameStatement(view->name)) {
       Push(id, Act::kForgetStatement).name = view->name;
     }
@@ -274,7 +294,7 @@ void Recorder::OnExecute(turn::RequestId id, std::string_view body) {
   Request& request = Push(id, Act::kExecute);
   request.name = view->portal;
   request.row_limit = view->row_limit;
-  Forwarded();
+  Forwarded(present_);
 }
 
 void Recorder::OnClose(turn::RequestId id, std::string_view body) {
@@ -390,9 +410,13 @@ bool Recorder::MayNamePortal(std::string_view name) const {
          (!binds_.empty() && binds_.contains(name));
 }
 
-void Recorder::Forwarded() {
-  for (Target* target : targets_) {
-    target->OnForward();
+void Recorder::Forwarded(uint32_t wanted) {
+  for (const View& view : views_) {
+    for (const Route& route : view.routes) {
+      if ((view.bit & wanted) != 0) {
+        route.target->OnForward();
+      }
+    }
   }
 }
 

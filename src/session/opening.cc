@@ -243,6 +243,9 @@ void Session::OpenRecorder(const Opening* opening) {
   if (!service_->primary.dbname.empty()) {
     facts.database = service_->primary.dbname;
   }
+  if (own_server_ != nullptr) {
+    facts.reported = own_server_->parameters();
+  }
   recorder_ = around_->mirrors->Open(facts);
 }
 
