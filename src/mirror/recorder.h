@@ -104,10 +104,6 @@ class Recorder {
     Kept bind;
     uint64_t item = 0;      // serial of what its first Execute made
   };
-  struct SqlPrepared {  // by PREPARE
-    sql::Effect effect = sql::Effect::kUnknown;
-    uint64_t marks = 0;
-  };
   struct View {  // the targets with one filter
     uint32_t bit = 0;
     double exposure = 1;
@@ -192,6 +188,7 @@ class Recorder {
   void OnFailed(const backend::Note& note);
   void OnReady(const backend::Note& note);
   uint64_t Completed(Item item, const sql::Statement& facts, std::string_view tag);
+  const sql::Statement& Meant(const sql::Statement& facts) const;
   uint32_t Wanted(const sql::Statement& facts, std::string_view tag, Cause lost) const;
   void OnSession(const sql::Statement& facts, std::string_view tag, std::string_view text);
   void TakeCopy(Request* request, Item* item);
@@ -215,7 +212,7 @@ class Recorder {
   turn::Transaction transaction_;
   std::deque<Request> requests_;  // those not answered, oldest first
   Names<Prepared> statements_;    // what is worth following, as the answers have told
-  Names<SqlPrepared> sql_prepared_;
+  Names<sql::Statement> sql_prepared_;  // what EXECUTE of the name is
   Names<Portal> portals_;
   Names<uint32_t> parses_;        // names in requests_, with how often
   Names<uint32_t> binds_;

@@ -127,8 +127,7 @@ void Recorder::ApplyBind(Request* request) {
     portal.facts = prepared->second.facts;
   } else if (in_sql != sql_prepared_.end()) {
     portal.statement = request->statement;
-    portal.facts.effect = in_sql->second.effect;
-    portal.facts.marks = in_sql->second.marks;
+    portal.facts = in_sql->second;
   } else {
     portals_.erase(request->name);
     return;
@@ -294,11 +293,12 @@ void Recorder::OnReady(const backend::Note& note) {
 
 // The serial of the item it made, or 0.
 uint64_t Recorder::Completed(Item item, const sql::Statement& facts, std::string_view tag) {
-  MarkTrace(facts, tag, &item.step);
-  const Kind kind = KindOf(facts);
+  const sql::Statement& meant = Meant(facts);
+  const Kind kind = KindOf(meant);
+  MarkTrace(meant, tag, &item.step);
   item.wanted = Wanted(facts, tag, item.lost);
   item.kept = kind == Kind::kState || kind == Kind::kLock || kind == Kind::kPrepared ||
-              facts.temporary || facts.session_lock || tag == "LISTEN" || tag == "UNLISTEN";
+              meant.temporary || meant.session_lock || tag == "LISTEN" || tag == "UNLISTEN";
   if (kind != Kind::kControl) {
     LeftOut(item.wanted);
   }
@@ -326,25 +326,26 @@ uint64_t Recorder::Completed(Item item, const sql::Statement& facts, std::string
   return serial;
 }
 
+// EXECUTE is what was prepared, patterns and all.
+const sql::Statement& Recorder::Meant(const sql::Statement& facts) const {
+  if (facts.effect != sql::Effect::kExecute) {
+    return facts;
+  }
+  const auto prepared = sql_prepared_.find(facts.name);
+  return prepared == sql_prepared_.end() ? facts : prepared->second;
+}
+
 // The filters that want a statement that succeeded.
 uint32_t Recorder::Wanted(const sql::Statement& facts, std::string_view tag, Cause lost) const {
-  Kind kind = KindOf(facts);
-  uint64_t marks = facts.marks;
-  if (kind == Kind::kUnknown && lost != Cause::kNone) {
-    kind = KindOfTag(tag);
-  } else if (facts.effect == sql::Effect::kExecute) {
-    // It is what was prepared, patterns and all.
-    const auto prepared = sql_prepared_.find(facts.name);
-    if (prepared != sql_prepared_.end()) {
-      sql::Statement of;
-      of.effect = prepared->second.effect;
-      kind = KindOf(of);
-      marks = prepared->second.marks;
-    }
-  } else if (tag == "DEALLOCATE" && statements_.contains(facts.name)) {
+  if (tag == "DEALLOCATE" && statements_.contains(facts.name)) {
     return 0;  // the mirror does not have the names of Parse
   }
-  return tools_.filters->Wanting(kind, marks) & present_;
+  const sql::Statement& meant = Meant(facts);
+  Kind kind = KindOf(meant);
+  if (kind == Kind::kUnknown && lost != Cause::kNone) {
+    kind = KindOfTag(tag);
+  }
+  return tools_.filters->Wanting(kind, meant.marks) & present_;
 }
 
 // A statement has succeeded that only `wanted` will get.
@@ -366,7 +367,9 @@ void Recorder::OnSession(const sql::Statement& facts, std::string_view tag,
                          std::string_view text) {
   if (tag == "PREPARE") {
     if (sql_prepared_.size() < kSqlPreparedMax) {
-      sql_prepared_[facts.name] = SqlPrepared{facts.prepared, facts.marks};
+      sql::Statement& prepared = sql_prepared_[facts.name];
+      prepared = facts;
+      prepared.effect = facts.prepared;
     }
   } else if (tag == "DEALLOCATE") {
     statements_.erase(facts.name);

@@ -265,7 +265,8 @@ def test_state_of_a_transaction_that_is_not_in_the_sample_stays(trio):
 
 
 def test_reads_of_every_protocol_run_on_a_reading_mirror(trio):
-    three = trio("&filter=reads", schema="INSERT INTO t SELECT g, 'x' FROM generate_series(1, 9) g;")
+    three = trio("&filter=reads",
+                 schema="INSERT INTO t SELECT g, 'x' FROM generate_series(1, 9) g;")
     name = three.names[0]
     raw = three.session()
     three.ask(raw, "BEGIN", "DECLARE c CURSOR FOR SELECT see(v) FROM t", "FETCH 4 FROM c",

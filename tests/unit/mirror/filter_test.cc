@@ -276,6 +276,17 @@ TEST(FilteredRecorder, ExecuteIsWhatWasPrepared) {
   EXPECT_THAT(c.shelves[2].units, ElementsAre("EXECUTE w"));
 }
 
+TEST(FilteredRecorder, LocksTakenByExecuteStayInPairs) {
+  config::MirrorChoices none;
+  none.exposure = 0;
+  Converse c({}, kBudget, With({none}));
+  c.Ask("PREPARE l AS SELECT pg_advisory_lock(1)", "PREPARE").Ask("EXECUTE l", "SELECT 1");
+  c.Ask("PREPARE k AS SELECT pg_terminate_backend(1)", "PREPARE").Ask("EXECUTE k", "SELECT 1");
+  EXPECT_THAT(c.units(), ElementsAre("PREPARE l AS SELECT pg_advisory_lock(1)", "EXECUTE l",
+                                     "PREPARE k AS SELECT pg_terminate_backend(1)"));
+  EXPECT_EQ(c.shelf.raw[1].steps[0].trace, Trace::kHeld);
+}
+
 TEST(FilteredRecorder, SampledOutTransactionsLeaveTheirStateAndNothingElse) {
   config::MirrorChoices none;
   none.exposure = 0;
