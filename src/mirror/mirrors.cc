@@ -40,6 +40,20 @@ void SetLexing(const SessionFacts& facts, Recorder* recorder) {
   }
 }
 
+// How texts are read is the session's, not the mirror's login's: where the client did not ask for
+// it, as the primary has it for this client.
+void AddReading(const SessionFacts& facts, backend::LoginFacts* login) {
+  for (const auto& [name, value] : facts.reported) {
+    const bool reading = name == "client_encoding" || name == "standard_conforming_strings";
+    const bool given =
+        std::any_of(login->parameters.begin(), login->parameters.end(),
+                    [&](const auto& parameter) { return parameter.first == name; });
+    if (reading && !given) {
+      login->parameters.emplace_back(name, value);
+    }
+  }
+}
+
 // What became of everything: an operator's last look.
 void LogTotals(const Shadow& shadow) {
   const MirrorMetrics& metrics = shadow.metrics();
@@ -144,6 +158,7 @@ Lane* Mirrors::MakeLane(Shadow* shadow, const SessionFacts& facts) {
   login.auth = shadow->server()->auth;
   login.deriver = tools_.deriver;
   login.parameters = facts.parameters;
+  AddReading(facts, &login);
   const std::string& application = shadow->server()->application_name;
   if (!application.empty()) {
     std::erase_if(login.parameters,

@@ -30,7 +30,7 @@ def trio(server, shared_mirror, new_target):
     All mirrors are databases of one cluster, so `mirror` of the pair asks the cluster."""
     made = []
 
-    def make(*options, flags=(), schema=""):
+    def make(*options, flags=(), schema="", login=""):
         name = f"filters{next(_names)}"
         names = [f"{name}_{i}" for i in range(len(options))]
         primary = f"{name}_primary"
@@ -46,7 +46,7 @@ def trio(server, shared_mirror, new_target):
         urls = [f"postgres://postgres@127.0.0.1:{shared_mirror.port}/{database}?name={database}"
                 f"{option}" for database, option in zip(names, options)]
         mirrors = [word for url in urls for word in ("--mirror", url)]
-        url = f"postgres://127.0.0.1:{server.port}/{primary}"
+        url = f"postgres://{login}127.0.0.1:{server.port}/{primary}"
         return Trio(new_target(url, [*mirrors, *flags]), shared_mirror, primary, names)
 
     yield make
@@ -334,16 +334,30 @@ SJIS = {
 }
 
 
+@pytest.fixture
+def sjis_user(server):
+    if not server.sql("SELECT 1 FROM pg_roles WHERE rolname = 'sjis_user'"):
+        server.sql("CREATE ROLE sjis_user SUPERUSER LOGIN")
+        server.sql("ALTER ROLE sjis_user SET client_encoding = 'SJIS'")
+
+
+@pytest.mark.parametrize("mode", ("session", "transaction"))
+def test_the_encoding_of_a_pools_user_is_known_at_once(mode, trio, sjis_user):
+    three = trio("", login="sjis_user@", flags=["--auth", "trust", "--pool-mode", mode])
+    name = three.names[0]
+    raw = three.session(user="postgres")
+    text = b"INSERT INTO t VALUES (1, E'" + HYOU + b"'); INSERT INTO t VALUES (2, 'b')"
+    assert not wire.first_error(raw.send(wire.frame("Q", text + b"\0")).read_turn())
+    raw.shut()
+    three.settle()
+    assert three.rows(name, "SELECT v FROM t ORDER BY id") == ["\u8868", "b"]
+    assert three.metric("statements", name) == 2
+
+
 @pytest.mark.parametrize("case", SJIS)
-def test_texts_are_split_in_the_clients_encoding(case, trio, server, shared_mirror):
+def test_texts_are_split_in_the_clients_encoding(case, trio, sjis_user):
     params, before = SJIS[case]
-    for cluster in (server, shared_mirror):
-        if not cluster.sql("SELECT 1 FROM pg_roles WHERE rolname = 'sjis_user'"):
-            cluster.sql("CREATE ROLE sjis_user SUPERUSER LOGIN")
-            cluster.sql("ALTER ROLE sjis_user SET client_encoding = 'SJIS'")
-    three = trio("", flags=[])
-    if case == "of the role":  # a mirror's login is the mirror's own: its encoding too
-        shared_mirror.sql(f"ALTER DATABASE {three.names[0]} SET client_encoding = 'SJIS'")
+    three = trio("")
     raw = three.session(**params)
     three.ask(raw, *before)
     first = b"INSERT INTO t VALUES (1, E'" + HYOU + b"'); INSERT INTO t VALUES (2, 'b')"

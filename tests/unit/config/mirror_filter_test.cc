@@ -112,7 +112,8 @@ TEST(MirrorFilter, MirrorsHaveTheirOwnFromTheFile) {
 
 TEST(MirrorFilter, OptionsOfAUrlAreShownAsTheyAreRead) {
   const auto server = ParseServer(
-      "postgres://u@h/d?filter=writes%2Breads&exposure=0.1&include=a%26b&include=c&exclude=%5Bd%5D");
+      "postgres://u@h/d?filter=writes%2Breads&exposure=0.1&include=a%26b&include=c"
+      "&exclude=%5Bd%5D");
   ASSERT_TRUE(server.ok()) << base::Message(server.status());
   EXPECT_THAT(server->mirror.include, ElementsAre("a&b", "c"));
   const auto again = ParseServer(server->Display());

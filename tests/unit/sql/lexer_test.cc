@@ -222,7 +222,8 @@ TEST(Lexer, NamesAndTagsHoldWholeCharacters) {
 }
 
 TEST(Lexer, OtherEncodingsAreSafe) {
-  for (const char* name : {"UTF8", "LATIN1", "EUC_JP", "SQL_ASCII", "EUC_JIS_2004", "", "nonsense"}) {
+  for (const char* name :
+       {"UTF8", "LATIN1", "EUC_JP", "SQL_ASCII", "EUC_JIS_2004", "", "nonsense"}) {
     EXPECT_EQ(sql::EncodingOf(name), sql::Encoding::kAsciiSafe) << name;
   }
 }
