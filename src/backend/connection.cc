@@ -436,19 +436,20 @@ bool Connection::Holds(const pg::Piece& piece, const turn::Reply& reply) {
 }
 
 void Connection::OnReply(const pg::Piece& piece, const turn::Reply& reply) {
+  const bool tells_notes = leg_.notes != nullptr || leg_.note_bit != 0;
   Note note;
   note.kind = reply.kind;
   note.request = reply.request;
   switch (reply.kind) {
     case turn::ReplyKind::kCompleted:
       metrics_->statements.Add();
-      if (leg_.note_bit != 0) {
+      if (tells_notes) {
         note.text = Shortened(pg::ReadCommandTag(piece.body).value_or(""));
       }
       break;
     case turn::ReplyKind::kFailed:
       metrics_->errors.Add();
-      if (leg_.note_bit != 0) {
+      if (tells_notes) {
         note.text = Shortened(pg::ReadError(piece.body).sqlstate);
       }
       break;
@@ -466,7 +467,7 @@ void Connection::OnReply(const pg::Piece& piece, const turn::Reply& reply) {
     case turn::ReplyKind::kSuspended:
       break;
     case turn::ReplyKind::kAsync:
-      note.text = leg_.note_bit != 0 ? LexingSetting(piece) : std::string();
+      note.text = tells_notes ? LexingSetting(piece) : std::string();
       if (note.text.empty()) {
         return;
       }
@@ -474,6 +475,9 @@ void Connection::OnReply(const pg::Piece& piece, const turn::Reply& reply) {
     case turn::ReplyKind::kPassing:
     case turn::ReplyKind::kMismatch:
       return;
+  }
+  if (leg_.notes != nullptr) {
+    leg_.notes->OnNote(note);
   }
   if (leg_.note_bit != 0) {
     notes_.push_back(std::move(note));

@@ -39,17 +39,26 @@ struct Note {
                      // a setting that decides how texts are read
 };
 
+// Who is told what became of requests before the answer is queued for the leg's sink. A pure
+// interface, called on the shard, from within the pump.
+class NoteTaker {
+ public:
+  virtual ~NoteTaker() = default;
+  virtual void OnNote(const Note& note) = 0;
+};
+
 // A lease taking part in turns.
 struct Leg {
   io::Stream* sink = nullptr;  // where replies go; null: they are read and dropped
   io::Event* event = nullptr;  // raised for the bits below
-  uint32_t note_bit = 0;       // there are notes; 0: no notes are made
+  uint32_t note_bit = 0;       // there are notes to take; 0: none are kept
   uint32_t over_bit = 0;       // the connection is over
   uint32_t ready_bit = 0;      // a ReadyForQuery left the ledger empty; 0: not told
   uint32_t turn_bit = 0;       // a ReadyForQuery; 0: not told
   uint32_t idle_bit = 0;       // likewise, of one outside of a transaction
   uint32_t pause_bit = 0;      // the server is not read because of the sink; 0: not told
   uint64_t owner = 0;
+  NoteTaker* notes = nullptr;    // told of each note at once; null: nobody
   turn::Judge* judge = nullptr;  // asked before replies are released
   Lessee* lessee = nullptr;      // of a pooled connection
 };
@@ -105,7 +114,7 @@ class Connection {
   // Lets go of the reply that the judge held, and of what stands behind it.
   void Release() { event_.Raise(kReleased); }
 
-  // The notes made since the last call, in the order of the replies.
+  // The notes kept since the last call, in the order of the replies.
   void TakeNotes(std::vector<Note>* to);
 
   // -- of a pooled connection -------------------------------------------------------------------

@@ -54,6 +54,8 @@ struct Limits {
   int64_t mirror_transaction_max = 16 << 20;  // of one transaction
   uint32_t mirror_connections_max = 64;       // per mirror, all shards
   absl::Duration mirror_timeout = absl::Seconds(120);   // one unit, sent to answered
+  uint32_t mirror_retries = 2;  // of a unit that has reached the mirror, after the first time
+  absl::Duration mirror_retry_delay = absl::Seconds(5);  // at most before the first; then doubled
 };
 
 }  // namespace base

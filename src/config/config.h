@@ -27,6 +27,12 @@ enum class WatchdogAction : uint8_t { kLog, kAbort };
 
 enum class IoBackend : uint8_t { kAuto, kIoUring, kEpoll };
 
+// What a mirror's transactions wait for.
+enum class MirrorOrder : uint8_t {
+  kCausal,   // what their clients may have seen, whichever session did it
+  kSession,  // their own session only
+};
+
 struct Config {
   std::vector<Endpoint> listen;  // at least one
   Server primary;     // of the service "*"; without a host there is none
@@ -38,6 +44,8 @@ struct Config {
   sql::FunctionNames writing_functions;
   bool mirror_statements_alone = false;  // without BEGIN and COMMIT around them
   bool mirror_block = false;  // a client waits rather than a transaction being dropped
+  MirrorOrder mirror_order = MirrorOrder::kCausal;
+  bool mirror_marker = true;  // the mirror keeps a record of what it has committed
   Tls tls;
   // Peers whose connections begin with a PROXY protocol header; kUnix: every Unix socket's.
   std::vector<NetRange> proxy_protocol_from;

@@ -76,6 +76,26 @@ absl::Status NameServer(const Given& given, Config* config) {
 
 }  // namespace
 
+const Setting* FindSetting(std::string_view name) {
+  for (const Setting& setting : Settings()) {
+    if (setting.name == name || (!setting.alias.empty() && setting.alias == name)) {
+      return &setting;
+    }
+  }
+  return nullptr;
+}
+
+std::vector<std::string_view> SettingNames() {
+  std::vector<std::string_view> names;
+  for (const Setting& setting : Settings()) {
+    names.push_back(setting.name);
+    if (!setting.alias.empty()) {
+      names.push_back(setting.alias);
+    }
+  }
+  return names;
+}
+
 absl::Status ApplyLayer(const std::vector<Given>& layer, Config* config) {
   RETURN_IF_ERROR(CheckOneMode(layer));
   std::set<const Setting*> seen;

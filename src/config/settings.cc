@@ -131,6 +131,17 @@ absl::Status SetMirror(std::string_view text, Config* config) {
   return absl::OkStatus();
 }
 
+absl::Status SetMirrorOrder(std::string_view text, Config* config) {
+  ASSIGN_OR_RETURN(const size_t choice, ParseChoice(text, {"causal", "session"}));
+  config->mirror_order = static_cast<MirrorOrder>(choice);
+  return absl::OkStatus();
+}
+
+absl::Status SetMirrorMarker(std::string_view text, Config* config) {
+  ASSIGN_OR_RETURN(config->mirror_marker, ParseBoolean(text));
+  return absl::OkStatus();
+}
+
 // Octal, as chmod and PostgreSQL's unix_socket_permissions take it.
 absl::Status SetUnixSocketMode(std::string_view text, Config* config) {
   constexpr uint32_t kMost = 0777;
@@ -508,6 +519,18 @@ constexpr Setting kSettings[] = {
 
     {"Mirrors", "mirror-timeout", "", 0, Kind::kDuration, "TIME", "120s", "",
      "one transaction on a mirror, sent to answered", SetTime<&Limits::mirror_timeout>},
+    {"Mirrors", "mirror-retries", "", 0, Kind::kInteger, "N", "2", "",
+     "times a transaction that has reached a mirror is tried again",
+     SetCount<&Limits::mirror_retries, 0, 1000>},
+    {"Mirrors", "retry-delay", "", 0, Kind::kDuration, "TIME", "5s", "",
+     "longest pause before the first of them; doubled each time",
+     SetTime<&Limits::mirror_retry_delay>},
+    {"Mirrors", "mirror-order", "", 0, Kind::kText, "ORDER", "causal", "",
+     "causal: after all that its client may have seen; session: after its session's",
+     SetMirrorOrder},
+    {"Mirrors", "mirror-marker", "", 0, Kind::kBoolean, "BOOL", "true", "",
+     "keep a record on the mirror, so that nothing is applied twice",
+     SetMirrorMarker},
     {"Mirrors", "mirror-queue-bytes", "", 0, Kind::kBytes, "BYTES", "64m", "",
      "waiting for one mirror at most; more is dropped and counted",
      SetBytes<&Limits::mirror_bytes_max, 64 * kKilo, 64 * kGiga>},
@@ -567,23 +590,5 @@ constexpr Setting kSettings[] = {
 }  // namespace
 
 std::span<const Setting> Settings() { return kSettings; }
-
-const Setting* FindSetting(std::string_view name) {
-  const auto found = std::find_if(
-      std::begin(kSettings), std::end(kSettings),
-      [&](const Setting& s) { return s.name == name || (!s.alias.empty() && s.alias == name); });
-  return found == std::end(kSettings) ? nullptr : found;
-}
-
-std::vector<std::string_view> SettingNames() {
-  std::vector<std::string_view> names;
-  for (const Setting& setting : kSettings) {
-    names.push_back(setting.name);
-    if (!setting.alias.empty()) {
-      names.push_back(setting.alias);
-    }
-  }
-  return names;
-}
 
 }  // namespace config

@@ -12,54 +12,24 @@ void Gate::Register(Mirrors* shard) {
   shards_.push_back(shard);
 }
 
-uint64_t Gate::Stamp() {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  const uint64_t stamp = next_.load(std::memory_order_relaxed);
-  done_.push_back(false);
-  next_.store(stamp + 1, std::memory_order_release);
-  return stamp;
-}
-
-void Gate::Resolve(uint64_t stamp) {
-  std::vector<Waiter> woken;
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    CHECK(stamp >= resolved_ && stamp - resolved_ < done_.size());
-    done_[stamp - resolved_] = true;
-    while (!done_.empty() && done_.front()) {
-      done_.pop_front();
-      ++resolved_;
-    }
-    const auto end = by_order_.upper_bound(resolved_);
-    for (auto it = by_order_.begin(); it != end; ++it) {
-      woken.push_back(it->second);
-    }
-    by_order_.erase(by_order_.begin(), end);
-  }
-  for (const Waiter& waiter : woken) {
-    waiter.shard->PostWake(waiter.lane, false);
-  }
-}
-
-bool Gate::Passed(uint64_t after, Waiter waiter) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  if (resolved_ >= after) {
+bool Gate::MayEnter(uint64_t rank) const {
+  if (connections_ + 1 < connections_max_) {
     return true;
   }
-  by_order_.emplace(after, waiter);
-  return false;
+  return connections_ < connections_max_ &&
+         (board_ == nullptr || board_->Passed(Mark::kOpen, rank - 1));
 }
 
-bool Gate::EnterOrWait(Waiter waiter) {
+bool Gate::EnterOrWait(uint64_t rank, Waiter waiter) {
   std::vector<Mirrors*> shards;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (connections_ < connections_max_) {
+    if (MayEnter(rank)) {
       ++connections_;
       return true;
     }
-    row_.push_back(waiter);
-    contended_.store(static_cast<uint32_t>(row_.size()), std::memory_order_relaxed);
+    row_.emplace(rank, waiter);
+    first_.store(row_.begin()->first, std::memory_order_relaxed);
     shards = shards_;
   }
   for (Mirrors* shard : shards) {
@@ -68,33 +38,84 @@ bool Gate::EnterOrWait(Waiter waiter) {
   return false;
 }
 
+// Those who may enter leave the row, with a place.
+std::vector<Waiter> Gate::Admit() {
+  std::vector<Waiter> admitted;
+  while (!row_.empty() && MayEnter(row_.begin()->first)) {
+    ++connections_;
+    admitted.push_back(row_.begin()->second);
+    Remove(row_.begin());
+  }
+  return admitted;
+}
+
+void Gate::Wake(const std::vector<Waiter>& admitted) {
+  for (const Waiter& waiter : admitted) {
+    waiter.shard->PostPlace(waiter.lane);
+  }
+}
+
+void Gate::Retry() {
+  std::vector<Waiter> admitted;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    admitted = Admit();
+  }
+  Wake(admitted);
+}
+
+Gate::Row::iterator Gate::Find(Waiter waiter) {
+  return std::find_if(row_.begin(), row_.end(), [&](const auto& other) {
+    return other.second.shard == waiter.shard && other.second.lane == waiter.lane;
+  });
+}
+
+void Gate::Remove(Row::iterator place) {
+  row_.erase(place);
+  first_.store(row_.empty() ? kNobody : row_.begin()->first, std::memory_order_relaxed);
+}
+
 bool Gate::Forget(Waiter waiter) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  const auto found = std::find_if(row_.begin(), row_.end(), [&](const Waiter& other) {
-    return other.shard == waiter.shard && other.lane == waiter.lane;
-  });
+  const auto found = Find(waiter);
   if (found == row_.end()) {
     return false;
   }
-  row_.erase(found);
-  contended_.store(static_cast<uint32_t>(row_.size()), std::memory_order_relaxed);
+  Remove(found);
   return true;
 }
 
+// A place that goes on without being left could pass by whom the last one is kept for.
+bool Gate::TakeOver(Waiter waiter) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = Find(waiter);
+  if (found == row_.end() || (board_ != nullptr && found != row_.begin())) {
+    return false;
+  }
+  Remove(found);
+  return true;
+}
+
+void Gate::AskToYield(uint64_t stamp) {
+  std::vector<Mirrors*> shards;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    shards = shards_;
+  }
+  for (Mirrors* shard : shards) {
+    shard->PostBlocked(this, stamp);
+  }
+}
+
 void Gate::Leave() {
-  Waiter next;
+  std::vector<Waiter> admitted;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     CHECK(connections_ > 0);
-    if (row_.empty()) {
-      --connections_;
-      return;
-    }
-    next = row_.front();
-    row_.pop_front();
-    contended_.store(static_cast<uint32_t>(row_.size()), std::memory_order_relaxed);
+    --connections_;
+    admitted = Admit();
   }
-  next.shard->PostWake(next.lane, true);  // the place goes on to it
+  Wake(admitted);
 }
 
 }  // namespace mirror

@@ -1,25 +1,21 @@
-// Gate: what all shards decide together about one mirror: the order in which transactions may
-// start, and who may have a connection.
+// Gate: who may have a connection to one mirror, over all shards.
 //
-// One per mirror, process-wide, locked for a few instructions per mirrored transaction. It never
-// waits and cannot fail: who must wait leaves a Waiter and is woken by a message to its shard.
+// One per mirror, process-wide, locked for a few instructions when a connection is wanted or given
+// back, not per transaction. It never waits and cannot fail: who must wait stands in the row and is
+// woken by a message to its shard.
 //
-// Order (the start rule): every transaction gets a stamp when it is handed to its lane. It may
-// start on the mirror when every stamp that was given before its last statement was forwarded is
-// resolved. What one client saw committed is then on the mirror before what it did next, in
-// whatever session. Waited-for stamps are always lower, so there is no circle.
-//
-// Connections: at most `connections_max`; those waiting are served first in, first out.
+// At most `connections_max`; those waiting are served by their rank, the smallest first. A rank is
+// a transaction's stamp. The last place is kept for the transaction that all others wait for, so
+// that it is never shut out by those.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <mutex>
 #include <vector>
 
-#include "io/loop.h"
+#include "mirror/order_board.h"
 
 namespace mirror {
 
@@ -33,41 +29,51 @@ struct Waiter {
 
 class Gate {
  public:
-  explicit Gate(uint32_t connections_max) : connections_max_(connections_max) {}
+  // `board` null: ranks are only when somebody came, nobody waits for anybody.
+  Gate(uint32_t connections_max, const OrderBoard* board)
+      : connections_max_(connections_max), board_(board) {}
   Gate(const Gate&) = delete;
   Gate& operator=(const Gate&) = delete;
 
   // A shard that may hold idle connections. At its start; it outlives every call.
   void Register(Mirrors* shard);
 
-  // -- order, any thread ------------------------------------------------------------------------
-  // The stamp after the last one given.
-  uint64_t next() const { return next_.load(std::memory_order_acquire); }
-  uint64_t Stamp();
-  void Resolve(uint64_t stamp);
-  // True exactly when all stamps below `after` are resolved; otherwise `waiter` is woken once.
-  bool Passed(uint64_t after, Waiter waiter);
-
-  // -- connections, any thread ------------------------------------------------------------------
+  // All: any thread.
   // True: the caller has a connection's place, and gives it back with Leave. Otherwise it stands
   // in the row and is woken with a place that is its own; all shards are asked to shed idle ones.
-  bool EnterOrWait(Waiter waiter);
-  // False: it was not in the row any more; a place is on its way to it, or it never waited.
+  bool EnterOrWait(uint64_t rank, Waiter waiter);
+  // Whoever stands first may be one for whom the last place is kept now.
+  void Retry();
+  // Takes it out of the row, for a connection of another lane or because it needs none any more.
+  // False: it was not there any more; a place is on its way to it, or it never waited.
   bool Forget(Waiter waiter);
+  // Likewise, but only if it may take a place that is in use from its owner.
+  bool TakeOver(Waiter waiter);
   void Leave();
-  bool contended() const { return contended_.load(std::memory_order_relaxed) > 0; }
+  // Transactions with a larger stamp than `stamp` that hold a connection only to commit later are
+  // rolled back: what they hold may be what that one waits for.
+  void AskToYield(uint64_t stamp);
+  bool contended() const { return first_.load(std::memory_order_relaxed) != kNobody; }
+  // The smallest rank that waits, or a number above all.
+  uint64_t first() const { return first_.load(std::memory_order_relaxed); }
 
  private:
+  static constexpr uint64_t kNobody = OrderBoard::kNothing;
+  using Row = std::multimap<uint64_t, Waiter>;
+
+  Row::iterator Find(Waiter waiter);
+  bool MayEnter(uint64_t rank) const;
+  void Remove(Row::iterator place);
+  std::vector<Waiter> Admit();
+  static void Wake(const std::vector<Waiter>& admitted);
+
+  const uint32_t connections_max_;
+  const OrderBoard* const board_;
   std::mutex mutex_;
   std::vector<Mirrors*> shards_;
-  std::atomic<uint64_t> next_{1};
-  uint64_t resolved_ = 1;          // all stamps below it are resolved
-  std::deque<bool> done_;          // of the stamps from resolved_ on
-  std::multimap<uint64_t, Waiter> by_order_;
-  const uint32_t connections_max_;
   uint32_t connections_ = 0;
-  std::deque<Waiter> row_;
-  std::atomic<uint32_t> contended_{0};  // row_.size()
+  Row row_;
+  std::atomic<uint64_t> first_{kNobody};  // of row_
 };
 
 }  // namespace mirror

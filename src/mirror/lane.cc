@@ -6,29 +6,19 @@
 #include "backend/dial.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "mirror/backoff.h"
 #include "mirror/mirrors.h"
-#include "mirror/replay.h"
 #include "mirror/shadow.h"
-#include "mirror/trace.h"
 
 namespace mirror {
 namespace {
 
-constexpr uint32_t kTriesMax = 5;  // of a unit that met a serialization failure or a deadlock
 absl::Duration FirstPause() { return absl::Milliseconds(50); }
 absl::Duration LongestPause() { return absl::Seconds(5); }
 // How long state keeps a connection that is scarce from those its lane waits for.
 absl::Duration StatePatience() { return absl::Seconds(2); }
 // A drain waits for the first dial to fail: a mirror that needs longer is tried again.
 absl::Duration DialTime() { return absl::Seconds(5); }
-
-// Anything between zero and a bound that doubles: lanes that failed together do not come back
-// together.
-absl::Duration Jitter(base::Prng* prng, uint32_t attempts) {
-  const absl::Duration bound =
-      std::min(LongestPause(), FirstPause() * (int64_t{1} << std::min(attempts, 10u)));
-  return bound * prng->Unit();
-}
 
 // Lets the shard's other work go first: delivery begins in the next round, never within a
 // session's own call.
@@ -55,7 +45,11 @@ Lane::~Lane() = default;
 
 // -- what the session hands over ------------------------------------------------------------------
 
-void Lane::OnForward() { after_ = shadow_->gate()->next(); }
+void Lane::Expect() { shadow_->order().Expect(shadow_->clock()->now()); }
+
+void Lane::Reserve(uint64_t stamp) { shadow_->order().Reserve(stamp); }
+
+void Lane::Release(uint64_t stamp) { shadow_->order().Release(stamp); }
 
 void Lane::Offer(const Unit& unit, Cause lost) {
   MirrorMetrics& metrics = shadow_->metrics();
@@ -65,15 +59,16 @@ void Lane::Offer(const Unit& unit, Cause lost) {
     lost = Cause::kOverBudget;
   }
   if (lost != Cause::kNone) {
+    shadow_->order().Unexpect();  // nobody waits for it
     metrics.Drop(lost);
     LogDrop(lost);
     return;
   }
   Queued queued;
   queued.unit = unit;
+  queued.unit.place.is_explicit = unit.block();
   queued.charge = std::move(charge);
-  queued.stamp = shadow_->gate()->Stamp();
-  queued.after = after_;
+  shadow_->order().Add(queued.unit.place);
   queue_.push_back(std::move(queued));
   metrics.queued_units.Add(1);
   metrics.queued_bytes.Add(unit.bytes);
@@ -97,17 +92,7 @@ io::Task<void> Lane::Run() {
   co_await next;
   for (;;) {
     while (!queue_.empty() && !stopped_) {
-      if (!MayStart()) {
-        co_await AwaitTurn();
-      } else if (link_ != nullptr && !link_->alive()) {
-        co_await DropLink();
-      } else if (link_ == nullptr) {
-        co_await Obtain();
-      } else if (!rebuilt_) {
-        co_await Rebuild();
-      } else {
-        co_await Deliver();
-      }
+      co_await Advance();
     }
     while (in_row_ && !LeaveRow()) {
       co_await event_.Wait();  // a place is on its way to us
@@ -116,8 +101,10 @@ io::Task<void> Lane::Run() {
       break;
     }
   }
+  StopWaiting();
+  shadow_->StopProbing(this);
   while (!queue_.empty()) {
-    Settle("", Cause::kShutdown);
+    Drop(Cause::kShutdown);
   }
   if (placed_) {
     placed_ = false;
@@ -127,25 +114,52 @@ io::Task<void> Lane::Run() {
   Rest();
 }
 
+// The first thing that the first unit lacks.
+io::Task<void> Lane::Advance() {
+  if (!MayStart()) {
+    co_await AwaitTurn();
+  } else if (link_ != nullptr && !link_->alive()) {
+    co_await DropLink();
+  } else if (link_ != nullptr && Outranked()) {
+    shadow_->Discard(TakeLink());
+  } else if (link_ == nullptr) {
+    co_await Obtain();
+  } else if (!link_->asked()) {
+    co_await OpenMarker();
+  } else if (doubt_.has_value()) {
+    co_await ResolveDoubt();
+  } else if (!rebuilt_) {
+    co_await Rebuild();
+  } else {
+    co_await Deliver();
+  }
+}
+
 // Whoever it waits for may be waiting for this connection, so it is not kept where they are scarce.
 // State that cannot be rebuilt is lost with it only if nothing has moved for long.
 io::Task<void> Lane::AwaitTurn() {
   if (shadow_->gate()->contended()) {
     Rest();
   }
-  const bool keeps = link_ != nullptr && held_;
+  const bool keeps = link_ != nullptr && journal_.held();
   const uint32_t bits = co_await event_.Wait(keeps ? loop_->In(StatePatience())
                                                    : base::Deadline::Never());
   const bool long_since = (bits & io::Event::kTimeout) != 0;
-  if (long_since && ordered_ && shadow_->gate()->contended()) {
+  if (long_since && waits_ && shadow_->gate()->contended()) {
     co_await DropLink();
   }
 }
 
+// True if somebody that this unit may have to wait for needs a connection.
+bool Lane::Outranked() const {
+  return !journal_.held() && shadow_->order().on() &&
+         shadow_->gate()->first() < queue_.front().unit.place.stamp;
+}
+
 // With nothing to do: the connection goes back, unless it holds what is this session's alone.
 void Lane::Rest() {
-  if (link_ == nullptr || held_ || !journal_.empty()) {
-    if (link_ != nullptr && !held_ && shadow_->gate()->contended()) {
+  if (link_ == nullptr || journal_.held() || !journal_.empty()) {
+    if (link_ != nullptr && !journal_.held() && shadow_->gate()->contended()) {
       shadow_->Discard(TakeLink());
     }
     return;
@@ -166,8 +180,8 @@ std::unique_ptr<Link> Lane::TakeLink() {
 }
 
 std::unique_ptr<Link> Lane::Yield() {
-  const bool works = running_ && !ordered_;
-  return works || held_ || link_ == nullptr ? nullptr : TakeLink();
+  const bool works = running_ && (!waits_ || committing_);
+  return works || journal_.held() || link_ == nullptr ? nullptr : TakeLink();
 }
 
 void Lane::Stop() {
@@ -178,15 +192,22 @@ void Lane::Stop() {
   event_.Raise(kWoken);
 }
 
-void Lane::Wake(bool placed) {
-  if (placed) {
-    placed_ = true;
-    in_row_ = false;
-    shadow_->RemoveWaiting(this);
-  } else {
-    ordered_ = false;
-  }
+void Lane::OnPlace() {
+  placed_ = true;
+  in_row_ = false;
+  shadow_->RemoveWaiting(this);
   event_.Raise(kWoken);
+}
+
+void Lane::OnOrder() {
+  waits_ = false;
+  event_.Raise(kWoken);
+}
+
+void Lane::OnBlocked(uint64_t stamp) {
+  if (committing_ && queue_.front().unit.place.stamp > stamp) {
+    event_.Raise(kBlocking);
+  }
 }
 
 void Lane::Hand(std::unique_ptr<Link> link) {
@@ -205,20 +226,45 @@ bool Lane::LeaveRow() {
   return true;
 }
 
+// True exactly if there is something to wait for; then OnOrder() comes.
+bool Lane::Waits(Mark mark, uint64_t need) {
+  waits_ = !shadow_->order().Passed(mark, need, this);
+  return waits_;
+}
+
+void Lane::StopWaiting() {
+  if (waits_) {
+    shadow_->order().Forget(this);
+    waits_ = false;
+  }
+}
+
+// The start rule. What cannot wait before its COMMIT waits here for the transactions that it would
+// overtake.
 bool Lane::MayStart() {
-  if (ordered_) {
+  if (waits_) {
     return false;
   }
-  const Waiter self{shadow_->mirrors(), id_};
-  ordered_ = !shadow_->gate()->Passed(queue_.front().after, self);
-  return !ordered_;
+  const Queued& front = queue_.front();
+  const Place& place = front.unit.place;
+  if (waits_from_ == base::Instant()) {
+    waits_from_ = loop_->now();
+  }
+  if (Waits(Mark::kAcked, front.unit.after) ||
+      (front.serial && Waits(Mark::kOpen, place.stamp - 1)) ||
+      (front.reordered && Waits(Mark::kRun, place.stamp - 1)) ||
+      (!place.is_explicit && Waits(Mark::kExplicit, place.stamp - 1))) {
+    return false;
+  }
+  return true;
 }
 
 // -- connections ----------------------------------------------------------------------------------
 
 io::Task<void> Lane::Obtain() {
-  if (loop_->now() < retry_at_) {
-    co_await event_.Wait(retry_at_);
+  const base::Instant at = std::max(retry_at_, shadow_->breaker().DialAt(this, loop_->now()));
+  if (loop_->now() < at && !in_row_ && !placed_) {
+    co_await event_.Wait(at);
     co_return;
   }
   if (!placed_ && !in_row_) {
@@ -228,7 +274,7 @@ io::Task<void> Lane::Obtain() {
       co_return;
     }
     const Waiter self{shadow_->mirrors(), id_};
-    placed_ = shadow_->gate()->EnterOrWait(self);
+    placed_ = shadow_->gate()->EnterOrWait(queue_.front().unit.place.stamp, self);
     if (!placed_) {
       in_row_ = true;
       shadow_->AddWaiting(this);
@@ -237,7 +283,25 @@ io::Task<void> Lane::Obtain() {
   if (placed_) {
     co_await Connect();
   } else {
+    co_await AwaitPlace();
+  }
+}
+
+// Once all others wait for this one's transaction, the last place is its own; and who holds a
+// connection only to commit behind it lets go.
+io::Task<void> Lane::AwaitPlace() {
+  const uint64_t stamp = queue_.front().unit.place.stamp;
+  if (!shadow_->order().on()) {
     co_await event_.Wait();
+  } else if (Waits(Mark::kOpen, stamp - 1)) {
+    co_await event_.Wait();
+    StopWaiting();
+  } else {
+    shadow_->gate()->Retry();
+    co_await event_.Wait(loop_->In(Patience()));
+    if (in_row_) {
+      shadow_->gate()->AskToYield(stamp);
+    }
   }
 }
 
@@ -276,11 +340,12 @@ void Lane::OnConnectFailed(const absl::Status& status) {
     base::Log(base::LogLevel::kWarn, "mirror.connect_failed",
               {{"mirror", shadow_->server()->name},
                {"address", shadow_->server()->Address()},
-               {"why", base::Message(status)}});
+               {"why", base::Message(status)},
+               {"message", "Failed to acquire connection from pool"}});
   }
   if (status.code() == absl::StatusCode::kNotFound) {
     // There is no such database: a verdict. Waiting for one would hold up all that comes after.
-    Settle("3D000", Cause::kNone);
+    Settle(Verdict{.sqlstate = "3D000"});
     return;
   }
   Later();
@@ -289,7 +354,7 @@ void Lane::OnConnectFailed(const absl::Status& status) {
 
 void Lane::Later() {
   troubled_ = true;
-  retry_at_ = loop_->In(Jitter(&loop_->prng(), attempts_));
+  retry_at_ = loop_->In(FullJitter(&loop_->prng(), FirstPause(), LongestPause(), attempts_));
   ++attempts_;
 }
 
@@ -307,204 +372,12 @@ void Lane::Adopt(std::unique_ptr<Link> link) {
 
 io::Task<void> Lane::DropLink() {
   troubled_ = true;
-  held_lost_ = held_lost_ || held_;
-  held_ = false;
+  journal_.OnLost();
   std::unique_ptr<Link> link = TakeLink();
   shadow_->metrics().connections.Add(-1);
   co_await link->Close();
   link.reset();
   shadow_->gate()->Leave();
-}
-
-// A new connection gets the settings and prepared statements of the session.
-io::Task<void> Lane::Rebuild() {
-  Replay replay(&link_->connection());
-  for (const Entry& entry : journal_) {
-    replay.Query(entry.text);
-  }
-  replay.Finish();
-  const Flight flight = co_await Fly(&replay);
-  if (flight != Flight::kAnswered) {
-    co_await DropLink();
-    Later();
-    co_return;
-  }
-  rebuilt_ = true;
-  if (!replay.sqlstate().empty()) {
-    held_lost_ = true;
-    base::Log(base::LogLevel::kWarn, "mirror.state_not_rebuilt",
-              {{"mirror", shadow_->server()->name},
-               {"session", session_},
-               {"sqlstate", replay.sqlstate()}});
-  }
-}
-
-// -- units ----------------------------------------------------------------------------------------
-
-io::Task<void> Lane::Deliver() {
-  Replay replay(&link_->connection());
-  replay.Send(queue_.front().unit);
-  if (replay.failed()) {
-    co_await DropLink();
-    Settle("", Cause::kTooLarge);
-    co_return;
-  }
-  const Flight flight = co_await Fly(&replay);
-  const bool idle = flight == Flight::kAnswered && link_->connection().machine().status() == 'I';
-  if (!idle) {
-    co_await DropLink();
-  }
-  switch (flight) {
-    case Flight::kAnswered:
-      break;
-    case Flight::kLost:
-      Settle("", Cause::kOutcomeUnknown);
-      co_return;
-    case Flight::kTimeout:
-      Settle("", Cause::kTimeout);
-      co_return;
-    case Flight::kStopped:
-      co_return;  // Run drops it
-  }
-  if (Repeats(replay.sqlstate())) {
-    co_await Pause(loop_->In(Jitter(&loop_->prng(), tries_)));
-    co_return;
-  }
-  if (replay.sqlstate().empty()) {
-    Remember();
-    Settle("", Cause::kNone);
-  } else if (held_lost_ && MissesState(replay.sqlstate())) {
-    Settle("", Cause::kStateLost);
-  } else {
-    Settle(replay.sqlstate(), Cause::kNone);
-  }
-}
-
-// True exactly for what an object or a prepared statement that is gone is missed by.
-bool Lane::MissesState(std::string_view sqlstate) {
-  return sqlstate == "42P01" || sqlstate == "26000" || sqlstate == "34000";
-}
-
-// Waits until all that was sent is answered.
-io::Task<Lane::Flight> Lane::Fly(Replay* replay) {
-  backend::Connection& connection = link_->connection();
-  const base::Deadline deadline = loop_->In(loop_->limits().mirror_timeout);
-  std::vector<backend::Note> notes;
-  bool late = false;
-  for (;;) {
-    connection.TakeNotes(&notes);
-    replay->OnNotes(notes);
-    if (!connection.machine().owes() && !connection.machine().failed()) {
-      co_return Flight::kAnswered;
-    }
-    if (connection.over() || connection.machine().failed()) {
-      co_return Flight::kLost;
-    }
-    if (stopped_) {
-      co_return Flight::kStopped;
-    }
-    if (late) {
-      co_return Flight::kTimeout;
-    }
-    const uint32_t bits = co_await event_.Wait(deadline);
-    late = (bits & io::Event::kTimeout) != 0;
-  }
-}
-
-bool Lane::Repeats(std::string_view sqlstate) {
-  if ((sqlstate != "40001" && sqlstate != "40P01") || tries_ >= kTriesMax) {
-    return false;
-  }
-  ++tries_;
-  shadow_->metrics().retries.Add();
-  return true;
-}
-
-io::Task<void> Lane::Pause(base::Deadline until) {
-  while (loop_->now() < until && !stopped_) {
-    co_await event_.Wait(until);
-  }
-}
-
-// The first unit has met its fate: refused with `sqlstate`, dropped, or delivered.
-void Lane::Settle(std::string_view sqlstate, Cause dropped) {
-  MirrorMetrics& metrics = shadow_->metrics();
-  const Queued& front = queue_.front();
-  if (dropped != Cause::kNone) {
-    metrics.Drop(dropped);
-    if (dropped != Cause::kShutdown) {  // of those, Drain says how many
-      LogDrop(dropped);
-    }
-  } else if (!sqlstate.empty()) {
-    metrics.refused.Add();
-    base::Log(base::LogLevel::kWarn, "mirror.refused",
-              {{"mirror", shadow_->server()->name},
-               {"session", session_},
-               {"sqlstate", sqlstate},
-               {"class", sqlstate.substr(0, 2)},
-               {"statements", front.unit.steps.size()}});
-  } else {
-    metrics.delivered.Add();
-    metrics.statements.Add(front.unit.steps.size());
-    metrics.lag.Record(loop_->now() - front.unit.committed);
-  }
-  metrics.queued_units.Add(-1);
-  metrics.queued_bytes.Add(-front.unit.bytes);
-  const uint64_t stamp = front.stamp;
-  queue_.pop_front();
-  tries_ = 0;
-  shadow_->gate()->Resolve(stamp);
-}
-
-void Lane::LogDrop(Cause cause) const {
-  base::Log(base::LogLevel::kWarn, "mirror.dropped",
-            {{"mirror", shadow_->server()->name}, {"session", session_}, {"cause", Name(cause)}});
-}
-
-// -- the session's state --------------------------------------------------------------------------
-
-void Lane::Remember() {
-  for (Step& step : queue_.front().unit.steps) {
-    Note(&step);
-  }
-}
-
-void Lane::Note(Step* step) {
-  switch (step->trace) {
-    case Trace::kNone:
-      break;
-    case Trace::kHeld:
-      held_ = true;
-      break;
-    case Trace::kSet:
-      std::erase_if(journal_, [&](const Entry& entry) { return entry.key == step->key; });
-      if (journal_.size() >= kJournalMax) {
-        held_ = true;  // no further: this connection cannot be rebuilt
-      } else {
-        journal_.push_back(Entry{std::move(step->key), std::string(TextOf(*step))});
-      }
-      break;
-    case Trace::kReset:
-      Forget("set ");
-      break;
-    case Trace::kDeallocate: {
-      const std::string key = "prepare " + step->key;
-      if (step->key.empty()) {
-        Forget("prepare ");
-      } else {
-        std::erase_if(journal_, [&](const Entry& entry) { return entry.key == key; });
-      }
-      break;
-    }
-    case Trace::kDiscard:
-      journal_.clear();
-      held_ = false;
-      held_lost_ = false;
-  }
-}
-
-void Lane::Forget(std::string_view prefix) {
-  std::erase_if(journal_, [&](const Entry& entry) { return entry.key.starts_with(prefix); });
 }
 
 }  // namespace mirror

@@ -1,20 +1,21 @@
 // Lane: the ordered queue of one session's units for one mirror, and the connection they go over.
 //
 // Owned by the shard's Mirrors, on its shard. A unit is sent when those before it are settled and
-// the Gate's start rule holds; its outcome is counted once. Run() is the task that delivers; it
-// runs while there is work and ends when the queue is empty. The lane outlives its session until
-// its queue is delivered.
+// the rules of Order let it start; it commits when they let it commit; its outcome is counted once.
+// Run() is the task that delivers (lane.cc: what the session hands over, connections; delivery.cc:
+// what becomes of a unit); it runs while there is work and ends when the queue is empty. The lane
+// outlives its session until its queue is delivered.
 //
-// Failure: what was not sent waits, and the lane connects again with back-off; what was sent and
-// not answered is dropped as unknown and never sent twice; what the mirror refuses is counted.
-// State: SETs and PREPAREs are a journal that is replayed on a new connection; temporary objects
-// and locks keep the connection, and if it is lost the lane counts what they are missed by.
-// Bound: the mirror's budget in bytes; the journal kJournalMax entries.
+// Failure: what was not sent waits, and the lane connects again with back-off. What was sent and
+// not answered is looked up by its marker; without one it is dropped as unknown, never sent twice.
+// What the mirror refuses is counted; what it refuses for what passes is tried again.
+// State: see Journal. Bound: the mirror's budget in bytes.
 #pragma once
 
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,7 +24,9 @@
 #include "io/event.h"
 #include "io/task.h"
 #include "mirror/gate.h"
+#include "mirror/journal.h"
 #include "mirror/link.h"
+#include "mirror/order.h"
 #include "mirror/recorder.h"
 #include "mirror/unit.h"
 
@@ -32,15 +35,15 @@ namespace mirror {
 class Shadow;
 class Replay;
 
-class Lane final : public Target {
+class Lane final : public Target, private OrderWaiter {
  public:
-  static constexpr size_t kJournalMax = 256;
-
   Lane(Shadow* shadow, uint64_t id, uint64_t session, backend::LoginFacts facts, std::string key);
   ~Lane() override;
 
   // -- Target -----------------------------------------------------------------------------------
-  void OnForward() override;
+  void Expect() override;
+  void Reserve(uint64_t stamp) override;
+  void Release(uint64_t stamp) override;
   void Offer(const Unit& unit, Cause lost) override;
   void End() override;
 
@@ -49,8 +52,12 @@ class Lane final : public Target {
   // Ends at once, a dial under way too; what is queued is dropped.
   void Stop();
   bool connected() const { return link_ != nullptr && link_->alive(); }
-  // Another stamp was resolved, or a connection's place is now this lane's.
-  void Wake(bool placed);
+  // A connection's place is now this lane's.
+  void OnPlace();
+  // The mirror may be dialled again, or this lane is to find out.
+  void OnBreaker() { event_.Raise(kWoken); }
+  // A transaction with a smaller stamp may be waiting for locks that this one's holds.
+  void OnBlocked(uint64_t stamp);
   // A connection given back by another lane of the key.
   void Hand(std::unique_ptr<Link> link);
   // Gives up its connection if it can be had again: null if it cannot, or has none.
@@ -65,41 +72,80 @@ class Lane final : public Target {
   void LetGo();
 
  private:
-  enum Bits : uint32_t { kWoken = 1, kNotes = 2, kOver = 4, kAnswered = 8 };
+  enum Bits : uint32_t { kWoken = 1, kNotes = 2, kOver = 4, kAnswered = 8, kBlocking = 16 };
   enum class Flight : uint8_t { kAnswered, kLost, kTimeout, kStopped };
+  enum class Plan : uint8_t {
+    kAlone,  // without BEGIN and COMMIT
+    kWhole,  // BEGIN to COMMIT at once
+    kOpen,   // COMMIT when its turn has come
+  };
   struct Queued {
     Unit unit;
     Charge charge;
-    uint64_t stamp = 0;
-    uint64_t after = 0;  // stamps below it must be resolved first
+    uint32_t tries = 0;      // that have reached the mirror in vain
+    bool executed = false;   // as the order has been told
+    bool reordered = false;  // runs again once those before it have been executed
+    bool serial = false;     // likewise, once they are resolved
+    bool unmarked = false;   // it refuses to share a transaction
   };
-  struct Entry {  // of the journal
-    std::string key;
-    std::string text;
+  // A transaction whose COMMIT was sent and not answered, by its marker.
+  struct Doubt {
+    uint64_t link = 0;
+    uint64_t done = 0;  // committed before it on that link
+  };
+  // How long a transaction may take before it is asked whether others are in its way.
+  static absl::Duration Patience() { return absl::Milliseconds(100); }
+
+  // How a unit ends.
+  struct Verdict {
+    Cause dropped = Cause::kNone;
+    std::string sqlstate = {};  // refused; empty: applied
+    bool differs = false;       // applied, with other tags than the primary's
   };
 
+  // -- lane.cc ------------------------------------------------------------------------------------
+  void OnOrder() override;
+  io::Task<void> Advance();
   void Rest();
   bool MayStart();
+  bool Waits(Mark mark, uint64_t need);
+  void StopWaiting();
   io::Task<void> AwaitTurn();
+  bool Outranked() const;
   bool LeaveRow();
   io::Task<void> Obtain();
+  io::Task<void> AwaitPlace();
   io::Task<void> Connect();
   void OnConnectFailed(const absl::Status& status);
   void Later();
   void Adopt(std::unique_ptr<Link> link);
   std::unique_ptr<Link> TakeLink();
   io::Task<void> DropLink();
+
+  // -- delivery.cc --------------------------------------------------------------------------------
+  io::Task<void> OpenMarker();
   io::Task<void> Rebuild();
+  io::Task<void> ResolveDoubt();
   io::Task<void> Deliver();
-  io::Task<Flight> Fly(Replay* replay);
-  bool Repeats(std::string_view sqlstate);
-  static bool MissesState(std::string_view sqlstate);
-  io::Task<void> Pause(base::Deadline until);
-  void Settle(std::string_view sqlstate, Cause dropped);
-  void LogDrop(Cause cause) const;
+  io::Task<void> Commit(Replay* replay, Flight* flight, bool* sent);
+  io::Task<void> AwaitCommit(Flight* flight);
+  io::Task<void> TakeBack();
+  void Undo();
   void Remember();
-  void Note(Step* step);
-  void Forget(std::string_view prefix);
+  io::Task<void> Conclude(Flight flight, const Replay* replay, bool may_have_committed);
+  io::Task<void> OnNotAnswered(Flight flight, bool may_have_committed);
+  io::Task<void> OnRefused(const std::string& sqlstate, bool mark_failed);
+  io::Task<Flight> Fly(Replay* replay);
+  io::Task<Flight> Ask(Replay* replay);
+  Plan PlanFor(const Queued& front) const;
+  std::string MarkFor(const Queued& front) const;
+  void Send(Plan plan, Replay* replay) const;
+  bool MayRunAgain();
+  io::Task<void> Pause(base::Deadline until);
+  void Settle(const Verdict& verdict);
+  void Drop(Cause cause) { Settle(Verdict{.dropped = cause}); }
+  void Count(const Verdict& verdict);
+  void LogDrop(Cause cause) const;
 
   Shadow* const shadow_;
   io::Loop* const loop_;
@@ -111,21 +157,20 @@ class Lane final : public Target {
   std::deque<Queued> queue_;
   std::unique_ptr<Link> link_;
   Link* dialling_ = nullptr;  // while Connect waits for it
-  std::vector<Entry> journal_;
+  Journal journal_;
+  std::optional<Doubt> doubt_;  // about the first unit
   base::Instant retry_at_;
-  uint64_t after_ = 0;
+  base::Instant waits_from_;    // while `waits_`
   uint32_t attempts_ = 0;       // connects that failed in a row
-  uint32_t tries_ = 0;          // of the first unit, refused and to be repeated
   bool running_ = false;
   bool ended_ = false;          // true exactly when the session is over
   bool stopped_ = false;
-  bool ordered_ = false;        // true exactly while the gate's order is to wake this
+  bool waits_ = false;          // true exactly while the order is to tell this
+  bool committing_ = false;     // true exactly while it waits to commit
   bool in_row_ = false;         // true exactly while the gate's row of connections has this
   bool placed_ = false;         // true exactly with a place and no link for it yet
   bool rebuilt_ = false;        // true exactly when link_ has the journal's state
   bool troubled_ = false;       // a connection failed or was lost since the last success
-  bool held_ = false;           // link_ holds what cannot be rebuilt
-  bool held_lost_ = false;      // a connection that held such was lost
 };
 
 }  // namespace mirror

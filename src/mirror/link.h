@@ -4,6 +4,7 @@
 // before it is destroyed. It fails by the status of Open, later by alive().
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "absl/status/status.h"
@@ -11,6 +12,7 @@
 #include "backend/dial.h"
 #include "backend/login.h"
 #include "config/server_url.h"
+#include "io/event.h"
 #include "io/scope.h"
 #include "io/task.h"
 
@@ -28,17 +30,37 @@ class Link {
                               const backend::LoginFacts* facts, base::Deadline deadline);
   // Ends an Open that is under way: it fails soon.
   void Abort() { connection_.stream().Abort(); }
+  // Its row of markers, if it has one, goes with it where the mirror still answers.
   io::Task<void> Close();
+
+  // -- markers, see marker.h ----------------------------------------------------------------------
+  // True exactly when its transactions are marked; asked: whether that was tried.
+  bool marked() const { return marked_; }
+  bool asked() const { return asked_; }
+  void SetMarked(bool marked) {
+    asked_ = true;
+    marked_ = marked;
+  }
+  uint64_t number() const { return number_; }
+  // Transactions that it has committed.
+  uint64_t done() const { return done_; }
+  void CountDone() { ++done_; }
 
   backend::Connection& connection() { return connection_; }
   bool alive() const { return !connection_.over(); }
   const std::string& key() const { return key_; }
 
  private:
+  io::Task<void> DeleteMarker();
+
   io::Loop* const loop_;
   backend::Connection connection_;
   io::Scope pump_;
   const std::string key_;
+  const uint64_t number_;  // none other has it, in this process or another
+  uint64_t done_ = 0;
+  bool asked_ = false;
+  bool marked_ = false;
 };
 
 }  // namespace mirror

@@ -14,6 +14,7 @@ std::string_view Name(Cause cause) {
     case Cause::kTimeout: return "timeout";
     case Cause::kStateLost: return "state_lost";
     case Cause::kShutdown: return "shutdown";
+    case Cause::kRetries: return "retries";
   }
   return "none";
 }
@@ -36,8 +37,17 @@ void MirrorMetrics::Describe(base::MetricSink* sink, std::string_view labels) co
   sink->Add("pgbraid_mirror_filtered_transactions",
             "Committed transactions that are not in the mirror's sample.", labels,
             filtered_transactions);
-  sink->Add("pgbraid_mirror_retries", "Transactions repeated: serialization failure, deadlock.",
-            labels, retries);
+  sink->Add("pgbraid_mirror_different",
+            "Transactions applied that changed another number of rows than on the primary.", labels,
+            different);
+  sink->Add("pgbraid_mirror_found_applied",
+            "Transactions whose answer was lost and that their marker shows to be applied.", labels,
+            found_applied);
+  sink->Add("pgbraid_mirror_reordered", "Transactions run again behind those that go before them.",
+            labels, reordered);
+  sink->Add("pgbraid_mirror_retries",
+            "Transactions tried again: serialization failure, deadlock, connection lost.", labels,
+            retries);
   sink->Add("pgbraid_mirror_reconnects", "Connections made after a failure or a loss.", labels,
             reconnects);
   sink->Add("pgbraid_mirror_queued_units", "Transactions waiting or under way.", labels,
@@ -46,6 +56,15 @@ void MirrorMetrics::Describe(base::MetricSink* sink, std::string_view labels) co
             labels, queued_bytes);
   sink->Add("pgbraid_mirror_connections", "Connections to the mirror open now.", labels,
             connections);
+  sink->Add("pgbraid_mirror_open_breakers", "Shards that have stopped dialling, but for a probe.",
+            labels, breakers);
+  sink->Add("pgbraid_mirror_start_wait_seconds",
+            "Time from a transaction being its session's next to being sent.", labels, start_wait);
+  sink->Add("pgbraid_mirror_commit_wait_seconds",
+            "Time that a transaction, executed, waited for those that go before it.", labels,
+            commit_wait);
+  sink->Add("pgbraid_mirror_apply_seconds", "Time from sending a transaction to its last answer.",
+            labels, apply);
   sink->Add("pgbraid_mirror_lag_seconds", "Time from the primary's answer to the mirror's.", labels,
             lag);
 }

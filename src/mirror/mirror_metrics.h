@@ -18,12 +18,19 @@ struct MirrorMetrics {
   base::Counter statements;                    // of delivered units
   base::Counter filtered_statements;    // succeeded, and the mirror's filter does not want them
   base::Counter filtered_transactions;  // committed, and not in its sample
+  base::Counter different;      // of those delivered: with other tags than the primary's
+  base::Counter found_applied;  // likewise: their answer was lost, and their marker found
+  base::Counter reordered;      // run again behind those that go before
   base::Counter retries;
   base::Counter reconnects;
   base::Gauge queued_units;
   base::Gauge queued_bytes;
   base::Gauge connections;
   base::Histogram lag;
+  base::Histogram start_wait;
+  base::Histogram commit_wait;
+  base::Histogram apply;
+  base::Gauge breakers;  // open
 
   void Drop(Cause cause) { dropped[static_cast<size_t>(cause)].Add(); }
   void Describe(base::MetricSink* sink, std::string_view labels) const;

@@ -77,27 +77,20 @@ void LogTotals(const Shadow& shadow) {
 
 }  // namespace
 
-class Mirrors::WakeMessage final : public io::Message {
+template <typename Action>
+class Mirrors::ActionMessage final : public io::Message {
  public:
-  WakeMessage(Mirrors* mirrors, uint64_t lane, bool placed)
-      : mirrors_(mirrors), lane_(lane), placed_(placed) {}
-  void Deliver() override { mirrors_->Wake(lane_, placed_); }
+  explicit ActionMessage(Action action) : action_(std::move(action)) {}
+  void Deliver() override { action_(); }
 
  private:
-  Mirrors* const mirrors_;
-  const uint64_t lane_;
-  const bool placed_;
+  Action action_;
 };
 
-class Mirrors::ShedMessage final : public io::Message {
- public:
-  ShedMessage(Mirrors* mirrors, const Gate* gate) : mirrors_(mirrors), gate_(gate) {}
-  void Deliver() override { mirrors_->Shed(gate_); }
-
- private:
-  Mirrors* const mirrors_;
-  const Gate* const gate_;
-};
+template <typename Action>
+void Mirrors::Post(Action action) {
+  tools_.loop->Post(std::make_unique<ActionMessage<Action>>(std::move(action)));
+}
 
 Mirrors::Mirrors(const MirrorsTools& tools)
     : tools_(tools),
@@ -142,6 +135,7 @@ std::unique_ptr<Recorder> Mirrors::Open(const SessionFacts& facts) {
   tools.filters = filters_.get();
   tools.session = facts.session;
   tools.statements_alone = tools_.epoch->config.mirror_statements_alone;
+  tools.clock = tools_.shared->clock();
   auto recorder = std::make_unique<Recorder>(tools, routes);
   SetLexing(facts, recorder.get());
   return recorder;
@@ -202,19 +196,43 @@ std::unique_ptr<Link> Mirrors::YieldOne(const Shadow* shadow) {
   return nullptr;
 }
 
-void Mirrors::PostWake(uint64_t lane, bool placed) {
-  tools_.loop->Post(std::make_unique<WakeMessage>(this, lane, placed));
+// A lane that waits for a place stays until it has it.
+void Mirrors::PostPlace(uint64_t lane) {
+  Post([this, lane] { lanes_.at(lane)->OnPlace(); });
 }
 
 void Mirrors::PostShed(Gate* gate) {
-  tools_.loop->Post(std::make_unique<ShedMessage>(this, gate));
+  Post([this, gate] { Shed(gate); });
 }
 
-// A lane that waits for a place stays until it has it; one that waited for its turn may be gone.
-void Mirrors::Wake(uint64_t lane, bool placed) {
-  const auto found = lanes_.find(lane);
-  if (found != lanes_.end()) {
-    found->second->Wake(placed);
+void Mirrors::PostBlocked(Gate* gate, uint64_t stamp) {
+  Post([this, gate, stamp] {
+    for (const auto& [id, lane] : lanes_) {
+      if (lane->shadow()->gate() == gate) {
+        lane->OnBlocked(stamp);
+      }
+    }
+  });
+}
+
+void Mirrors::PostLook() {
+  Post([this] { Look(); });
+}
+
+// One message may stand for several mirrors' boards.
+void Mirrors::Look() {
+  for (const std::unique_ptr<Shadow>& shadow : shadows_) {
+    if (shadow->order().on()) {
+      shadow->order().Look();
+    }
+  }
+}
+
+void Mirrors::OnBreaker(const Shadow* shadow) {
+  for (const auto& [id, lane] : lanes_) {
+    if (lane->shadow() == shadow) {
+      lane->OnBreaker();
+    }
   }
 }
 

@@ -49,10 +49,10 @@ struct MirrorsTools {
   backend::Deriver* deriver = nullptr;  // null in tests: keys are derived on the spot
 };
 
-class Mirrors {
+class Mirrors final : public OrderBoard::Shard {
  public:
   explicit Mirrors(const MirrorsTools& tools);
-  ~Mirrors();
+  ~Mirrors() override;
   Mirrors(const Mirrors&) = delete;
   Mirrors& operator=(const Mirrors&) = delete;
 
@@ -73,9 +73,11 @@ class Mirrors {
   // Any thread. `labels`: the shard's.
   void Describe(base::MetricSink* sink, std::string_view labels) const;
 
-  // -- any thread, for Gate ---------------------------------------------------------------------
-  void PostWake(uint64_t lane, bool placed);
+  // -- any thread, for Gate and OrderBoard ---------------------------------------------------------------------
+  void PostPlace(uint64_t lane);
   void PostShed(Gate* gate);
+  void PostBlocked(Gate* gate, uint64_t stamp);
+  void PostLook() override;
 
   // -- for lanes --------------------------------------------------------------------------------
   // Runs `lane`, which has work.
@@ -84,6 +86,8 @@ class Mirrors {
   void Retire(Lane* lane);
   // Gives up a connection of `shadow` that an idle lane holds and could have again.
   std::unique_ptr<Link> YieldOne(const Shadow* shadow);
+  // Its lanes may dial now, or one of them must probe.
+  void OnBreaker(const Shadow* shadow);
   // The last attempt to connect to it has failed.
   void OnUnreachable(const Shadow* shadow);
   io::Scope& tasks() { return tasks_; }
@@ -91,13 +95,16 @@ class Mirrors {
   backend::BackendMetrics* connection_metrics() { return &connection_metrics_; }
 
  private:
-  class WakeMessage;
-  class ShedMessage;
+  template <typename Action>
+  class ActionMessage;
+
+  template <typename Action>
+  void Post(Action action);
 
   io::Task<void> RunLane(Lane* lane);
   Lane* MakeLane(Shadow* shadow, const SessionFacts& facts);
-  void Wake(uint64_t lane, bool placed);
   void Shed(const Gate* gate);
+  void Look();
 
   MirrorsTools tools_;
   const base::Limits limits_;  // of the start: budgets do not change

@@ -46,6 +46,9 @@ Recorder::Recorder(const RecorderTools& tools, const std::vector<Route>& routes)
 
 Recorder::~Recorder() {
   OfferLost(Cause::kOutcomeUnknown, MayHaveCommitted());
+  while (!requests_.empty()) {
+    PopFront();
+  }
   for (const View& view : views_) {
     for (const Route& route : view.routes) {
       route.target->End();
@@ -121,8 +124,7 @@ void Recorder::OnRequest(turn::RequestId id, const pg::Piece& piece) {
       return;
     case 'F':
       if (piece.first && id != 0) {
-        Push(id, Act::kFunctionCall);
-        Forwarded(present_);
+        Works(&Push(id, Act::kFunctionCall));
       }
       return;
     default:
@@ -207,14 +209,13 @@ void Recorder::OnLost(turn::RequestId id, char type, Cause lost) {
     request.statement = names.String();
     Count(&binds_, request.name);
   }
-  Forwarded(present_);
+  Works(&request);
 }
 
 void Recorder::OnQuery(turn::RequestId id, std::string_view text) {
   const sql::Statement& facts = tools_.cache->Classify(text, lex_);
   if (!facts.several) {
-    const uint32_t wanted = MayWant(facts);
-    if (wanted == 0) {
+    if (MayWant(facts) == 0) {
       return;
     }
     Part part;
@@ -223,7 +224,7 @@ void Recorder::OnQuery(turn::RequestId id, std::string_view text) {
     Request& request = Push(id, Act::kQuery);
     request.parts.push_back(std::move(part));
     Keep(&request.kept, text, tools_.held);
-    Forwarded(wanted);
+    OnQueryForwarded(&request);
     return;
   }
   std::vector<Part> parts;
@@ -244,7 +245,7 @@ void Recorder::OnQuery(turn::RequestId id, std::string_view text) {
   Request& request = Push(id, Act::kQuery);
   request.parts = std::move(parts);
   Keep(&request.kept, text, tools_.held);
-  Forwarded(wanted);
+  OnQueryForwarded(&request);
 }
 
 void Recorder::OnParse(turn::RequestId id, std::string_view body) {
@@ -294,7 +295,11 @@ void Recorder::OnExecute(turn::RequestId id, std::string_view body) {
   Request& request = Push(id, Act::kExecute);
   request.name = view->portal;
   request.row_limit = view->row_limit;
-  Forwarded(present_);
+  if (BindsCommit(view->portal)) {
+    ReserveFor(&request);
+  } else {
+    Works(&request);
+  }
 }
 
 void Recorder::OnClose(turn::RequestId id, std::string_view body) {
@@ -410,14 +415,79 @@ bool Recorder::MayNamePortal(std::string_view name) const {
          (!binds_.empty() && binds_.contains(name));
 }
 
-void Recorder::Forwarded(uint32_t wanted) {
+// -- order ----------------------------------------------------------------------------------------
+
+// It is being forwarded: what it does may depend on all that was acknowledged before.
+void Recorder::Works(Request* request) {
+  request->seen = tools_.clock->now();
+  request->works = true;
+  ++works_;
+}
+
+// A COMMIT is being forwarded. Where transactions met, PostgreSQL let the later one go on only when
+// the earlier one had committed, so COMMITs are forwarded in the order in which they must be
+// applied; their answers come in any order.
+void Recorder::ReserveFor(Request* request) {
+  if (request->stamp != 0 || (items_.empty() && works_ == 0)) {
+    return;
+  }
   for (const View& view : views_) {
     for (const Route& route : view.routes) {
-      if ((view.bit & wanted) != 0) {
-        route.target->OnForward();
+      route.target->Expect();
+    }
+  }
+  request->stamp = tools_.clock->Tick();
+  ++reserved_;
+  for (const View& view : views_) {
+    for (const Route& route : view.routes) {
+      route.target->Reserve(request->stamp);
+    }
+  }
+}
+
+void Recorder::OnQueryForwarded(Request* request) {
+  bool commits = false;
+  for (const Part& part : request->parts) {
+    const sql::Control control = part.facts.control;
+    commits |= control == sql::Control::kCommit || control == sql::Control::kPrepare;
+    if (part.facts.effect != sql::Effect::kControl && !request->works) {
+      Works(request);
+    }
+  }
+  if (commits) {
+    ReserveFor(request);
+  }
+}
+
+// What `statement` names once all that was forwarded has been answered; null if that is not worth
+// following.
+const sql::Statement* Recorder::FactsOf(std::string_view statement) const {
+  if (parses_.contains(statement)) {
+    for (auto it = requests_.rbegin(); it != requests_.rend(); ++it) {
+      if (it->act == Act::kParse && it->name == statement) {
+        return &it->facts;
       }
     }
   }
+  const auto prepared = statements_.find(statement);
+  return prepared == statements_.end() ? nullptr : &prepared->second.facts;
+}
+
+bool Recorder::BindsCommit(std::string_view portal) const {
+  const sql::Statement* facts = nullptr;
+  const auto bound = portals_.find(portal);
+  if (binds_.contains(portal)) {
+    for (auto it = requests_.rbegin(); it != requests_.rend() && facts == nullptr; ++it) {
+      if (it->act == Act::kBind && it->name == portal) {
+        facts = FactsOf(it->statement);
+        break;
+      }
+    }
+  } else if (bound != portals_.end()) {
+    facts = &bound->second.facts;
+  }
+  return facts != nullptr && (facts->control == sql::Control::kCommit ||
+                              facts->control == sql::Control::kPrepare);
 }
 
 }  // namespace mirror

@@ -15,8 +15,7 @@
 // long); a transaction above mirror_transaction_max, or without budget, is dropped whole, by cause.
 // standard_conforming_strings and client_encoding, which decide where a text ends, are followed by
 // what the server reports, and before it has by plain SETs.
-// Known limit: EXECUTE of a statement that was prepared by Parse is refused by the mirror, which
-// has no such name.
+// Known limit: the mirror refuses EXECUTE of what Parse prepared: it has no such name.
 #pragma once
 
 #include <cstdint>
@@ -33,6 +32,7 @@
 #include "io/loop.h"
 #include "mirror/filter.h"
 #include "mirror/mirror_metrics.h"
+#include "mirror/order_board.h"
 #include "mirror/unit.h"
 #include "pg/frame.h"
 #include "sql/classify_cache.h"
@@ -44,9 +44,14 @@ namespace mirror {
 class Target {
  public:
   virtual ~Target() = default;
-  // A statement that may be mirrored is being forwarded.
-  virtual void OnForward() = 0;
-  // A committed transaction. `lost`: kNone, or why it cannot be sent; then it only counts.
+  // The clock's next number is a stamp or an acknowledgement; Reserve() or Offer() follows.
+  virtual void Expect() = 0;
+  // A COMMIT with `stamp` is being forwarded; Release() follows once what it committed, if it did,
+  // was offered.
+  virtual void Reserve(uint64_t stamp) = 0;
+  virtual void Release(uint64_t stamp) = 0;
+  // A committed transaction, before its client knows. `lost`: kNone, or why it cannot be sent; then
+  // it only counts.
   virtual void Offer(const Unit& unit, Cause lost) = 0;
   // The session is over; nothing more is offered.
   virtual void End() = 0;
@@ -63,6 +68,7 @@ struct Route {
 struct RecorderTools {
   const base::Limits* limits = nullptr;
   const io::Loop* loop = nullptr;  // for the time of commits
+  Clock* clock = nullptr;          // for their order
   sql::ClassifyCache* cache = nullptr;
   base::Credit* held = nullptr;
   base::Credit* names = nullptr;
@@ -71,10 +77,10 @@ struct RecorderTools {
   bool statements_alone = false;  // a transaction's statements are units of their own
 };
 
-class Recorder {
+class Recorder final : public backend::NoteTaker {
  public:
   Recorder(const RecorderTools& tools, const std::vector<Route>& routes);
-  ~Recorder();
+  ~Recorder() override;
   Recorder(const Recorder&) = delete;
   Recorder& operator=(const Recorder&) = delete;
 
@@ -84,7 +90,7 @@ class Recorder {
   // for one that makes no entry (COPY data, Flush, what the server swallows).
   void OnRequest(turn::RequestId id, const pg::Piece& piece);
   // What became of requests, in the order of the replies.
-  void OnNotes(std::span<const backend::Note> notes);
+  void OnNote(const backend::Note& note) override;
 
  private:
   // A statement of a request or of a name, as far as it is kept.
@@ -139,6 +145,9 @@ class Recorder {
     std::vector<Part> parts;    // kQuery
     std::vector<Copied> copies;
     sql::Statement facts;  // kParse
+    uint64_t seen = 0;     // the clock when it was forwarded
+    uint64_t stamp = 0;    // reserved for what it may commit; 0: none
+    bool works = false;    // it may leave something to be committed
   };
   struct Item {  // a statement that succeeded and whose transaction is open
     Step step;
@@ -147,6 +156,7 @@ class Recorder {
     uint64_t serial = 0;
     uint32_t wanted = 0;  // the filters that want it
     bool kept = false;    // goes though its transaction is not in the sample
+    uint64_t seen = 0;  // the clock when it was forwarded
   };
   template <typename T>
   using Names = base::NameTable<T>;
@@ -171,10 +181,13 @@ class Recorder {
   uint32_t MayWant(const sql::Statement& facts) const;
   bool MayNameStatement(std::string_view name) const;
   bool MayNamePortal(std::string_view name) const;
-  void Forwarded(uint32_t wanted);
+  void Works(Request* request);
+  void ReserveFor(Request* request);
+  void OnQueryForwarded(Request* request);
+  bool BindsCommit(std::string_view portal) const;
+  const sql::Statement* FactsOf(std::string_view statement) const;
 
   // -- recorder_notes.cc: what became of it -------------------------------------------------------
-  void OnNote(const backend::Note& note);
   void Confirm(turn::RequestId before);
   void Apply(Request* request);
   void ApplyBind(Request* request);
@@ -197,10 +210,15 @@ class Recorder {
   void OnUnit(const turn::Unit* unit, const base::Slice& prepare, Cause lost);
 
   // -- recorder_offer.cc: what each target gets of a unit -----------------------------------------
-  void OfferItems(std::span<Item> items, const base::Slice& prepare, Cause lost);
+  struct Choice {
+    const View* view = nullptr;
+    Unit unit;
+    Cause lost = Cause::kNone;
+  };
+  void OfferItems(std::span<Item> items, const Unit& unit, Cause lost);
   bool Choose(const View& view, std::span<Item> items, Unit* unit, Cause* lost);
-  void OfferTo(const View& view, const Unit& unit, Cause lost);
-  void OfferAlone(const View& view, const Unit& unit);
+  void Offer(std::span<Choice> choices);
+  void OfferAlone(const Choice& choice);
   void OfferSurvivors(std::span<Item> items);
   void OfferLost(Cause lost, uint32_t wanted);
 
@@ -218,6 +236,8 @@ class Recorder {
   Names<uint32_t> binds_;
   std::vector<Item> items_;       // of the open transaction, which knows them by index + 1
   uint64_t last_serial_ = 0;
+  uint32_t works_ = 0;     // of requests_, those that may leave something to be committed
+  uint32_t reserved_ = 0;  // of requests_, those with a stamp
   int64_t items_bytes_ = 0;
   bool skipping_ = false;         // true exactly when an error was told and its end not yet
   // A frame that comes in pieces.

@@ -34,12 +34,6 @@ void Uncount(Map* names, const std::string& name) {
 
 }  // namespace
 
-void Recorder::OnNotes(std::span<const backend::Note> notes) {
-  for (const backend::Note& note : notes) {
-    OnNote(note);
-  }
-}
-
 void Recorder::OnNote(const backend::Note& note) {
   switch (note.kind) {
     case turn::ReplyKind::kCompleted:
@@ -89,6 +83,15 @@ void Recorder::PopFront() {
     Uncount(&parses_, request.name);
   } else if (request.act == Act::kBind) {
     Uncount(&binds_, request.name);
+  }
+  works_ -= request.works ? 1 : 0;
+  if (request.stamp != 0) {
+    --reserved_;
+    for (const View& view : views_) {
+      for (const Route& route : view.routes) {
+        route.target->Release(request.stamp);
+      }
+    }
   }
   requests_.pop_front();
 }
@@ -176,6 +179,7 @@ void Recorder::OnQueryDone(Request* request, std::string_view tag) {
   }
   const Part& part = request->parts[request->completed++];
   Item item;
+  item.seen = request->seen;
   item.lost = request->kept.lost;
   if (item.lost == Cause::kNone) {
     item.step.text = request->kept.bytes.Sub(part.begin, part.length);
@@ -220,6 +224,7 @@ void Recorder::OnExecuteDone(Request* request, const backend::Note& note) {
 
 Recorder::Item Recorder::MakeItem(Request* request, Portal* portal) {
   Item item;
+  item.seen = request->seen;
   item.step.extended = true;
   item.step.parse = portal->parse;
   item.step.statement = portal->statement;
@@ -274,6 +279,7 @@ void Recorder::OnReady(const backend::Note& note) {
   if (!requests_.empty() && requests_.front().id == note.request) {
     if (requests_.front().act == Act::kFunctionCall && !skipping_) {
       Item item;
+      item.seen = requests_.front().seen;
       item.lost = Cause::kFunctionCall;
       item.wanted = Wanted(sql::Statement(), "", Cause::kNone);
       LeftOut(item.wanted);
@@ -302,6 +308,7 @@ uint64_t Recorder::Completed(Item item, const sql::Statement& facts, std::string
   if (kind != Kind::kControl) {
     LeftOut(item.wanted);
   }
+  item.step.tag = tag;
   base::Slice prepare;
   if (facts.control == sql::Control::kPrepare && item.lost == Cause::kNone) {
     const std::string_view text = TextOf(item.step);
@@ -321,7 +328,10 @@ uint64_t Recorder::Completed(Item item, const sql::Statement& facts, std::string
   const turn::Unit* const unit = transaction_.Completed(id, facts, tag);
   OnUnit(unit, prepare, lost);
   if (unit == nullptr && tag == "PREPARE TRANSACTION") {
-    OfferItems({}, prepare, lost);  // COMMIT PREPARED, perhaps of another session, asks for it
+    Unit sent;  // COMMIT PREPARED, perhaps of another session, asks for it
+    sent.place.is_explicit = true;
+    sent.prepare = prepare;
+    OfferItems({}, sent, lost);
   }
   return serial;
 }
@@ -416,12 +426,15 @@ void Recorder::OnUnit(const turn::Unit* unit, const base::Slice& prepare, Cause 
   for (const Item& item : items) {
     items_bytes_ -= item.charge.bytes();
   }
+  Unit sent;
+  sent.place.is_explicit = unit->explicit_block;
   switch (unit->fate) {
     case turn::Fate::kCommitted:
-      OfferItems(items, base::Slice(), Cause::kNone);
+      OfferItems(items, sent, Cause::kNone);
       break;
     case turn::Fate::kPrepared:
-      OfferItems(items, prepare, lost);
+      sent.prepare = prepare;
+      OfferItems(items, sent, lost);
       break;
     case turn::Fate::kDiscarded:
       OfferSurvivors(items);

@@ -30,27 +30,24 @@ int64_t BytesOf(std::span<const Step> steps) {
 
 }  // namespace
 
-void Recorder::OfferItems(std::span<Item> items, const base::Slice& prepare, Cause lost) {
+void Recorder::OfferItems(std::span<Item> items, const Unit& unit, Cause lost) {
   ++transactions_;
-  struct Choice {
-    Unit unit;
-    Cause lost = Cause::kNone;
-    bool any = false;
-  };
-  absl::InlinedVector<Choice, 1> choices(views_.size());
-  for (size_t i = 0; i < views_.size(); ++i) {
-    choices[i].unit.prepare = prepare;
-    choices[i].unit.committed = tools_.loop->now();
-    choices[i].lost = lost;
-    choices[i].any = Choose(views_[i], items, &choices[i].unit, &choices[i].lost);
+  absl::InlinedVector<Choice, 1> choices;
+  for (const View& view : views_) {
+    Choice choice{&view, unit, lost};
+    if (Choose(view, items, &choice.unit, &choice.lost)) {
+      choices.push_back(std::move(choice));
+    }
   }
   for (Item& item : items) {
     item.charge.Release();  // the lanes charge their own mirror's budget
   }
-  for (size_t i = 0; i < views_.size(); ++i) {
-    if (choices[i].any) {
-      OfferTo(views_[i], choices[i].unit, choices[i].lost);
-    }
+  if (!tools_.statements_alone || !unit.prepare.empty() || lost != Cause::kNone) {
+    Offer({choices.data(), choices.size()});
+    return;
+  }
+  for (const Choice& choice : choices) {
+    OfferAlone(choice);
   }
 }
 
@@ -75,6 +72,7 @@ bool Recorder::Choose(const View& view, std::span<Item> items, Unit* unit, Cause
     any |= !item.step.local || item.lost != Cause::kNone;
     *lost = *lost == Cause::kNone ? item.lost : *lost;
     charged += item.charge.bytes();
+    unit->after = std::max(unit->after, item.seen);
     unit->steps.push_back(last ? std::move(item.step) : item.step);
   }
   unit->bytes = all ? charged : BytesOf(unit->steps);
@@ -86,30 +84,52 @@ bool Recorder::Choose(const View& view, std::span<Item> items, Unit* unit, Cause
   return any || prepares;
 }
 
-void Recorder::OfferTo(const View& view, const Unit& unit, Cause lost) {
-  if (tools_.statements_alone && lost == Cause::kNone && unit.prepare.empty() &&
-      unit.steps.size() > 1) {
-    OfferAlone(view, unit);
+// They take their place: that of the COMMIT at whose answer they are offered, or, while a COMMIT of
+// the session behind it waits for its own, that one's (a session's transactions stay in their
+// order).
+void Recorder::Offer(std::span<Choice> choices) {
+  if (choices.empty()) {
     return;
   }
-  for (const Route& route : view.routes) {
-    route.target->Offer(unit, lost);
+  for (const Choice& choice : choices) {
+    for (const Route& route : choice.view->routes) {
+      route.target->Expect();
+    }
+  }
+  Place place;
+  place.acked = tools_.clock->Tick();
+  place.stamp = place.acked;
+  if (reserved_ > 0) {
+    place.stamp = std::find_if(requests_.begin(), requests_.end(), [](const Request& request) {
+                    return request.stamp != 0;
+                  })->stamp;
+  }
+  for (Choice& choice : choices) {
+    place.is_explicit = choice.unit.place.is_explicit;
+    choice.unit.place = place;
+    choice.unit.committed = tools_.loop->now();
+    for (const Route& route : choice.view->routes) {
+      route.target->Offer(choice.unit, choice.lost);
+    }
   }
 }
 
 // Each is a transaction of its own on the mirror, and may be refused or repeated alone.
-void Recorder::OfferAlone(const View& view, const Unit& unit) {
-  for (const Step& step : unit.steps) {
+void Recorder::OfferAlone(const Choice& choice) {
+  if (choice.lost != Cause::kNone) {
+    Choice lost{choice.view, choice.unit, choice.lost};
+    Offer({&lost, 1});
+    return;
+  }
+  for (const Step& step : choice.unit.steps) {
     if (step.local) {
       continue;
     }
-    Unit alone;
-    alone.steps.push_back(step);
-    alone.bytes = BytesOf(alone.steps);
-    alone.committed = unit.committed;
-    for (const Route& route : view.routes) {
-      route.target->Offer(alone, Cause::kNone);
-    }
+    Choice alone{choice.view, Unit(), Cause::kNone};
+    alone.unit.steps.push_back(step);
+    alone.unit.bytes = BytesOf(alone.unit.steps);
+    alone.unit.after = choice.unit.after;
+    Offer({&alone, 1});
   }
 }
 
@@ -117,7 +137,7 @@ void Recorder::OfferAlone(const View& view, const Unit& unit) {
 void Recorder::OfferSurvivors(std::span<Item> items) {
   for (Item& item : items) {
     if (item.step.survives && item.lost == Cause::kNone) {
-      OfferItems(std::span<Item>(&item, 1), base::Slice(), Cause::kNone);
+      OfferItems(std::span<Item>(&item, 1), Unit(), Cause::kNone);
     }
   }
 }
@@ -128,20 +148,20 @@ void Recorder::OfferLost(Cause lost, uint32_t wanted) {
     return;
   }
   ++transactions_;
-  const Unit nothing;
+  absl::InlinedVector<Choice, 1> choices;
   for (const View& view : views_) {
     if ((view.bit & wanted) == 0) {
       continue;
     }
-    const bool in_sample = InSample(view.exposure, tools_.session, transactions_);
+    if (InSample(view.exposure, tools_.session, transactions_)) {
+      choices.push_back(Choice{&view, Unit(), lost});
+      continue;
+    }
     for (const Route& route : view.routes) {
-      if (in_sample) {
-        route.target->Offer(nothing, lost);
-      } else {
-        route.metrics->filtered_transactions.Add();
-      }
+      route.metrics->filtered_transactions.Add();
     }
   }
+  Offer({choices.data(), choices.size()});
 }
 
 }  // namespace mirror

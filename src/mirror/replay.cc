@@ -8,29 +8,73 @@ namespace {
 
 constexpr size_t kFlushBytes = 64 * 1024;
 constexpr std::string_view kNul{"\0", 1};
+constexpr std::string_view kNoTypes{"\0\0", 2};
+constexpr std::string_view kNoParameters{"\0\0\0\0\0\0", 6};  // formats, values, formats
+
+// INSERT's tag has had an object ID before PostgreSQL 12.
+bool SameTag(std::string_view one, std::string_view other) {
+  constexpr std::string_view kInsert = "INSERT ";
+  if (one.starts_with(kInsert) && other.starts_with(kInsert)) {
+    one.remove_prefix(one.rfind(' '));
+    other.remove_prefix(other.rfind(' '));
+  }
+  return one == other;
+}
 
 }  // namespace
 
-void Replay::Send(const Unit& unit) {
-  const bool block = unit.steps.size() > 1 || !unit.prepare.empty();
-  if (block) {
-    Query("BEGIN");
+void Replay::SendAlone(const Unit& unit, std::string_view mark) {
+  const Step& step = unit.steps.front();
+  if (mark.empty()) {
+    SendStep(step);
+    Finish();
+    return;
   }
+  // A Query would end with a commit of its own; within one pipeline both are one transaction.
+  if (step.extended) {
+    SendExtended(step);
+  } else {
+    Frame('P', {kNul, step.text.view(), kNul, kNoTypes});
+    Frame('B', {kNul, kNul, kNoParameters});
+    Execute(&step, 0);
+  }
+  parsed_.Reset();
+  mark_begin_ = connection_->machine().last_request() + 1;
+  Frame('P', {kNul, mark, kNul, kNoTypes});
+  Frame('B', {kNul, kNul, kNoParameters});
+  Execute(nullptr, 0);
+  mark_end_ = connection_->machine().last_request() + 1;
+  Frame('S', {});
+  Finish();
+}
+
+void Replay::SendBlock(const Unit& unit, std::string_view mark) {
+  Query("BEGIN");
   for (const Step& step : unit.steps) {
     SendStep(step);
   }
-  if (block) {
-    Query(unit.prepare.empty() ? std::string_view("COMMIT") : unit.prepare.view());
+  if (!mark.empty()) {
+    mark_begin_ = connection_->machine().last_request() + 1;
+    Query(mark);
+    mark_end_ = mark_begin_ + 1;
   }
+  Finish();
+}
+
+void Replay::SendEnd(const Unit& unit) {
+  Query(unit.prepare.empty() ? std::string_view("COMMIT") : unit.prepare.view());
   Finish();
 }
 
 void Replay::SendStep(const Step& step) {
   if (step.extended) {
     SendExtended(step);
+    Frame('S', {});
     return;
   }
-  Query(step.text.view());
+  parsed_.Reset();  // a simple Query ends the unnamed statement
+  Frame('Q', {step.text.view(), kNul});
+  Expect(&step);
   if (step.copy_in) {
     CopyData(step);
   }
@@ -44,13 +88,22 @@ void Replay::SendExtended(const Step& step) {
     parsed_ = step.parse;
   }
   Frame('B', {kNul, step.statement, kNul, step.bind.view()});
+  Execute(&step, step.row_limit);
+}
+
+void Replay::Execute(const Step* step, uint32_t row_limit) {
   std::string limit;
-  base::AppendBe32(&limit, step.row_limit);
+  base::AppendBe32(&limit, row_limit);
   Frame('E', {kNul, limit});
-  if (step.copy_in) {
-    CopyData(step);
+  Expect(step);
+  if (step != nullptr && step->copy_in) {
+    CopyData(*step);
   }
-  Frame('S', {});
+}
+
+// The frame sent last is answered by a CommandComplete, if all goes well.
+void Replay::Expect(const Step* step) {
+  sent_.push_back(Sent{connection_->machine().last_request(), step});
 }
 
 // The client's frames as they were; the server takes them without having been asked, also where
@@ -64,8 +117,9 @@ void Replay::CopyData(const Step& step) {
 }
 
 void Replay::Query(std::string_view text) {
-  parsed_.Reset();  // a simple Query ends the unnamed statement
+  parsed_.Reset();
   Frame('Q', {text, kNul});
+  Expect(nullptr);
 }
 
 void Replay::Frame(char type, std::initializer_list<std::string_view> body) {
@@ -110,9 +164,40 @@ void Replay::Finish() {
 
 void Replay::OnNotes(std::span<const backend::Note> notes) {
   for (const backend::Note& note : notes) {
-    if (note.kind == turn::ReplyKind::kFailed && sqlstate_.empty()) {
-      sqlstate_ = note.text.empty() ? "XX000" : note.text;
+    if (note.kind == turn::ReplyKind::kFailed) {
+      OnFailed(note);
+    } else if (note.kind == turn::ReplyKind::kCompleted) {
+      OnCompleted(note);
     }
+  }
+}
+
+void Replay::OnFailed(const backend::Note& note) {
+  if (sqlstate_.empty()) {
+    sqlstate_ = note.text.empty() ? "XX000" : note.text;
+    mark_failed_ = mark_begin_ <= note.request && note.request < mark_end_;
+  }
+  for (; !sent_.empty() && sent_.front().request <= note.request; sent_.pop_front()) {
+    if (sent_.front().step == nullptr) {
+      tags_.emplace_back();
+    }
+  }
+}
+
+// A frame before it that had no answer of its own has failed, or was swallowed.
+void Replay::OnCompleted(const backend::Note& note) {
+  while (!sent_.empty() && sent_.front().request < note.request) {
+    sent_.pop_front();
+  }
+  if (sent_.empty() || sent_.front().request != note.request) {
+    return;
+  }
+  const Step* const step = sent_.front().step;
+  sent_.pop_front();
+  if (step == nullptr) {
+    tags_.push_back(note.text);
+  } else if (!step->tag.empty() && !SameTag(step->tag, note.text)) {
+    differs_ = true;
   }
 }
 

@@ -1,13 +1,17 @@
-// Replay: a unit's frames, written to a mirror's connection in one flight, and what came of them.
+// Replay: a unit's frames, written to a mirror's connection, and what came of them.
 //
-// On the connection's shard; lives while one flight is under way. Extended statements are sent as
-// protocol, through the unnamed statement and portal, so nothing has to be prepared again after a
-// reconnect. Nothing is read here: answers are found in the notes.
+// On the connection's shard; lives while one unit is under way, in one flight or two. Extended
+// statements are sent as protocol, through the unnamed statement and portal, so nothing has to be
+// prepared again after a reconnect. Nothing is read here: answers are found in the notes. The unit
+// outlives it.
 #pragma once
 
+#include <deque>
+#include <initializer_list>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "backend/connection.h"
 #include "mirror/unit.h"
@@ -18,9 +22,13 @@ class Replay {
  public:
   explicit Replay(backend::Connection* connection) : connection_(connection) {}
 
-  // BEGIN ... COMMIT around several steps, or PREPARE TRANSACTION in place of COMMIT; one step
-  // goes alone, since it may be of those that refuse a transaction.
-  void Send(const Unit& unit);
+  // One statement without BEGIN, since it may be of those that refuse a transaction. `mark`, if
+  // there is one, is run behind it, before the Sync that commits both.
+  void SendAlone(const Unit& unit, std::string_view mark);
+  // BEGIN, the statements, `mark`.
+  void SendBlock(const Unit& unit, std::string_view mark);
+  // COMMIT, or PREPARE TRANSACTION in its place.
+  void SendEnd(const Unit& unit);
   void Query(std::string_view text);
   void Finish();  // what is buffered goes to the stream
   // True exactly when a frame could not be sent: too long for its type, or the ledger is full.
@@ -30,18 +38,39 @@ class Replay {
   void OnNotes(std::span<const backend::Note> notes);
   // The SQLSTATE of the first error; empty: there was none.
   const std::string& sqlstate() const { return sqlstate_; }
+  // True exactly when a statement's tag, with its count of rows, was not the primary's.
+  bool differs() const { return differs_; }
+  // True exactly when that error was an answer to `mark`.
+  bool mark_failed() const { return mark_failed_; }
+  // Of the Queries, in order; empty for one that failed.
+  const std::vector<std::string>& tags() const { return tags_; }
 
  private:
+  struct Sent {  // what a CommandComplete will answer
+    turn::RequestId request = 0;
+    const Step* step = nullptr;  // null: a Query of ours
+  };
+
   void SendStep(const Step& step);
   void SendExtended(const Step& step);
+  void Execute(const Step* step, uint32_t row_limit);
   void Frame(char type, std::initializer_list<std::string_view> body);
   void CopyData(const Step& step);
+  void Expect(const Step* step);
+  void OnCompleted(const backend::Note& note);
+  void OnFailed(const backend::Note& note);
 
   backend::Connection* const connection_;
   std::string out_;
   std::string sqlstate_;
+  std::deque<Sent> sent_;  // not answered
+  std::vector<std::string> tags_;
   base::Slice parsed_;  // what the unnamed statement was last made of
   bool failed_ = false;
+  bool differs_ = false;
+  bool mark_failed_ = false;
+  turn::RequestId mark_begin_ = 0;  // the ids of what was sent to mark: from here
+  turn::RequestId mark_end_ = 0;    // up to, not including, this one
 };
 
 }  // namespace mirror

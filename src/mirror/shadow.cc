@@ -3,13 +3,36 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/log.h"
 #include "mirror/lane.h"
 #include "mirror/mirrors.h"
 
 namespace mirror {
 
 Shadow::Shadow(Mirrors* mirrors, const config::Server& server, Shared::PerMirror* shared)
-    : mirrors_(mirrors), server_(server), shared_(shared), credit_(&shared->budget) {}
+    : mirrors_(mirrors),
+      server_(server),
+      shared_(shared),
+      credit_(&shared->budget),
+      order_(shared->ordered ? &shared->board : nullptr, mirrors),
+      breaker_(&mirrors->tools().loop->prng()) {}
+
+const Clock* Shadow::clock() const { return mirrors_->tools().shared->clock(); }
+
+bool Shadow::marks() const {
+  return mirrors_->tools().epoch->config.mirror_marker &&
+         shared_->marks.load(std::memory_order_relaxed);
+}
+
+void Shadow::StopMarking(std::string_view sqlstate) {
+  if (shared_->marks.exchange(false, std::memory_order_relaxed)) {
+    base::Log(base::LogLevel::kWarn, "mirror.no_marker",
+              {{"mirror", server_.name},
+               {"sqlstate", sqlstate},
+               {"why", "its user may not create the schema pgbraid; what a lost connection leaves "
+                       "unknown is dropped as outcome_unknown"}});
+  }
+}
 
 bool Shadow::Wants(const std::string& database, bool primary_names_one, std::string* there) const {
   *there = server_.dbname.empty() ? database : server_.dbname;
@@ -45,7 +68,7 @@ void Shadow::GiveBack(std::unique_ptr<Link> link) {
   }
   link->connection().EndLease();
   for (Lane* lane : waiting_) {
-    if (lane->key() == link->key() && gate()->Forget(Waiter{mirrors_, lane->id()})) {
+    if (lane->key() == link->key() && gate()->TakeOver(Waiter{mirrors_, lane->id()})) {
       lane->Hand(std::move(link));
       return;
     }
@@ -91,8 +114,22 @@ void Shadow::DiscardIdle() {
 
 void Shadow::SetReachable(bool reachable) {
   reachable_ = reachable;
+  const bool changed = reachable ? breaker_.OnSuccess()
+                                 : breaker_.OnFailure(mirrors_->tools().loop->now());
+  if (changed) {
+    metrics_.breakers.Set(breaker_.open() ? 1 : 0);
+    base::Log(breaker_.open() ? base::LogLevel::kWarn : base::LogLevel::kInfo, "mirror.breaker",
+              {{"mirror", server_.name}, {"state", breaker_.open() ? "open" : "closed"}});
+    mirrors_->OnBreaker(this);
+  }
   if (!reachable) {
     mirrors_->OnUnreachable(this);
+  }
+}
+
+void Shadow::StopProbing(const Lane* lane) {
+  if (breaker_.Leave(lane)) {
+    mirrors_->OnBreaker(this);
   }
 }
 

@@ -8,12 +8,15 @@
 #include <deque>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/credit.h"
 #include "config/config.h"
+#include "mirror/breaker.h"
 #include "mirror/link.h"
 #include "mirror/mirror_metrics.h"
+#include "mirror/order.h"
 #include "mirror/shared.h"
 
 namespace mirror {
@@ -29,6 +32,14 @@ class Shadow {
   Mirrors* mirrors() const { return mirrors_; }
   const config::Server* server() const { return &server_; }
   Gate* gate() const { return &shared_->gate; }
+  const Clock* clock() const;
+  Order& order() { return order_; }
+  const Order& order() const { return order_; }
+  Breaker& breaker() { return breaker_; }
+  // True exactly if its transactions are to be marked, see marker.h.
+  bool marks() const;
+  // The mirror refuses to keep markers.
+  void StopMarking(std::string_view sqlstate);
   base::Credit* credit() { return &credit_; }
   MirrorMetrics& metrics() { return metrics_; }
   const MirrorMetrics& metrics() const { return metrics_; }
@@ -54,6 +65,8 @@ class Shadow {
   // How the last attempt to connect, by any lane of this shard, ended.
   void SetReachable(bool reachable);
   bool reachable() const { return reachable_; }
+  // `lane` does not dial any more.
+  void StopProbing(const Lane* lane);
 
   // True at most once in ten seconds: a mirror that is down is no reason to fill the log.
   bool MayLogFailure(base::Instant now);
@@ -65,6 +78,8 @@ class Shadow {
   const config::Server server_;  // the same in every epoch
   Shared::PerMirror* const shared_;
   base::Credit credit_;
+  Order order_;
+  Breaker breaker_;
   MirrorMetrics metrics_;
   std::vector<std::unique_ptr<Link>> idle_;
   std::deque<Lane*> waiting_;

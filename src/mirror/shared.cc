@@ -19,7 +19,7 @@ Shared::Shared(const config::Config& config)
       names_(config.limits.mirror_bytes_max / 4, Chunk(config.limits)) {
   for (size_t i = 0; i < config.mirrors.size(); ++i) {
     mirrors_.push_back(
-        std::make_unique<PerMirror>(config.limits, Chunk(config.limits), &process_));
+        std::make_unique<PerMirror>(config, Chunk(config.limits), &process_));
   }
 }
 

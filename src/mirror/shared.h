@@ -1,16 +1,18 @@
-// Shared: what the shards of a process have in common for their mirrors: budgets and gates.
+// Shared: what the shards of a process have in common for their mirrors: budgets, order, gates.
 //
 // Made by server/ before the shards, destroyed after them; any thread. Bounds: mirror_bytes_max
 // for each mirror, as much again per mirror for the process, what sessions are recording included,
 // and a fourth of it for the texts of prepared statements.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <vector>
 
 #include "base/credit.h"
 #include "config/config.h"
 #include "mirror/gate.h"
+#include "mirror/order_board.h"
 
 namespace mirror {
 
@@ -19,16 +21,24 @@ class Shared {
   explicit Shared(const config::Config& config);
 
   struct PerMirror {
-    PerMirror(const base::Limits& limits, int64_t chunk, base::CreditPool* process)
-        : budget(limits.mirror_bytes_max, chunk, process), gate(limits.mirror_connections_max) {}
+    PerMirror(const config::Config& config, int64_t chunk, base::CreditPool* process)
+        : budget(config.limits.mirror_bytes_max, chunk, process),
+          ordered(config.mirror_order == config::MirrorOrder::kCausal),
+          gate(config.limits.mirror_connections_max, ordered ? &board : nullptr) {}
     base::CreditPool budget;
+    const bool ordered;
+    OrderBoard board;
     Gate gate;
+    // True until the mirror has refused to keep markers.
+    std::atomic<bool> marks{true};
   };
   PerMirror* mirror(size_t index) { return mirrors_[index].get(); }
   base::CreditPool* recording() { return &recording_; }
   base::CreditPool* names() { return &names_; }
+  Clock* clock() { return &clock_; }
 
  private:
+  Clock clock_;
   base::CreditPool process_;
   base::CreditPool recording_;
   base::CreditPool names_;

@@ -61,8 +61,9 @@ enum class Cause : uint8_t {
   kTimeout,         // the mirror did not answer within mirror_timeout
   kStateLost,       // needed what a lost connection held: a temporary table, a lock
   kShutdown,        // pgbraid ended first
+  kRetries,         // refused for what passes, or lost, again and again
 };
-inline constexpr size_t kCauses = 8;
+inline constexpr size_t kCauses = 9;
 
 // What a step leaves behind in the mirror's session.
 enum class Trace : uint8_t {
@@ -83,6 +84,7 @@ struct Step {
   uint32_t row_limit = 0;
   bool extended = false;
   bool copy_in = false;
+  std::string tag;  // the primary's CommandComplete; empty: a portal that was not run to its end
   std::vector<base::Slice> copy;  // the client's CopyData frames, as they were on the wire
 
   Trace trace = Trace::kNone;
@@ -91,11 +93,23 @@ struct Step {
   bool survives = false;  // PREPARE, DEALLOCATE: a rollback does not undo it
 };
 
+// A transaction's place in the order of all sessions; see order.h.
+struct Place {
+  uint64_t stamp = 0;
+  uint64_t acked = 0;
+  bool is_explicit = false;  // it was a BEGIN ... COMMIT, or is replayed as one
+};
+
 struct Unit {
   std::vector<Step> steps;
+  Place place;
+  uint64_t after = 0;         // the clock when its last statement was forwarded
   base::Slice prepare;        // PREPARE TRANSACTION's text, instead of COMMIT
   int64_t bytes = 0;          // what it is charged for
   base::Instant committed;    // when the primary's answer was read
+
+  // True exactly when it goes to the mirror within BEGIN and COMMIT.
+  bool block() const { return place.is_explicit || steps.size() > 1 || !prepare.empty(); }
 };
 
 }  // namespace mirror

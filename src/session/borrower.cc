@@ -124,8 +124,8 @@ void Borrower::OnDenied(std::string_view sqlstate, std::string_view message) {
   event_->Raise(bits_.changed);
 }
 
-void Borrower::WantNotes(uint32_t bit) {
-  note_bit_ = bit;
+void Borrower::TellNotes(backend::NoteTaker* taker) {
+  notes_ = taker;
   if (pooled_ != nullptr) {
     pooled_->connection.Lease(MakeLeg());
   }
@@ -136,7 +136,7 @@ backend::Leg Borrower::MakeLeg() {
   leg.sink = client_;
   leg.event = event_;
   leg.over_bit = bits_.over;
-  leg.note_bit = note_bit_;
+  leg.notes = notes_ == nullptr ? nullptr : this;
   leg.pause_bit = bits_.paused;
   leg.owner = session_;
   leg.lessee = this;
@@ -214,14 +214,6 @@ void Borrower::BeReady() {
 // Nobody's answer comes to this session any more.
 backend::Pooled* Borrower::LetGo() {
   backend::Connection& connection = pooled_->connection;
-  if (note_bit_ != 0) {
-    std::vector<backend::Note> notes;
-    connection.TakeNotes(&notes);
-    for (backend::Note& note : notes) {
-      note.request = ToSession(note.request);
-      notes_.push_back(std::move(note));
-    }
-  }
   highest_ = base_ + connection.machine().oldest() - 1;
   told_ = told_ == 0 ? 0 : connection.parameters_print();
   connection.stream().NotifyDrained(nullptr, 0);
@@ -276,18 +268,10 @@ void Borrower::Cancel(const backend::CancelAsker& asker) {
   }
 }
 
-void Borrower::TakeNotes(std::vector<backend::Note>* to) {
-  to->clear();
-  to->swap(notes_);
-  if (pooled_ == nullptr) {
-    return;
-  }
-  std::vector<backend::Note> now;
-  pooled_->connection.TakeNotes(&now);
-  for (backend::Note& note : now) {
-    note.request = ToSession(note.request);
-    to->push_back(std::move(note));
-  }
+void Borrower::OnNote(const backend::Note& note) {
+  backend::Note told = note;
+  told.request = ToSession(note.request);
+  notes_->OnNote(told);
 }
 
 // -- what the client runs -------------------------------------------------------------------------
@@ -512,7 +496,7 @@ bool Borrower::Repeats(turn::RequestId request) {
     // Its Sync is still to come, so one of ours ends the error. The recorder would not see it.
     std::string sync;
     pg::AppendSync(&sync);
-    if (note_bit_ != 0 || !pooled_->connection.Ask(sync)) {
+    if (notes_ != nullptr || !pooled_->connection.Ask(sync)) {
       return false;
     }
   } else if (machine.entries() == 1) {

@@ -26,7 +26,7 @@
 
 namespace session {
 
-class Borrower final : public backend::Lessee {
+class Borrower final : public backend::Lessee, private backend::NoteTaker {
  public:
   // Bits of `event` that are raised: `changed` when ready(), denied() or barrier() may have
   // changed, `over` when the connection has ended.
@@ -43,9 +43,9 @@ class Borrower final : public backend::Lessee {
   Borrower(const Borrower&) = delete;
   Borrower& operator=(const Borrower&) = delete;
 
-  // What the leg of this lease, if there is one, and of each further one has besides: notes for the
-  // recorder.
-  void WantNotes(uint32_t bit);
+  // `taker` is told of the notes of this lease, if there is one, and of each further one; the
+  // requests' ids as ToSession() gives them. It outlives the leases.
+  void TellNotes(backend::NoteTaker* taker);
   // From the StartupMessage: they are in force from the first lease on, and again after RESET.
   bool SetAtStart(std::string_view name, std::string_view value);
   // The connection is kept until the end from the next lease on: session mode.
@@ -89,8 +89,6 @@ class Borrower final : public backend::Lessee {
   void Cancel(const backend::CancelAsker& asker);
   // The session is over: the connection goes back, cleaned, or is closed.
   void End();
-  // The notes of leases that have ended come first.
-  void TakeNotes(std::vector<backend::Note>* to);
 
   // -- what the client runs ---------------------------------------------------------------------
   StatementNames& names() { return names_; }
@@ -130,6 +128,7 @@ class Borrower final : public backend::Lessee {
   }
   void OnCompleted(turn::RequestId request, std::string_view tag) override;
   void OnParameter(std::string_view name, std::string_view value, bool hidden) override;
+  void OnNote(const backend::Note& note) override;
   void OnConnectionOver() override {}  // the leg's event tells
 
  private:
@@ -181,7 +180,7 @@ class Borrower final : public backend::Lessee {
   bool unwanted_ = false;       // true exactly when nobody waits for what is enforced
   bool cancelled_ = false;      // a cancel was sent in this lease
   uint32_t pins_ = 0;
-  uint32_t note_bit_ = 0;
+  backend::NoteTaker* notes_ = nullptr;
   uint32_t turn_bit_ = 0;
   std::string repeat_;  // the client's frames that are to be sent again
   bool suspect_ = false;   // something ran in this lease that was not read
@@ -190,7 +189,6 @@ class Borrower final : public backend::Lessee {
   uint64_t told_ = 0;  // print of the parameters that the client knows; 0: not told yet
   turn::RequestId base_ = 0;
   turn::RequestId highest_ = 0;  // as the session counts them
-  std::vector<backend::Note> notes_;
   State state_ = State::kFree;
   std::string sqlstate_;
   std::string why_;

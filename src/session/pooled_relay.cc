@@ -51,15 +51,12 @@ class Session::Pieces {
 io::Task<void> Session::RelayPooled() {
   pooled_ = std::make_unique<PooledState>();
   if (recorder_ != nullptr) {
-    borrower_->WantNotes(kNotes);
+    borrower_->TellNotes(recorder_.get());
   }
   StartTurns();
   client_.ResumeReceive();
   uint32_t bits = kClientReadable;
   for (;;) {
-    if ((bits & kNotes) != 0) {
-      TakeNotes();
-    }
     if ((bits & kDrain) != 0) {
       borrower_->TellTurns(kTurnOver);
     }

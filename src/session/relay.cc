@@ -42,7 +42,7 @@ io::Task<void> Session::Relay() {
   if (borrower_ == nullptr) {
     LeaseOwn();
   } else if (recorder_ != nullptr) {
-    borrower_->WantNotes(kNotes);
+    borrower_->TellNotes(recorder_.get());
   }
   StartTurns();
   if (draining_) {
@@ -54,9 +54,6 @@ io::Task<void> Session::Relay() {
   }
   uint32_t bits = kClientReadable;
   for (;;) {
-    if ((bits & kNotes) != 0) {
-      TakeNotes();
-    }
     if ((bits & kDrain) != 0) {
       server().TellWhenReady(kTurnOver);
     }
@@ -87,9 +84,7 @@ void Session::LeaseOwn() {
   leg.sink = &client_;
   leg.event = &event_;
   leg.over_bit = kServerOver;
-  if (recorder_ != nullptr) {
-    leg.note_bit = kNotes;
-  }
+  leg.notes = recorder_.get();
   if (StallTimeout() > absl::ZeroDuration()) {
     leg.pause_bit = kStalled;
   }
@@ -98,17 +93,6 @@ void Session::LeaseOwn() {
   server().Lease(leg);
   server().stream().NotifyDrained(&event_, kServerDrained);
   pumps_.Spawn(server().Pump());
-}
-
-void Session::TakeNotes() {
-  if (borrower_ != nullptr) {
-    borrower_->TakeNotes(&notes_);
-  } else {
-    server().TakeNotes(&notes_);
-  }
-  if (recorder_ != nullptr) {
-    recorder_->OnNotes(notes_);
-  }
 }
 
 void Session::OnServerOver() {

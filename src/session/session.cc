@@ -165,7 +165,6 @@ void Session::Violation(std::string_view message) {
 
 // The server goes first: nothing it still says is for anybody.
 io::Task<void> Session::Finish() {
-  recorder_.reset();
   if (own_server_ != nullptr) {
     own_server_->Stop();
     co_await pumps_.Join();
@@ -179,6 +178,7 @@ io::Task<void> Session::Finish() {
     borrower_->End();
     borrower_.reset();
   }
+  recorder_.reset();  // nobody tells it of answers any more
   if (!cancel_secret_.empty()) {
     around_->cancels->Remove(cancel_pid_, cancel_secret_);
   }

@@ -68,15 +68,14 @@ class Session {
     kServerReadable = 2,  // during login; later the connection's own pump reads
     kServerDrained = 4,   // the server has taken what was queued for it
     kServerOver = 8,
-    kNotes = 16,
-    kTurnOver = 32,
-    kDrain = 64,
-    kReleased = 128,
-    kLeaseChanged = 256,
-    kReload = 512,
-    kWentIdle = 1024,  // with kTurnOver: outside of a transaction
-    kStalled = 2048,   // the server is not read because the client does not read
-    kCancelDone = 4096,
+    kTurnOver = 16,
+    kDrain = 32,
+    kReleased = 64,
+    kLeaseChanged = 128,
+    kReload = 256,
+    kWentIdle = 512,  // with kTurnOver: outside of a transaction
+    kStalled = 1024,  // the server is not read because the client does not read
+    kCancelDone = 2048,
   };
   struct Opening;  // what the start-up packets said
   // After a cancel of what waited for a connection.
@@ -188,7 +187,6 @@ class Session {
   bool OutcomeUnknown();
   bool Holds(const pg::Piece& piece);
   void LeaseOwn();
-  void TakeNotes();
   void WatchServer();
   bool MayDrain();
   void OnServerOver();
@@ -229,7 +227,6 @@ class Session {
   uint32_t cancel_pid_ = 0;
   std::vector<std::string> counted_;  // keys under which this client is counted
   std::unique_ptr<mirror::Recorder> recorder_;
-  std::vector<backend::Note> notes_;
   turn::RequestId request_ = 0;  // of the frame whose pieces are passing
   std::string refused_;         // login: what a server said that will be dialled again, with TLS
   bool heard_ = false;          // login: true exactly when the server has said something

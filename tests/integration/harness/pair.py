@@ -47,7 +47,8 @@ class Pair:
 
     def counters(self):
         samples = self.target.metrics()
-        return {key: value for key, value in samples.items() if key.startswith("pgbraid_mirror_")}
+        return {key: value for key, value in samples.items()
+                if key.startswith("pgbraid_mirror_") and "_seconds" not in key}
 
     def settled(self):
         offered, *ends = (self.target.metric(f"pgbraid_mirror_{what}_total")

@@ -200,7 +200,8 @@ class Postgres:
         """One order-independent checksum per user table: {'public.t': (rows, digest)}. `without`
         names columns that rightly differ between two servers (clock readings)."""
         tables = self.sql("SELECT quote_ident(schemaname) || '.' || quote_ident(tablename) FROM "
-                          "pg_tables WHERE schemaname NOT IN ('pg_catalog','information_schema') "
+                          "pg_tables WHERE schemaname NOT IN "
+                          "('pg_catalog','information_schema','pgbraid') "
                           "ORDER BY 1", database)
         row = "to_jsonb(t) - %s::text[]" if without else "t"
         return {name: self.sql(

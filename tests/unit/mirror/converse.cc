@@ -89,6 +89,7 @@ Converse::Converse(base::Limits of, int64_t budget, const config::Config& given,
   tools.cache = &cache;
   tools.held = &held;
   tools.names = &names;
+  tools.clock = &clock;
   tools.filters = &filters;
   tools.session = session;
   tools.statements_alone = config.mirror_statements_alone;
@@ -186,7 +187,7 @@ void Converse::Answer(std::string_view frame) {
   } else if (reply.kind == turn::ReplyKind::kPassing) {
     return;
   }
-  recorder->OnNotes(std::vector<backend::Note>{note});
+  recorder->OnNote(note);
 }
 
 Converse& Converse::Ask(std::string_view text, std::string_view tags, char status) {

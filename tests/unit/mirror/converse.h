@@ -21,13 +21,16 @@ namespace mirror {
 // What was offered: "INSERT 1; INSERT 2", "dropped too_large", ...
 class Shelf final : public Target {
  public:
-  void OnForward() override { ++forwarded; }
+  void Expect() override {}
+  void Reserve(uint64_t stamp) override { reserved.push_back(stamp); }
+  void Release(uint64_t stamp) override { released.push_back(stamp); }
   void Offer(const Unit& unit, Cause lost) override;
   void End() override { ended = true; }
 
   std::vector<std::string> units;
   std::vector<Unit> raw;
-  int forwarded = 0;
+  std::vector<uint64_t> reserved;
+  std::vector<uint64_t> released;
   bool ended = false;
 };
 
@@ -71,6 +74,7 @@ class Converse {
   base::CreditPool names_pool;
   base::Credit held;
   base::Credit names;
+  Clock clock;
   std::vector<Shelf> shelves;  // one for each mirror
   Shelf& shelf;                // the first of them
   std::vector<MirrorMetrics> metrics;

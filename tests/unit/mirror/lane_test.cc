@@ -148,6 +148,8 @@ class LaneTest : public testing::Test {
  protected:
   LaneTest() {
     config_.limits.mirror_timeout = absl::Seconds(60);
+    config_.limits.mirror_retry_delay = absl::Milliseconds(1);
+    config_.mirror_marker = false;
     config::Server server;
     server.name = "m";
     server.host = "127.0.0.1";
@@ -211,7 +213,9 @@ class LaneTest : public testing::Test {
       notes.push_back(backend::Note{turn::ReplyKind::kCompleted, request_, 0, tag});
     }
     notes.push_back(backend::Note{turn::ReplyKind::kReady, request_, 'I', ""});
-    recorder.OnNotes(notes);
+    for (const backend::Note& note : notes) {
+      recorder.OnNote(note);
+    }
   }
   // "offered delivered refused dropped queued", and the causes of what was dropped.
   std::string Counts() {
@@ -307,12 +311,12 @@ TEST_F(LaneTest, SerializationFailureIsRepeatedWhole) {
   EXPECT_EQ(mirror_.heard.size(), 3u);
 }
 
-TEST_F(LaneTest, SerializationFailureWithoutEndIsARefusal) {
+TEST_F(LaneTest, SerializationFailureWithoutEndIsGivenUpAfterAllRetries) {
   mirror_.answer = [](const std::string&) { return std::string("40P01"); };
   Start();
   Commit("INSERT INTO t VALUES (1)");
-  EXPECT_TRUE(UntilCounts("1 0 1 0 0"));
-  EXPECT_EQ(mirror_.heard.size(), 6u);
+  EXPECT_TRUE(UntilCounts("1 0 0 1 0 cause=\"retries\"=1"));
+  EXPECT_EQ(mirror_.heard.size(), 1 + config_.limits.mirror_retries);
 }
 
 TEST_F(LaneTest, ConnectionLostMidUnitIsUnknownAndNeverSentTwice) {

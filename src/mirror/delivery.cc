@@ -1,0 +1,442 @@
+// What becomes of a lane's first unit: sent, executed, committed, looked up, tried again, settled.
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+#include "mirror/backoff.h"
+#include "mirror/lane.h"
+#include "mirror/marker.h"
+#include "mirror/mirrors.h"
+#include "mirror/replay.h"
+#include "mirror/shadow.h"
+
+namespace mirror {
+namespace {
+
+absl::Duration LongestRetryPause() { return absl::Minutes(5); }
+
+// What passes: a serialization failure, a deadlock.
+bool Passes(std::string_view sqlstate) { return sqlstate == "40001" || sqlstate == "40P01"; }
+
+// Of statements that cannot share a transaction with another: VACUUM and its like, a procedure
+// that commits.
+bool WantsToBeAlone(std::string_view sqlstate) {
+  return sqlstate == "25001" || sqlstate == "2D000";
+}
+
+// The schema, the table or the function is not there.
+bool IsMissing(std::string_view sqlstate) {
+  return sqlstate == "42P01" || sqlstate == "3F000" || sqlstate == "42883";
+}
+
+}  // namespace
+
+// -- before a connection serves the session -------------------------------------------------------
+
+io::Task<void> Lane::OpenMarker() {
+  if (!shadow_->marks()) {
+    link_->SetMarked(false);
+    co_return;
+  }
+  Replay open(&link_->connection());
+  open.Query(marker::OpenText(link_->number()));
+  Flight flight = co_await Ask(&open);
+  bool marked = open.sqlstate().empty();
+  if (flight == Flight::kAnswered && IsMissing(open.sqlstate())) {
+    Replay install(&link_->connection());
+    install.Query(marker::InstallText());
+    flight = co_await Ask(&install);
+    if (flight == Flight::kAnswered && !install.sqlstate().empty()) {
+      shadow_->StopMarking(install.sqlstate());
+    } else if (flight == Flight::kAnswered) {
+      Replay again(&link_->connection());
+      again.Query(marker::OpenText(link_->number()));
+      flight = co_await Ask(&again);
+      marked = again.sqlstate().empty();
+    }
+  }
+  if (flight == Flight::kAnswered) {
+    link_->SetMarked(marked);
+  }
+}
+
+// A new connection gets the settings and prepared statements of the session.
+io::Task<void> Lane::Rebuild() {
+  Replay replay(&link_->connection());
+  for (const std::string& text : journal_.texts()) {
+    replay.Query(text);
+  }
+  const Flight flight = co_await Ask(&replay);
+  if (flight != Flight::kAnswered) {
+    co_return;
+  }
+  rebuilt_ = true;
+  if (!replay.sqlstate().empty()) {
+    journal_.OnNotRebuilt();
+    base::Log(base::LogLevel::kWarn, "mirror.state_not_rebuilt",
+              {{"mirror", shadow_->server()->name},
+               {"session", session_},
+               {"sqlstate", replay.sqlstate()}});
+  }
+}
+
+// Whether the unit whose COMMIT was not answered has happened. If it has not, it cannot any more.
+io::Task<void> Lane::ResolveDoubt() {
+  Replay replay(&link_->connection());
+  replay.Query(marker::EndText(doubt_->link));
+  replay.Query(marker::TakeText(doubt_->link, doubt_->done));
+  replay.Query(marker::TakeText(doubt_->link, doubt_->done + 1));
+  const Flight flight = co_await Ask(&replay);
+  if (flight != Flight::kAnswered) {
+    co_return;
+  }
+  doubt_.reset();
+  const bool known = replay.tags().size() == 3;
+  if (known && replay.tags()[2] == "DELETE 1") {
+    shadow_->metrics().found_applied.Add();
+    Remember();
+    journal_.OnLost();  // what it held went with its connection
+    rebuilt_ = journal_.empty();
+    Settle(Verdict());
+  } else if (!known || replay.tags()[1] != "DELETE 1") {
+    Drop(Cause::kOutcomeUnknown);
+  } else if (!MayRunAgain()) {
+    Drop(Cause::kRetries);
+  }
+}
+
+// Our own questions. Unless they are answered, the connection is closed, to be made again later.
+io::Task<Lane::Flight> Lane::Ask(Replay* replay) {
+  replay->Finish();
+  const Flight flight = co_await Fly(replay);
+  if (flight != Flight::kAnswered) {
+    co_await DropLink();
+    Later();
+  }
+  co_return flight;
+}
+
+// -- a unit ---------------------------------------------------------------------------------------
+
+Lane::Plan Lane::PlanFor(const Queued& front) const {
+  const Order& order = shadow_->order();
+  const Place& place = front.unit.place;
+  const bool nothing_open = order.Passed(Mark::kOpen, place.stamp - 1);
+  const bool single = front.unit.steps.size() == 1 && front.unit.prepare.empty();
+  if (single && (!place.is_explicit || nothing_open)) {
+    return Plan::kAlone;
+  }
+  return nothing_open ? Plan::kWhole : Plan::kOpen;
+}
+
+std::string Lane::MarkFor(const Queued& front) const {
+  const bool marked = link_->marked() && !front.unmarked &&
+                      front.unit.steps.front().trace != Trace::kDiscard;
+  return marked ? marker::MarkText(link_->number(), link_->done() + 1) : std::string();
+}
+
+void Lane::Send(Plan plan, Replay* replay) const {
+  const Queued& front = queue_.front();
+  const std::string mark = MarkFor(front);
+  if (plan == Plan::kAlone) {
+    replay->SendAlone(front.unit, mark);
+    return;
+  }
+  replay->SendBlock(front.unit, mark);
+  if (plan == Plan::kWhole) {
+    replay->SendEnd(front.unit);
+  }
+}
+
+io::Task<void> Lane::Deliver() {
+  shadow_->metrics().start_wait.Record(loop_->now() - waits_from_);
+  const Plan plan = PlanFor(queue_.front());
+  const base::Instant sent_at = loop_->now();
+  Replay replay(&link_->connection());
+  Send(plan, &replay);
+  if (replay.failed()) {
+    co_await DropLink();
+    Drop(Cause::kTooLarge);
+    co_return;
+  }
+  Flight flight = co_await Fly(&replay);
+  bool commit_sent = plan != Plan::kOpen;
+  if (plan == Plan::kOpen && flight == Flight::kAnswered) {
+    co_await Commit(&replay, &flight, &commit_sent);
+    if (!commit_sent && flight == Flight::kAnswered) {
+      co_return;  // taken back, or refused
+    }
+  }
+  if (flight == Flight::kAnswered && replay.sqlstate().empty()) {
+    shadow_->metrics().apply.Record(loop_->now() - sent_at);
+  }
+  co_await Conclude(flight, &replay, commit_sent);
+}
+
+// The second half of what was sent without its COMMIT.
+io::Task<void> Lane::Commit(Replay* replay, Flight* flight, bool* sent) {
+  Queued& front = queue_.front();
+  if (!replay->sqlstate().empty() || replay->differs()) {
+    // Perhaps because something that goes before it was not committed yet: then it runs once more.
+    co_await TakeBack();
+    if (Passes(replay->sqlstate())) {
+      co_await OnRefused(replay->sqlstate(), false);
+    } else {
+      front.serial = true;
+      shadow_->metrics().reordered.Add();
+    }
+    co_return;
+  }
+  front.executed = true;
+  shadow_->order().Executed(front.unit.place);
+  co_await AwaitCommit(flight);
+  if (*flight != Flight::kAnswered || !front.executed) {
+    co_return;
+  }
+  *sent = true;
+  replay->SendEnd(front.unit);
+  *flight = co_await Fly(replay);
+}
+
+// The commit rule. What it holds may be what a transaction before it waits for; then it lets go
+// and runs again behind that one.
+io::Task<void> Lane::AwaitCommit(Flight* flight) {
+  Queued& front = queue_.front();
+  const base::Instant from = loop_->now();
+  committing_ = true;
+  bool blocks = false;
+  while (!blocks && !stopped_ && link_->alive() &&
+         (waits_ || Waits(Mark::kRun, front.unit.place.stamp - 1))) {
+    const uint32_t bits = co_await event_.Wait();
+    blocks = (bits & kBlocking) != 0;
+  }
+  committing_ = false;
+  blocks = blocks && waits_;
+  StopWaiting();
+  shadow_->metrics().commit_wait.Record(loop_->now() - from);
+  if (stopped_ || !link_->alive()) {
+    *flight = stopped_ ? Flight::kStopped : Flight::kLost;
+  } else if (blocks) {
+    co_await TakeBack();
+    Undo();
+    front.reordered = true;
+    shadow_->metrics().reordered.Add();
+  }
+}
+
+// Others wait for its statements again.
+void Lane::Undo() {
+  if (queue_.front().executed) {
+    queue_.front().executed = false;
+    shadow_->order().Reopen(queue_.front().unit.place);
+  }
+}
+
+// ROLLBACK. If that is not answered, the end of the connection is one.
+io::Task<void> Lane::TakeBack() {
+  Replay replay(&link_->connection());
+  replay.Query("ROLLBACK");
+  replay.Finish();
+  const Flight flight = co_await Fly(&replay);
+  if (flight != Flight::kAnswered || link_->connection().machine().status() != 'I') {
+    co_await DropLink();
+  }
+}
+
+io::Task<void> Lane::Conclude(Flight flight, const Replay* replay, bool may_have_committed) {
+  if (flight != Flight::kAnswered) {
+    co_await OnNotAnswered(flight, may_have_committed);
+    co_return;
+  }
+  const bool marked = link_->marked() && !MarkFor(queue_.front()).empty();
+  if (link_->connection().machine().status() != 'I') {
+    co_await DropLink();
+  }
+  const std::string sqlstate = replay->sqlstate();
+  if (!sqlstate.empty()) {
+    co_await OnRefused(sqlstate, replay->mark_failed());
+    co_return;
+  }
+  if (marked && link_ != nullptr) {
+    link_->CountDone();
+  }
+  Remember();
+  Settle(Verdict{.differs = replay->differs()});
+}
+
+void Lane::Remember() {
+  for (Step& step : queue_.front().unit.steps) {
+    journal_.Note(&step);
+  }
+}
+
+io::Task<void> Lane::OnNotAnswered(Flight flight, bool may_have_committed) {
+  Queued& front = queue_.front();
+  const Doubt doubt{.link = link_->number(), .done = link_->done()};
+  const bool marked = !MarkFor(front).empty();
+  co_await DropLink();
+  if (flight == Flight::kStopped) {
+    co_return;  // Run drops it
+  }
+  if (flight == Flight::kTimeout) {
+    shadow_->SetReachable(false);
+  }
+  Undo();
+  Later();
+  if (may_have_committed && marked) {
+    doubt_ = doubt;
+  } else if (may_have_committed) {
+    Drop(flight == Flight::kTimeout ? Cause::kTimeout : Cause::kOutcomeUnknown);
+  } else if (!MayRunAgain()) {
+    Drop(Cause::kRetries);
+  }
+}
+
+io::Task<void> Lane::OnRefused(const std::string& sqlstate, bool mark_failed) {
+  Queued& front = queue_.front();
+  Undo();
+  if (mark_failed) {  // the row, or all of it, was taken from us: nothing was committed
+    if (link_ != nullptr) {
+      co_await DropLink();
+    }
+    if (!MayRunAgain()) {
+      Drop(Cause::kRetries);
+    }
+    co_return;
+  }
+  const bool alone = !front.unmarked && front.unit.steps.size() == 1;
+  if (alone && WantsToBeAlone(sqlstate)) {
+    front.unmarked = true;
+    co_return;
+  }
+  if (!Passes(sqlstate)) {
+    const bool lost = journal_.Misses(sqlstate);
+    const bool early = !front.serial && !shadow_->order().Passed(Mark::kOpen,
+                                                                 front.unit.place.stamp - 1);
+    if (early) {
+      front.serial = true;
+      shadow_->metrics().reordered.Add();
+    } else if (lost) {
+      Drop(Cause::kStateLost);
+    } else {
+      Settle(Verdict{.sqlstate = sqlstate});
+    }
+    co_return;
+  }
+  if (!MayRunAgain()) {
+    Drop(Cause::kRetries);
+    co_return;
+  }
+  if (!front.reordered && shadow_->order().on()) {
+    front.reordered = true;  // behind whom it met
+    co_return;
+  }
+  co_await Pause(loop_->In(FullJitter(&loop_->prng(), loop_->limits().mirror_retry_delay,
+                                      LongestRetryPause(), front.tries - 1)));
+}
+
+// Waits until all that was sent is answered.
+io::Task<Lane::Flight> Lane::Fly(Replay* replay) {
+  backend::Connection& connection = link_->connection();
+  const base::Deadline deadline = loop_->In(loop_->limits().mirror_timeout);
+  const uint64_t stamp = queue_.front().unit.place.stamp;
+  std::vector<backend::Note> notes;
+  for (;;) {
+    connection.TakeNotes(&notes);
+    replay->OnNotes(notes);
+    if (!connection.machine().owes() && !connection.machine().failed()) {
+      co_return Flight::kAnswered;
+    }
+    if (connection.over() || connection.machine().failed()) {
+      co_return Flight::kLost;
+    }
+    if (stopped_) {
+      co_return Flight::kStopped;
+    }
+    if (loop_->now() >= deadline) {
+      co_return Flight::kTimeout;
+    }
+    const bool ordered = shadow_->order().on();
+    const uint32_t bits =
+        co_await event_.Wait(ordered ? std::min(deadline, loop_->In(Patience())) : deadline);
+    const bool long_since = (bits & io::Event::kTimeout) != 0;
+    if (ordered && long_since && shadow_->order().Passed(Mark::kRun, stamp - 1)) {
+      shadow_->gate()->AskToYield(stamp);
+    }
+  }
+}
+
+// False if it has been tried often enough.
+bool Lane::MayRunAgain() {
+  if (queue_.front().tries >= loop_->limits().mirror_retries) {
+    return false;
+  }
+  ++queue_.front().tries;
+  shadow_->metrics().retries.Add();
+  return true;
+}
+
+io::Task<void> Lane::Pause(base::Deadline until) {
+  while (loop_->now() < until && !stopped_) {
+    co_await event_.Wait(until);
+  }
+}
+
+// -- the end of a unit ----------------------------------------------------------------------------
+
+// The first unit has met its fate.
+void Lane::Settle(const Verdict& verdict) {
+  Count(verdict);
+  const Place place = queue_.front().unit.place;
+  const bool executed = queue_.front().executed;
+  shadow_->metrics().queued_units.Add(-1);
+  shadow_->metrics().queued_bytes.Add(-queue_.front().unit.bytes);
+  queue_.pop_front();
+  doubt_.reset();
+  waits_from_ = base::Instant();
+  shadow_->order().Resolve(place, executed);
+}
+
+void Lane::Count(const Verdict& verdict) {
+  MirrorMetrics& metrics = shadow_->metrics();
+  const Unit& unit = queue_.front().unit;
+  if (verdict.dropped != Cause::kNone) {
+    metrics.Drop(verdict.dropped);
+    if (verdict.dropped != Cause::kShutdown) {  // of those, Drain says how many
+      LogDrop(verdict.dropped);
+    }
+  } else if (!verdict.sqlstate.empty()) {
+    metrics.refused.Add();
+    base::Log(base::LogLevel::kWarn, "mirror.refused",
+              {{"mirror", shadow_->server()->name},
+               {"session", session_},
+               {"sqlstate", verdict.sqlstate},
+               {"class", std::string_view(verdict.sqlstate).substr(0, 2)},
+               {"statements", unit.steps.size()}});
+  } else {
+    metrics.delivered.Add();
+    metrics.statements.Add(unit.steps.size());
+    metrics.lag.Record(loop_->now() - unit.committed);
+    if (verdict.differs) {
+      metrics.different.Add();
+      base::Log(base::LogLevel::kWarn, "mirror.different",
+                {{"mirror", shadow_->server()->name},
+                 {"session", session_},
+                 {"why", "it changed another number of rows than on the primary"}});
+    }
+  }
+}
+
+// The texts are those that operators of other mirrors know.
+void Lane::LogDrop(Cause cause) const {
+  const bool over = cause == Cause::kOverBudget || cause == Cause::kTooLarge;
+  base::Log(base::LogLevel::kWarn, "mirror.dropped",
+            {{"mirror", shadow_->server()->name},
+             {"session", session_},
+             {"cause", Name(cause)},
+             {"message", over                        ? "Transaction buffer overflow"
+                         : cause == Cause::kRetries ? "Mirror operation failed after all retries"
+                                                     : "Transaction lost for the mirror"}});
+}
+
+}  // namespace mirror
