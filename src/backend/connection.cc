@@ -20,6 +20,21 @@ constexpr size_t kNoteTextMax = 63;  // bytes of a tag that are kept; the longes
 
 std::string Shortened(std::string_view text) { return std::string(text.substr(0, kNoteTextMax)); }
 
+// Of a ParameterStatus that tells how the server reads texts from now on: "name=value", else empty.
+std::string LexingSetting(const pg::Piece& piece) {
+  if (piece.type != static_cast<char>(pg::BackendType::kParameterStatus) || !piece.whole()) {
+    return std::string();
+  }
+  const std::optional<pg::ParameterStatusView> status = pg::ReadParameterStatus(piece.body);
+  if (!status.has_value() ||
+      (status->name != "client_encoding" && status->name != "standard_conforming_strings")) {
+    return std::string();
+  }
+  std::string text(status->name);
+  text += '=';
+  return Shortened(text += status->value);
+}
+
 }  // namespace
 
 uint64_t PrintOf(const Parameters& parameters) {
@@ -451,8 +466,13 @@ void Connection::OnReply(const pg::Piece& piece, const turn::Reply& reply) {
     case turn::ReplyKind::kEmpty:
     case turn::ReplyKind::kSuspended:
       break;
-    case turn::ReplyKind::kPassing:
     case turn::ReplyKind::kAsync:
+      note.text = tells_notes ? LexingSetting(piece) : std::string();
+      if (note.text.empty()) {
+        return;
+      }
+      break;
+    case turn::ReplyKind::kPassing:
     case turn::ReplyKind::kMismatch:
       return;
   }

@@ -32,10 +32,11 @@ namespace backend {
 // What became of a request, for whoever asked to be told.
 struct Note {
   turn::ReplyKind kind = turn::ReplyKind::kPassing;  // kCompleted, kEmpty, kSuspended, kFailed,
-                                                     // kReady
+                                                     // kReady, kAsync
   turn::RequestId request = 0;
   char status = 0;   // kReady: the transaction status
-  std::string text;  // kCompleted: the command tag; kFailed: the SQLSTATE
+  std::string text;  // kCompleted: the command tag; kFailed: the SQLSTATE; kAsync: "name=value" of
+                     // a setting that decides how texts are read
 };
 
 // Who is told what became of requests before the answer is queued for the leg's sink. A pure

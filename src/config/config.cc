@@ -43,6 +43,9 @@ absl::Status CheckNotHere(const Server& server, std::string_view what, const Con
 
 absl::Status CheckService(const Service& service, const Config& config) {
   RETURN_IF_ERROR(CheckNotHere(service.primary, "primary", config));
+  if (!service.primary.mirror.empty()) {
+    return At(service.primary, "filter, exposure, include and exclude are options of a mirror");
+  }
   const PoolSettings& pool = service.pool;
   if (pool.mode != PoolMode::kSession && service.passes_login_through) {
     return At(service.primary,
@@ -54,6 +57,22 @@ absl::Status CheckService(const Service& service, const Config& config) {
     return At(service.primary,
               Cat({"min_conns (", std::to_string(pool.min_conns), ") is more than max_conns (",
                    std::to_string(pool.max_conns), ")"}));
+  }
+  return absl::OkStatus();
+}
+
+// Each filter that differs has its place in the recorders' masks.
+absl::Status CheckFilters(const Config& config) {
+  std::vector<MirrorFilter> filters;
+  for (size_t i = 0; i < config.mirrors.size(); ++i) {
+    const MirrorFilter filter = FilterOf(config, i);
+    if (std::find(filters.begin(), filters.end(), filter) == filters.end()) {
+      filters.push_back(filter);
+    }
+    if (filters.size() > kMirrorFiltersMax) {
+      return At(config.mirrors[i], "is one too many: at most 32 mirrors may differ in filter, "
+                                   "include, exclude or exposure");
+    }
   }
   return absl::OkStatus();
 }
@@ -82,7 +101,7 @@ absl::Status CheckMirrors(const Config& config) {
       }
     }
   }
-  return absl::OkStatus();
+  return CheckFilters(config);
 }
 
 absl::Status CheckTls(const Config& config) {
@@ -244,6 +263,26 @@ std::string DescribeTls(const Tls& tls) {
   return text + (tls.skip_verify ? " tls_skip_verify=true" : "");
 }
 
+// What is not as it would be without a word about it.
+std::string DescribeFilters(const Config& config) {
+  const MirrorFilter common = Resolve(MirrorChoices(), config.mirror_choices);
+  std::string text;
+  if (common.mode != MirrorMode::kWrites) {
+    text += Cat({" mirror_filter=", Name(common.mode)});
+  }
+  for (const std::string& pattern : common.include) {
+    text += Cat({" mirror_include=", Quote(pattern)});
+  }
+  for (const std::string& pattern : common.exclude) {
+    text += Cat({" mirror_exclude=", Quote(pattern)});
+  }
+  if (common.exposure != 1) {
+    text += Cat({" mirror_exposure=", NumberText(common.exposure)});
+  }
+  text += config.mirror_statements_alone ? " skip_mirror_tx_locks=true" : "";
+  return text + (config.mirror_block ? " async_mirrors=false" : "");
+}
+
 // "primary=…" for the one that the flags describe, with the pool's settings where there is one.
 std::string DescribeService(const Service& service) {
   std::string text = service.name == kEveryOther
@@ -271,6 +310,10 @@ std::string_view Name(PoolMode mode) {
   return "";
 }
 
+MirrorFilter FilterOf(const Config& config, size_t index) {
+  return Resolve(config.mirrors[index].mirror, config.mirror_choices);
+}
+
 const Service* FindService(const Config& config, std::string_view database) {
   const Service* every_other = nullptr;
   for (const Service& service : config.services) {
@@ -295,6 +338,7 @@ std::string Describe(const Config& config) {
   for (const Server& mirror : config.mirrors) {
     text += Cat({" mirror=", mirror.name, "=", mirror.Display()});
   }
+  text += DescribeFilters(config);
   text += Describe(config.authentication);
   text += Cat({" admin=", config.admin.has_value() ? config.admin->Display() : "none",
                " watchdog_action=",

@@ -12,11 +12,13 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "config/authentication.h"
+#include "config/mirror_filter.h"
 #include "config/net_address.h"
 #include "config/server_url.h"
 #include "config/service.h"
 #include "config/text.h"
 #include "config/tls.h"
+#include "sql/function_names.h"
 
 namespace config {
 
@@ -38,6 +40,10 @@ struct Config {
   std::vector<Service> services;  // distinct names; Complete() adds "*", behind the others
   Authentication authentication;
   std::vector<Server> mirrors;    // distinct names, distinct servers, none the primary
+  MirrorChoices mirror_choices;   // for mirrors that choose nothing themselves
+  sql::FunctionNames writing_functions;
+  bool mirror_statements_alone = false;  // without BEGIN and COMMIT around them
+  bool mirror_block = false;  // a client waits rather than a transaction being dropped
   MirrorOrder mirror_order = MirrorOrder::kCausal;
   bool mirror_marker = true;  // the mirror keeps a record of what it has committed
   Tls tls;
@@ -63,6 +69,9 @@ struct Config {
 
 // The service of a client that asked for `database`; null if there is none.
 const Service* FindService(const Config& config, std::string_view database);
+
+// What the mirror at `index` is to get.
+MirrorFilter FilterOf(const Config& config, size_t index);
 
 // What is in force, one `key=value` per setting, without secrets: for one line of the log.
 std::string Describe(const Config& config);

@@ -11,7 +11,8 @@ namespace {
 // A mirror's lanes and budgets are made for it.
 bool AreSameMirrors(const std::vector<Server>& a, const std::vector<Server>& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const Server& x, const Server& y) {
-    return x.name == y.name && x.connect_timeout == y.connect_timeout && IsSameServer(x, y);
+    return x.name == y.name && x.connect_timeout == y.connect_timeout && x.mirror == y.mirror &&
+           IsSameServer(x, y);
   });
 }
 
@@ -41,6 +42,13 @@ std::vector<std::string_view> FixedChanges(const Config& from, const Config& to)
       {"queue_high", before.queue_high == after.queue_high},  // streams stand between the two
       {"queue_low", before.queue_low == after.queue_low},
       {"mirror", AreSameMirrors(from.mirrors, to.mirrors)},
+      {"mirror_filter", from.mirror_choices.mode == to.mirror_choices.mode},
+      {"mirror_include", from.mirror_choices.include == to.mirror_choices.include},
+      {"mirror_exclude", from.mirror_choices.exclude == to.mirror_choices.exclude},
+      {"mirror_exposure", from.mirror_choices.exposure == to.mirror_choices.exposure},
+      {"writing_functions", from.writing_functions == to.writing_functions},
+      {"skip_mirror_tx_locks", from.mirror_statements_alone == to.mirror_statements_alone},
+      {"async_mirrors", from.mirror_block == to.mirror_block},
       {"mirror_queue_bytes", before.mirror_bytes_max == after.mirror_bytes_max},
       {"mirror_transaction_bytes", before.mirror_transaction_max == after.mirror_transaction_max},
       {"mirror_max_conns", before.mirror_connections_max == after.mirror_connections_max},

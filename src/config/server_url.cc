@@ -31,6 +31,10 @@ const std::vector<std::string_view>& KnownOptions() {
       "connect_timeout",
       "require_auth",
       "channel_binding",
+      "filter",
+      "exposure",
+      "include",
+      "exclude",
   };
   return options;
 }
@@ -130,6 +134,7 @@ class Builder {
 
  private:
   absl::Status UnknownOption(std::string_view option) const;
+  absl::Status SetMirror(std::string_view option, std::string_view value);
   absl::Status SetSslMode(std::string_view value);
   absl::Status SetSsl(std::string_view option, std::string_view value);
   absl::Status CheckSsl();
@@ -159,6 +164,12 @@ absl::Status Builder::UnknownOption(std::string_view option) const {
   const std::string meant = DidYouMean(option, KnownOptions());
   return base::InvalidArgument(Cat({"unknown option ", Quote(option), meant,
                                     meant.empty() ? Cat({"; known are ", known}) : std::string()}));
+}
+
+absl::Status Builder::SetMirror(std::string_view option, std::string_view value) {
+  const absl::Status status = SetMirrorChoice(option, value, &server_.mirror);
+  return status.ok() ? status
+                     : base::InvalidArgument(Cat({"the ", option, " ", base::Message(status)}));
 }
 
 absl::Status Builder::SetSslMode(std::string_view value) {
@@ -221,7 +232,8 @@ absl::Status Builder::Set(std::string_view option, std::string value) {
   if (std::find(KnownOptions().begin(), KnownOptions().end(), option) == KnownOptions().end()) {
     return UnknownOption(option);
   }
-  if (std::find(seen_.begin(), seen_.end(), option) != seen_.end()) {
+  const bool repeatable = option == "include" || option == "exclude";
+  if (!repeatable && std::find(seen_.begin(), seen_.end(), option) != seen_.end()) {
     return base::InvalidArgument(Cat({"option \"", option, "\" is given twice"}));
   }
   seen_.emplace_back(option);
@@ -252,6 +264,8 @@ absl::Status Builder::Set(std::string_view option, std::string value) {
     return server_.auth.SetRequireAuth(value);
   } else if (option == "channel_binding") {
     return server_.auth.SetChannelBinding(value);
+  } else if (IsMirrorChoice(option)) {
+    return SetMirror(option, value);
   } else if (option.starts_with("ssl")) {
     return SetSsl(option, value);
   } else if (option == "connect_timeout") {
@@ -529,6 +543,18 @@ std::string Server::Display() const {
   }
   if (connect_timeout != absl::ZeroDuration()) {
     add("connect_timeout", DurationText(connect_timeout));
+  }
+  if (mirror.mode.has_value()) {
+    add("filter", config::Name(*mirror.mode));
+  }
+  if (mirror.exposure.has_value()) {
+    add("exposure", NumberText(*mirror.exposure));
+  }
+  for (const std::string& pattern : mirror.include) {
+    add("include", pattern);
+  }
+  for (const std::string& pattern : mirror.exclude) {
+    add("exclude", pattern);
   }
   return url;
 }

@@ -12,6 +12,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "config/mirror_filter.h"
 #include "config/server_auth.h"
 
 namespace config {
@@ -44,6 +45,7 @@ struct Server {
   std::string sslrootcert;   // file, or "system"; if given, the certificate is always verified
   std::string sslcert;       // files: our own certificate for the server, or empty
   std::string sslkey;
+  MirrorChoices mirror;  // of a mirror: what it is to get
   std::string origin;  // where it was configured, for messages: "--mirror", "a.toml:3:1: mirror"
 
   bool IsUnixSocket() const { return host.starts_with("/"); }

@@ -277,6 +277,65 @@ absl::Status SetLogProtocol(std::string_view text, Config* config) {
   return absl::OkStatus();
 }
 
+template <MirrorMode kMode>
+absl::Status SetMirrorMode(std::string_view text, Config* config) {
+  ASSIGN_OR_RETURN(const bool chosen, ParseBoolean(text));
+  if (chosen) {
+    config->mirror_choices.mode = kMode;
+  } else if (config->mirror_choices.mode == kMode) {  // what an earlier layer has chosen
+    config->mirror_choices.mode.reset();
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SetMirrorFilter(std::string_view text, Config* config) {
+  return SetMirrorChoice("filter", text, &config->mirror_choices);
+}
+
+absl::Status SetMirrorInclude(std::string_view text, Config* config) {
+  return SetMirrorChoice("include", text, &config->mirror_choices);
+}
+
+absl::Status SetMirrorExclude(std::string_view text, Config* config) {
+  return SetMirrorChoice("exclude", text, &config->mirror_choices);
+}
+
+absl::Status SetMirrorExposure(std::string_view text, Config* config) {
+  return SetMirrorChoice("exposure", text, &config->mirror_choices);
+}
+
+template <auto kMember>
+void ClearPatterns(Config* config) {
+  (config->mirror_choices.*kMember).clear();
+}
+
+// Flags of frenzy's for what pgbraid does in any case.
+absl::Status SetAlwaysTrue(std::string_view text, Config* /*config*/) {
+  ASSIGN_OR_RETURN(const bool on, ParseBoolean(text));
+  return on ? absl::OkStatus()
+            : base::InvalidArgument(
+                  "is always true: a mirror never gets what the primary did not commit");
+}
+
+absl::Status SetSkipMirrorTxLocks(std::string_view text, Config* config) {
+  ASSIGN_OR_RETURN(config->mirror_statements_alone, ParseBoolean(text));
+  return absl::OkStatus();
+}
+
+absl::Status SetAsyncMirrors(std::string_view text, Config* config) {
+  ASSIGN_OR_RETURN(const bool async, ParseBoolean(text));
+  config->mirror_block = !async;
+  return absl::OkStatus();
+}
+
+absl::Status AddWritingFunction(std::string_view text, Config* config) {
+  if (!config->writing_functions.Add(text)) {
+    return base::InvalidArgument(
+        Cat({Quote(text), " is no name of a function; write NAME or SCHEMA.NAME, as in SQL"}));
+  }
+  return absl::OkStatus();
+}
+
 template <auto kMember>
 absl::Status SetTlsText(std::string_view text, Config* config) {
   if (text.empty() || text.find('\0') != std::string_view::npos) {
@@ -481,6 +540,36 @@ constexpr Setting kSettings[] = {
     {"Mirrors", "mirror-max-conns", "", 0, Kind::kInteger, "N", "64", "",
      "connections to one mirror", SetCount<&Limits::mirror_connections_max, 1, 10'000>},
 
+    {"Mirrors", "mirror-filter", "", 0, Kind::kText, "MODE", "writes", "",
+     "writes, all, reads, ddl, dml or writes+reads", SetMirrorFilter},
+    {"Mirrors", "mirror-all-queries", "", 0, Kind::kBoolean, "", "false", "",
+     "as mirror-filter all", SetMirrorMode<MirrorMode::kAll>},
+    {"Mirrors", "mirror-select-queries", "", 0, Kind::kBoolean, "", "false", "",
+     "as mirror-filter reads", SetMirrorMode<MirrorMode::kReads>},
+    {"Mirrors", "mirror-ddl-only", "", 0, Kind::kBoolean, "", "false", "",
+     "as mirror-filter ddl", SetMirrorMode<MirrorMode::kDdl>},
+    {"Mirrors", "mirror-dml-only", "", 0, Kind::kBoolean, "", "false", "",
+     "as mirror-filter dml", SetMirrorMode<MirrorMode::kDml>},
+    {"Mirrors", "mirror-include", "", 0, Kind::kTexts, "REGEX", "none", "",
+     "mirror only statements that match one (RE2); repeatable", SetMirrorInclude, false,
+     ClearPatterns<&MirrorChoices::include>},
+    {"Mirrors", "mirror-exclude", "", 0, Kind::kTexts, "REGEX", "none", "",
+     "mirror no statement that matches one (RE2); repeatable", SetMirrorExclude, false,
+     ClearPatterns<&MirrorChoices::exclude>},
+    {"Mirrors", "mirror-exposure", "", 0, Kind::kShare, "SHARE", "1", "",
+     "share of the transactions that are mirrored, 0 to 1", SetMirrorExposure},
+    {"Mirrors", "writing-functions", "", 0, Kind::kTexts, "NAME", "none", "",
+     "a function whose call in a SELECT writes; repeatable", AddWritingFunction, false,
+     [](Config* config) { config->writing_functions.clear(); }},
+    {"Mirrors", "skip-mirror-tx-locks", "", 0, Kind::kBoolean, "", "false", "",
+     "replay a transaction's statements each alone", SetSkipMirrorTxLocks},
+    {"Mirrors", "skip-rollback-mirror", "", 0, Kind::kBoolean, "", "true", "",
+     "always so: what was rolled back is not mirrored", SetAlwaysTrue},
+    {"Mirrors", "skip-failed-tx-mirror", "", 0, Kind::kBoolean, "", "true", "",
+     "always so: what failed is not mirrored", SetAlwaysTrue},
+    {"Mirrors", "async-mirrors", "", 0, Kind::kBoolean, "", "true", "",
+     "false asks that clients wait where a transaction would be dropped", SetAsyncMirrors},
+
     {"Operation", "admin", "", 0, Kind::kText, "HOST:PORT", "none", "",
      "metrics and health over HTTP, on a loopback address only", SetAdmin},
     {"Operation", "watchdog-timeout", "", 0, Kind::kDuration, "TIME", "10s", "",
@@ -498,96 +587,8 @@ constexpr Setting kSettings[] = {
      "a crash may leave a core dump, which holds passwords and data", SetCoreDumps},
 };
 
-absl::Status At(const Given& given, const absl::Status& status) {
-  return status.ok() ? status
-                     : base::InvalidArgument(Cat({given.where, ": ", base::Message(status)}));
-}
-
-absl::Status NameServer(const Given& given, Config* config) {
-  if (given.setting->kind != Kind::kServer && given.setting->kind != Kind::kServers) {
-    return absl::OkStatus();
-  }
-  Server& server = given.setting->kind == Kind::kServer ? config->primary : config->mirrors.back();
-  server.origin = given.where;
-  if (given.server_name.empty()) {
-    return absl::OkStatus();
-  }
-  if (!server.name.empty()) {
-    return base::InvalidArgument("the name is given twice, beside the URL and in it");
-  }
-  if (!IsServerName(given.server_name)) {
-    return base::InvalidArgument(Cat({"the name ", Quote(given.server_name),
-                                      " is not made of 1 to 63 letters, digits, '_', '-' or '.'"}));
-  }
-  server.name = given.server_name;
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 std::span<const Setting> Settings() { return kSettings; }
-
-const Setting* FindSetting(std::string_view name) {
-  const auto found = std::find_if(
-      std::begin(kSettings), std::end(kSettings),
-      [&](const Setting& s) { return s.name == name || (!s.alias.empty() && s.alias == name); });
-  return found == std::end(kSettings) ? nullptr : found;
-}
-
-std::vector<std::string_view> SettingNames() {
-  std::vector<std::string_view> names;
-  for (const Setting& setting : kSettings) {
-    names.push_back(setting.name);
-    if (!setting.alias.empty()) {
-      names.push_back(setting.alias);
-    }
-  }
-  return names;
-}
-
-absl::Status ApplyLayer(const std::vector<Given>& layer, Config* config) {
-  std::set<const Setting*> seen;
-  for (const Given& given : layer) {
-    const bool first = seen.insert(given.setting).second;
-    if (!first && !given.setting->IsRepeatable()) {
-      const std::string_view alias = given.setting->alias;
-      return At(given,
-                base::InvalidArgument(alias.empty() ? std::string("given twice")
-                                                    : Cat({"given twice (", given.setting->name,
-                                                           " and ", alias, " are one setting)"})));
-    }
-    if (first && given.setting->clear != nullptr) {
-      given.setting->clear(config);
-    }
-    RETURN_IF_ERROR(At(given, given.setting->apply(given.text, config)));
-    RETURN_IF_ERROR(At(given, NameServer(given, config)));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status ApplyService(const GivenService& table, Config* config) {
-  for (const Service& other : config->services) {
-    if (other.name == table.name) {
-      return base::InvalidArgument(
-          Cat({table.where, ": there is a service ", Quote(table.name), " already"}));
-    }
-  }
-  Config own;
-  own.pool = config->pool;
-  RETURN_IF_ERROR(ApplyLayer(table.given, &own));
-  if (own.primary.host.empty()) {
-    return base::InvalidArgument(
-        Cat({table.where, ": needs the key primary, the server behind it"}));
-  }
-  if (own.primary.name.empty()) {
-    own.primary.name = table.name;
-  }
-  Service service;
-  service.name = table.name;
-  service.primary = std::move(own.primary);
-  service.pool = std::move(own.pool);
-  config->services.push_back(std::move(service));
-  return absl::OkStatus();
-}
 
 }  // namespace config

@@ -20,11 +20,12 @@ enum class Kind : uint8_t {
   kText,
   kTexts,     // repeatable
   kInteger,   // the file wants a number
+  kShare,     // number with or without a point, or text
   kBytes,     // number or text with a unit
   kDuration,  // number of seconds or text with a unit
   kBoolean,
   kServer,   // text, or a table with url and name
-  kServers,  // repeatable
+  kServers,  // repeatable; its tables may hold what IsMirrorChoice knows too
 };
 
 struct Setting {
@@ -44,12 +45,20 @@ struct Setting {
   bool IsRepeatable() const { return kind == Kind::kTexts || kind == Kind::kServers; }
 };
 
+// What a server's table holds beside url and name.
+struct ServerOption {
+  std::string key;
+  std::string text;
+  std::string where;
+};
+
 // A value as it was found, not yet understood.
 struct Given {
   const Setting* setting = nullptr;
   std::string text;
   std::string where;        // "--ring-size", "pgbraid.toml:3:12: ring_size"
   std::string server_name;  // of kServer and kServers, if it was given beside the text
+  std::vector<ServerOption> server_options{};
 };
 
 // A [[service]] table of the file.

@@ -308,6 +308,12 @@ bool IsIpv6(std::string_view text) {
          inet_pton(AF_INET6, std::string(text.substr(0, zone)).c_str(), &address) == 1;
 }
 
+std::string NumberText(double number) {
+  char text[32];
+  const auto result = std::to_chars(text, text + sizeof(text), number);
+  return std::string(text, result.ptr);
+}
+
 std::string BytesText(uint64_t bytes) {
   constexpr std::string_view kUnits[] = {"", "k", "m", "g"};
   size_t unit = 0;

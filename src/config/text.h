@@ -62,6 +62,9 @@ absl::StatusOr<Endpoint> ParseEndpoint(std::string_view text);
 bool IsIpv4(std::string_view text);
 bool IsIpv6(std::string_view text);
 
+// The shortest decimal that reads as the same number: 0.1, 1.
+std::string NumberText(double number);
+
 // As they are written in the documentation: 64k, 16m; 500ms, 2m, 15s.
 std::string BytesText(uint64_t bytes);
 std::string DurationText(absl::Duration duration);

@@ -60,6 +60,8 @@ std::string_view WantedType(Kind kind) {
       return "a string or an array of strings";
     case Kind::kInteger:
       return "an integer";
+    case Kind::kShare:
+      return "a number from 0 to 1";
     case Kind::kBytes:
       return "an integer of bytes or a string such as \"64k\"";
     case Kind::kDuration:
@@ -88,12 +90,14 @@ class Reader {
   absl::Status ReadService(const toml::node& node);
   absl::Status ReadSetting(std::string_view key, const Setting& setting, const toml::node& node);
   absl::Status ReadServer(std::string_view key, const Setting& setting, const toml::node& node);
+  absl::Status ReadOption(std::string_view key, const toml::key& member, const toml::node& value,
+                          std::vector<ServerOption>* options) const;
   absl::Status ReadScalar(std::string_view key, const Setting& setting, const toml::node& node);
   absl::Status WrongType(std::string_view key, const Setting& setting,
                          const toml::node& node) const;
   absl::Status UnknownKey(const toml::key& key, const std::vector<std::string_view>& known) const;
   void Add(std::string_view key, const Setting& setting, const toml::node& node, std::string text,
-           std::string server_name = "");
+           std::string server_name = "", std::vector<ServerOption> options = {});
 
   const std::string_view name_;
   std::vector<Given> given_;
@@ -206,11 +210,13 @@ absl::Status Reader::WrongType(std::string_view key, const Setting& setting,
 }
 
 void Reader::Add(std::string_view key, const Setting& setting, const toml::node& node,
-                 std::string text, std::string server_name) {
+                 std::string text, std::string server_name,
+                 std::vector<ServerOption> options) {
   given_.push_back({.setting = &setting,
                     .text = std::move(text),
                     .where = Cat({At(name_, node.source()), ": ", key}),
-                    .server_name = std::move(server_name)});
+                    .server_name = std::move(server_name),
+                    .server_options = std::move(options)});
 }
 
 absl::Status Reader::ReadSetting(std::string_view key, const Setting& setting,
@@ -230,12 +236,14 @@ absl::Status Reader::ReadSetting(std::string_view key, const Setting& setting,
 absl::Status Reader::ReadScalar(std::string_view key, const Setting& setting,
                                 const toml::node& node) {
   const bool number = setting.kind == Kind::kInteger || setting.kind == Kind::kBytes ||
-                      setting.kind == Kind::kDuration;
+                      setting.kind == Kind::kDuration || setting.kind == Kind::kShare;
   const bool text = setting.kind != Kind::kInteger && setting.kind != Kind::kBoolean;
   if (text && node.is_string()) {
     Add(key, setting, node, node.as_string()->get());
   } else if (number && node.is_integer()) {
     Add(key, setting, node, std::to_string(node.as_integer()->get()));
+  } else if (setting.kind == Kind::kShare && node.is_floating_point()) {
+    Add(key, setting, node, NumberText(node.as_floating_point()->get()));
   } else if (setting.kind == Kind::kBoolean && node.is_boolean()) {
     Add(key, setting, node, node.as_boolean()->get() ? "true" : "false");
   } else if ((setting.kind == Kind::kServer || setting.kind == Kind::kServers) && node.is_table()) {
@@ -246,13 +254,60 @@ absl::Status Reader::ReadScalar(std::string_view key, const Setting& setting,
   return absl::OkStatus();
 }
 
+// A value of a [[mirror]] table that is neither url nor name: a text, a number for exposure, an
+// array of texts for patterns.
+absl::Status Reader::ReadOption(std::string_view key, const toml::key& member,
+                                const toml::node& value,
+                                std::vector<ServerOption>* options) const {
+  const bool share = member.str() == "exposure";
+  const bool patterns = member.str() == "include" || member.str() == "exclude";
+  const auto add = [&](const toml::node& at, std::string text) {
+    options->push_back({.key = std::string(member.str()),
+                        .text = std::move(text),
+                        .where = Cat({At(name_, at.source()), ": ", key, ".", member.str()})});
+  };
+  if (value.is_string()) {
+    add(value, value.as_string()->get());
+  } else if (share && value.is_integer()) {
+    add(value, std::to_string(value.as_integer()->get()));
+  } else if (share && value.is_floating_point()) {
+    add(value, NumberText(value.as_floating_point()->get()));
+  } else if (patterns && value.is_array() &&
+             std::all_of(value.as_array()->begin(), value.as_array()->end(),
+                         [](const toml::node& element) { return element.is_string(); })) {
+    for (const toml::node& element : *value.as_array()) {
+      add(element, element.as_string()->get());
+    }
+  } else {
+    return base::InvalidArgument(
+        Cat({At(name_, value.source()), ": ", key, ".", member.str(), ": wants ",
+             share      ? "a number from 0 to 1"
+             : patterns ? "a string or an array of strings"
+                        : "a string",
+             ", not ", TypeName(value)}));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Reader::ReadServer(std::string_view key, const Setting& setting,
                                 const toml::node& node) {
+  const bool mirror = setting.kind == Kind::kServers;
   std::string url;
   std::string server_name;
-  for (auto&& [member, value] : *node.as_table()) {
+  std::vector<ServerOption> options;
+  for (const auto& [member_key, node_of] : InOrder(*node.as_table())) {
+    const toml::key& member = *member_key;
+    const toml::node& value = *node_of;
+    if (mirror && IsMirrorChoice(member.str())) {
+      RETURN_IF_ERROR(ReadOption(key, member, value, &options));
+      continue;
+    }
     if (member.str() != "url" && member.str() != "name") {
-      return UnknownKey(member, {"url", "name"});
+      std::vector<std::string_view> known = {"url", "name"};
+      if (mirror) {
+        known.insert(known.end(), {"filter", "exposure", "include", "exclude"});
+      }
+      return UnknownKey(member, known);
     }
     if (!value.is_string()) {
       return base::InvalidArgument(Cat({At(name_, value.source()), ": ", key, ".", member.str(),
@@ -264,7 +319,7 @@ absl::Status Reader::ReadServer(std::string_view key, const Setting& setting,
     return base::InvalidArgument(
         Cat({At(name_, node.source()), ": ", key, ": a table needs the key url"}));
   }
-  Add(key, setting, node, std::move(url), std::move(server_name));
+  Add(key, setting, node, std::move(url), std::move(server_name), std::move(options));
   return absl::OkStatus();
 }
 

@@ -31,6 +31,12 @@ void MirrorMetrics::Describe(base::MetricSink* sink, std::string_view labels) co
   }
   sink->Add("pgbraid_mirror_statements", "Statements of delivered transactions.", labels,
             statements);
+  sink->Add("pgbraid_mirror_filtered_statements",
+            "Statements that succeeded and are not for the mirror by its filter.", labels,
+            filtered_statements);
+  sink->Add("pgbraid_mirror_filtered_transactions",
+            "Committed transactions that are not in the mirror's sample.", labels,
+            filtered_transactions);
   sink->Add("pgbraid_mirror_different",
             "Transactions applied that changed another number of rows than on the primary.", labels,
             different);

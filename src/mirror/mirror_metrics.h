@@ -16,6 +16,8 @@ struct MirrorMetrics {
   base::Counter refused;
   std::array<base::Counter, kCauses> dropped;  // by Cause; kNone stays 0
   base::Counter statements;                    // of delivered units
+  base::Counter filtered_statements;    // succeeded, and the mirror's filter does not want them
+  base::Counter filtered_transactions;  // committed, and not in its sample
   base::Counter different;      // of those delivered: with other tags than the primary's
   base::Counter found_applied;  // likewise: their answer was lost, and their marker found
   base::Counter reordered;      // run again behind those that go before

@@ -23,24 +23,35 @@ std::string KeyOf(const backend::LoginFacts& facts) {
   return key;
 }
 
-bool IsOff(std::string_view value) { return value == "off" || value == "false" || value == "0"; }
-
-// standard_conforming_strings decides where a string ends: from the start-up parameters.
-bool StandardStrings(const SessionFacts& facts) {
-  constexpr std::string_view kName = "standard_conforming_strings";
-  bool on = true;
+// What decides where a string ends: from the start-up parameters, then from the server.
+void SetLexing(const SessionFacts& facts, Recorder* recorder) {
   for (const auto& [name, value] : facts.parameters) {
-    if (name == kName) {
-      on = !IsOff(value);
-    } else if (name == "options") {
+    recorder->SetLexing(name, value);
+    if (name == "options") {
       std::vector<pg::OptionSetting> settings;
       static_cast<void>(pg::ParseOptions(value, &settings));
       for (const pg::OptionSetting& setting : settings) {
-        on = setting.name == kName ? !IsOff(setting.value) : on;
+        recorder->SetLexing(setting.name, setting.value);
       }
     }
   }
-  return on;
+  for (const auto& [name, value] : facts.reported) {
+    recorder->SetLexing(name, value);
+  }
+}
+
+// How texts are read is the session's, not the mirror's login's: where the client did not ask for
+// it, as the primary has it for this client.
+void AddReading(const SessionFacts& facts, backend::LoginFacts* login) {
+  for (const auto& [name, value] : facts.reported) {
+    const bool reading = name == "client_encoding" || name == "standard_conforming_strings";
+    const bool given =
+        std::any_of(login->parameters.begin(), login->parameters.end(),
+                    [&](const auto& parameter) { return parameter.first == name; });
+    if (reading && !given) {
+      login->parameters.emplace_back(name, value);
+    }
+  }
 }
 
 // What became of everything: an operator's last look.
@@ -90,7 +101,10 @@ Mirrors::Mirrors(const MirrorsTools& tools)
   if (servers.empty()) {
     return;
   }
-  cache_ = std::make_unique<sql::ClassifyCache>(kCacheBytes);
+  filters_ = std::make_unique<Filters>(tools.epoch->config);
+  writing_functions_ = tools.epoch->config.writing_functions;
+  cache_ = std::make_unique<sql::ClassifyCache>(kCacheBytes, &writing_functions_,
+                                                filters_->marker());
   recording_ = std::make_unique<base::Credit>(tools.shared->recording());
   names_ = std::make_unique<base::Credit>(tools.shared->names());
   for (size_t i = 0; i < servers.size(); ++i) {
@@ -103,13 +117,13 @@ Mirrors::Mirrors(const MirrorsTools& tools)
 Mirrors::~Mirrors() = default;
 
 std::unique_ptr<Recorder> Mirrors::Open(const SessionFacts& facts) {
-  std::vector<Target*> targets;
-  for (const std::unique_ptr<Shadow>& shadow : shadows_) {
-    if (Lane* lane = MakeLane(shadow.get(), facts); lane != nullptr) {
-      targets.push_back(lane);
+  std::vector<Route> routes;
+  for (size_t i = 0; i < shadows_.size(); ++i) {
+    if (Lane* lane = MakeLane(shadows_[i].get(), facts); lane != nullptr) {
+      routes.push_back(Route{lane, filters_->FilterOf(i), &shadows_[i]->metrics()});
     }
   }
-  if (targets.empty()) {
+  if (routes.empty()) {
     return nullptr;
   }
   RecorderTools tools;
@@ -118,9 +132,12 @@ std::unique_ptr<Recorder> Mirrors::Open(const SessionFacts& facts) {
   tools.cache = cache_.get();
   tools.held = recording_.get();
   tools.names = names_.get();
+  tools.filters = filters_.get();
+  tools.session = facts.session;
+  tools.statements_alone = tools_.epoch->config.mirror_statements_alone;
   tools.clock = tools_.shared->clock();
-  auto recorder = std::make_unique<Recorder>(tools, std::move(targets));
-  recorder->SetStandardStrings(StandardStrings(facts));
+  auto recorder = std::make_unique<Recorder>(tools, routes);
+  SetLexing(facts, recorder.get());
   return recorder;
 }
 
@@ -135,6 +152,7 @@ Lane* Mirrors::MakeLane(Shadow* shadow, const SessionFacts& facts) {
   login.auth = shadow->server()->auth;
   login.deriver = tools_.deriver;
   login.parameters = facts.parameters;
+  AddReading(facts, &login);
   const std::string& application = shadow->server()->application_name;
   if (!application.empty()) {
     std::erase_if(login.parameters,

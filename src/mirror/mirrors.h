@@ -21,6 +21,7 @@
 #include "io/event.h"
 #include "io/scope.h"
 #include "io/task.h"
+#include "mirror/filter.h"
 #include "mirror/lane.h"
 #include "mirror/recorder.h"
 #include "mirror/shadow.h"
@@ -36,6 +37,8 @@ struct SessionFacts {
   std::string database;
   // Parameters of the StartupMessage but user, database and replication, in order.
   std::vector<std::pair<std::string, std::string>> parameters;
+  // What the server has reported by now, where that is known.
+  std::vector<std::pair<std::string, std::string>> reported;
 };
 
 // What Mirrors needs of its shard; everything outlives it.
@@ -107,7 +110,9 @@ class Mirrors final : public OrderBoard::Shard {
   const base::Limits limits_;  // of the start: budgets do not change
   backend::BackendMetrics connection_metrics_;  // the mirrors' connections are not the backend's
   std::vector<std::unique_ptr<Shadow>> shadows_;
-  std::unique_ptr<sql::ClassifyCache> cache_;   // only with mirrors
+  std::unique_ptr<Filters> filters_;            // only with mirrors, as what follows
+  sql::FunctionNames writing_functions_;
+  std::unique_ptr<sql::ClassifyCache> cache_;
   std::unique_ptr<base::Credit> recording_;
   std::unique_ptr<base::Credit> names_;
   std::unordered_map<uint64_t, std::unique_ptr<Lane>> lanes_;

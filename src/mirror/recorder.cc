@@ -30,37 +30,52 @@ void Count(Map* names, const std::string& name) {
 
 }  // namespace
 
-Recorder::Recorder(const RecorderTools& tools, std::vector<Target*> targets)
-    : tools_(tools), targets_(std::move(targets)), transaction_(kItemsMax) {}
-
-Recorder::~Recorder() {
-  if (MayHaveCommitted()) {
-    OfferLost(Cause::kOutcomeUnknown);
-  }
-  while (!requests_.empty()) {
-    PopFront();
-  }
-  for (Target* target : targets_) {
-    target->End();
+Recorder::Recorder(const RecorderTools& tools, const std::vector<Route>& routes)
+    : tools_(tools), transaction_(kItemsMax) {
+  for (const Route& route : routes) {
+    const uint32_t bit = uint32_t{1} << route.filter;
+    auto view = std::find_if(views_.begin(), views_.end(),
+                             [bit](const View& other) { return other.bit == bit; });
+    if (view == views_.end()) {
+      view = views_.insert(view, View{bit, tools.filters->exposure(route.filter), {}});
+    }
+    view->routes.push_back(route);
+    present_ |= bit;
   }
 }
 
-// True if what the primary was still to answer may have committed something: nobody will know. It
+Recorder::~Recorder() {
+  OfferLost(Cause::kOutcomeUnknown, MayHaveCommitted());
+  while (!requests_.empty()) {
+    PopFront();
+  }
+  for (const View& view : views_) {
+    for (const Route& route : view.routes) {
+      route.target->End();
+    }
+  }
+}
+
+// Who misses something if what the primary was still to answer has committed: nobody will know. It
 // is taken as if all of it had succeeded; a BEGIN among it protects nothing, since the server may
 // have swallowed it behind an error, and what follows not.
-bool Recorder::MayHaveCommitted() {
+uint32_t Recorder::MayHaveCommitted() {
   bool block = transaction_.in_block();
-  bool writes = !items_.empty();
-  bool may = !block && writes;
+  uint32_t writes = 0;
+  for (const Item& item : items_) {
+    writes |= item.wanted;
+  }
+  uint32_t may = block ? 0 : writes;
   const auto run = [&](const sql::Statement& facts) {
     if (facts.control == sql::Control::kCommit || facts.control == sql::Control::kPrepare) {
       may |= writes;
       block = false;
     } else if (facts.control == sql::Control::kRollback) {
       block = false;
-    } else if (Mirrored(facts, "", Cause::kNone)) {
-      writes = true;
-      may |= !block;
+    } else {
+      const uint32_t wanted = Wanted(facts, "", Cause::kNone);
+      writes |= wanted;
+      may |= block ? 0 : wanted;
     }
   };
   for (Request& request : requests_) {
@@ -81,9 +96,13 @@ bool Recorder::MayHaveCommitted() {
   return may;
 }
 
-// Transaction control is followed too: its text names savepoints and tells AND CHAIN.
-bool Recorder::Follow(const sql::Statement& facts) {
-  return facts.effect == sql::Effect::kControl || sql::WritesOrKeepsState(facts);
+// The filters that may want it; 0: it need not be followed. Transaction control is followed for
+// all: its text names savepoints and tells AND CHAIN. What EXECUTE does is known when it has run.
+uint32_t Recorder::MayWant(const sql::Statement& facts) const {
+  if (facts.effect == sql::Effect::kControl || facts.effect == sql::Effect::kExecute) {
+    return present_;
+  }
+  return tools_.filters->Wanting(KindOf(facts), facts.marks) & present_;
 }
 
 void Recorder::OnRequest(turn::RequestId id, const pg::Piece& piece) {
@@ -196,7 +215,7 @@ void Recorder::OnLost(turn::RequestId id, char type, Cause lost) {
 void Recorder::OnQuery(turn::RequestId id, std::string_view text) {
   const sql::Statement& facts = tools_.cache->Classify(text, lex_);
   if (!facts.several) {
-    if (!Follow(facts)) {
+    if (MayWant(facts) == 0) {
       return;
     }
     Part part;
@@ -211,16 +230,16 @@ void Recorder::OnQuery(turn::RequestId id, std::string_view text) {
   std::vector<Part> parts;
   sql::Splitter splitter(text, lex_);
   std::string_view statement;
-  bool follow = false;
+  uint32_t wanted = 0;
   while (splitter.Next(&statement)) {
     Part part;
     part.begin = static_cast<uint32_t>(statement.data() - text.data());
     part.length = static_cast<uint32_t>(statement.size());
     part.facts = tools_.cache->Classify(statement, lex_);
-    follow |= Follow(part.facts);
+    wanted |= MayWant(part.facts);
     parts.push_back(std::move(part));
   }
-  if (!follow) {
+  if (wanted == 0) {
     return;
   }
   Request& request = Push(id, Act::kQuery);
@@ -235,7 +254,7 @@ void Recorder::OnParse(turn::RequestId id, std::string_view body) {
     return;  // the server refuses it
   }
   const sql::Statement& facts = tools_.cache->Classify(view->text, lex_);
-  if (!Follow(facts)) {
+  if (MayWant(facts) == 0) {
     if (MayNameStatement(view->name)) {
       Push(id, Act::kForgetStatement).name = view->name;
     }
@@ -412,13 +431,17 @@ void Recorder::ReserveFor(Request* request) {
   if (request->stamp != 0 || (items_.empty() && works_ == 0)) {
     return;
   }
-  for (Target* target : targets_) {
-    target->Expect();
+  for (const View& view : views_) {
+    for (const Route& route : view.routes) {
+      route.target->Expect();
+    }
   }
   request->stamp = tools_.clock->Tick();
   ++reserved_;
-  for (Target* target : targets_) {
-    target->Reserve(request->stamp);
+  for (const View& view : views_) {
+    for (const Route& route : view.routes) {
+      route.target->Reserve(request->stamp);
+    }
   }
 }
 

@@ -2,8 +2,8 @@
 //
 // Owned by the session, on its shard. It sees every frame that the client sends and every answer's
 // kind, and hands each transaction that the primary committed to its targets (the session's lanes)
-// as one Unit. Nothing here waits or fails the session. For what only reads it costs one look-up
-// of the text and no memory.
+// as one Unit: to each what its filter and its sample leave of it. Nothing here waits or fails the
+// session. What no target wants costs one look-up of the text and no memory.
 //
 // Frames are kept as requests until their answers tell what they did: names of statements and
 // portals are resolved in the order of the answers, as the server did it, so pipelines, failed
@@ -13,10 +13,9 @@
 //
 // Bounds: what is held is charged to `held` (and `names`, for prepared statements, which live
 // long); a transaction above mirror_transaction_max, or without budget, is dropped whole, by cause.
-// Known limits: client_encoding is not watched (the lexer takes bytes above 127 for letters, so
-// encodings whose second bytes may be quotes or backslashes can be split wrongly);
-// standard_conforming_strings is followed from the start-up parameters and from plain SETs. EXECUTE
-// of a statement that was prepared by Parse is refused by the mirror, which has no such name.
+// standard_conforming_strings and client_encoding, which decide where a text ends, are followed by
+// what the server reports, and before it has by plain SETs.
+// Known limit: the mirror refuses EXECUTE of what Parse prepared: it has no such name.
 #pragma once
 
 #include <cstdint>
@@ -31,6 +30,8 @@
 #include "base/keyed_hash.h"
 #include "base/limits.h"
 #include "io/loop.h"
+#include "mirror/filter.h"
+#include "mirror/mirror_metrics.h"
 #include "mirror/order_board.h"
 #include "mirror/unit.h"
 #include "pg/frame.h"
@@ -56,6 +57,13 @@ class Target {
   virtual void End() = 0;
 };
 
+// A target with what it is to get. Both outlive the recorder.
+struct Route {
+  Target* target = nullptr;
+  size_t filter = 0;  // of Filters
+  MirrorMetrics* metrics = nullptr;
+};
+
 // What a recorder needs of its shard; everything outlives it.
 struct RecorderTools {
   const base::Limits* limits = nullptr;
@@ -64,17 +72,20 @@ struct RecorderTools {
   sql::ClassifyCache* cache = nullptr;
   base::Credit* held = nullptr;
   base::Credit* names = nullptr;
+  const Filters* filters = nullptr;
+  uint64_t session = 0;
+  bool statements_alone = false;  // a transaction's statements are units of their own
 };
 
 class Recorder final : public backend::NoteTaker {
  public:
-  Recorder(const RecorderTools& tools, std::vector<Target*> targets);
+  Recorder(const RecorderTools& tools, const std::vector<Route>& routes);
   ~Recorder() override;
   Recorder(const Recorder&) = delete;
   Recorder& operator=(const Recorder&) = delete;
 
-  // As the start-up parameters say.
-  void SetStandardStrings(bool on) { lex_.standard_conforming_strings = on; }
+  // As the start-up parameters say, or what the server has reported.
+  void SetLexing(std::string_view setting, std::string_view value);
   // Each piece of each frame the client sends, in order; `id` is the machine's for that frame, 0
   // for one that makes no entry (COPY data, Flush, what the server swallows).
   void OnRequest(turn::RequestId id, const pg::Piece& piece);
@@ -98,6 +109,11 @@ class Recorder final : public backend::NoteTaker {
     sql::Statement facts;
     Kept bind;
     uint64_t item = 0;      // serial of what its first Execute made
+  };
+  struct View {  // the targets with one filter
+    uint32_t bit = 0;
+    double exposure = 1;
+    std::vector<Route> routes;
   };
   struct Part {  // one statement of a Query
     uint32_t begin = 0;
@@ -138,6 +154,8 @@ class Recorder final : public backend::NoteTaker {
     Charge charge;
     Cause lost = Cause::kNone;
     uint64_t serial = 0;
+    uint32_t wanted = 0;  // the filters that want it
+    bool kept = false;    // goes though its transaction is not in the sample
     uint64_t seen = 0;  // the clock when it was forwarded
   };
   template <typename T>
@@ -159,8 +177,8 @@ class Recorder final : public backend::NoteTaker {
   void Keep(Kept* kept, std::string_view bytes, base::Credit* credit);
   bool AddCopyBlock(Request* request);
   void AppendCopy(Request* request, std::string_view bytes);
-  bool MayHaveCommitted();
-  static bool Follow(const sql::Statement& facts);
+  uint32_t MayHaveCommitted();
+  uint32_t MayWant(const sql::Statement& facts) const;
   bool MayNameStatement(std::string_view name) const;
   bool MayNamePortal(std::string_view name) const;
   void Works(Request* request);
@@ -183,23 +201,36 @@ class Recorder final : public backend::NoteTaker {
   void OnFailed(const backend::Note& note);
   void OnReady(const backend::Note& note);
   uint64_t Completed(Item item, const sql::Statement& facts, std::string_view tag);
-  bool Mirrored(const sql::Statement& facts, std::string_view tag, Cause lost) const;
+  const sql::Statement& Meant(const sql::Statement& facts) const;
+  uint32_t Wanted(const sql::Statement& facts, std::string_view tag, Cause lost) const;
   void OnSession(const sql::Statement& facts, std::string_view tag, std::string_view text);
   void TakeCopy(Request* request, Item* item);
   uint64_t AddItem(Item item);
+  void LeftOut(uint32_t wanted);
   void OnUnit(const turn::Unit* unit, const base::Slice& prepare, Cause lost);
-  void OfferItems(std::span<Item> items, Unit unit, Cause lost);
-  void Offer(Unit* unit, Cause lost);
+
+  // -- recorder_offer.cc: what each target gets of a unit -----------------------------------------
+  struct Choice {
+    const View* view = nullptr;
+    Unit unit;
+    Cause lost = Cause::kNone;
+  };
+  void OfferItems(std::span<Item> items, const Unit& unit, Cause lost);
+  bool Choose(const View& view, std::span<Item> items, Unit* unit, Cause* lost);
+  void Offer(std::span<Choice> choices);
+  void OfferAlone(const Choice& choice);
   void OfferSurvivors(std::span<Item> items);
-  void OfferLost(Cause lost);
+  void OfferLost(Cause lost, uint32_t wanted);
 
   const RecorderTools tools_;
-  const std::vector<Target*> targets_;
+  std::vector<View> views_;
+  uint32_t present_ = 0;          // the bits of all views
+  uint64_t transactions_ = 0;     // numbers them, for the sample
   sql::LexOptions lex_;
   turn::Transaction transaction_;
   std::deque<Request> requests_;  // those not answered, oldest first
   Names<Prepared> statements_;    // what is worth following, as the answers have told
-  Names<sql::Effect> sql_prepared_;
+  Names<sql::Statement> sql_prepared_;  // what EXECUTE of the name is
   Names<Portal> portals_;
   Names<uint32_t> parses_;        // names in requests_, with how often
   Names<uint32_t> binds_;

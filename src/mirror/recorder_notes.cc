@@ -11,21 +11,16 @@ namespace {
 constexpr int64_t kStepBytes = 256;      // what a step costs beside its bytes, roughly
 constexpr size_t kSqlPreparedMax = 4096;  // names followed; EXECUTE of others is always mirrored
 
-bool Reads(sql::Effect effect) {
-  return effect == sql::Effect::kRead || effect == sql::Effect::kOther;
-}
+constexpr std::string_view kStandardStrings = "standard_conforming_strings";
+constexpr std::string_view kEncoding = "client_encoding";
 
-// For a statement whose text was not kept: true exactly if its tag is one of a reader or of
-// transaction control.
-bool TagLosesNothing(std::string_view tag) {
-  for (const std::string_view harmless :
-       {"SELECT", "SHOW", "FETCH", "EXPLAIN", "BEGIN", "START TRANSACTION", "COMMIT", "ROLLBACK",
-        "SAVEPOINT", "RELEASE"}) {
-    if (tag.substr(0, tag.find_last_not_of(" 0123456789") + 1) == harmless) {
-      return true;
-    }
+template <typename Item>
+uint32_t WantedOf(std::span<Item> items) {
+  uint32_t wanted = 0;
+  for (const Item& item : items) {
+    wanted |= item.wanted;
   }
-  return false;
+  return wanted;
 }
 
 template <typename Map>
@@ -52,10 +47,21 @@ void Recorder::OnNote(const backend::Note& note) {
     case turn::ReplyKind::kReady:
       OnReady(note);
       break;
-    case turn::ReplyKind::kPassing:
     case turn::ReplyKind::kAsync:
+      SetLexing(note.text.substr(0, note.text.find('=')),
+                note.text.substr(note.text.find('=') + 1));
+      break;
+    case turn::ReplyKind::kPassing:
     case turn::ReplyKind::kMismatch:
       break;
+  }
+}
+
+void Recorder::SetLexing(std::string_view setting, std::string_view value) {
+  if (setting == kStandardStrings) {
+    lex_.standard_conforming_strings = value != "off" && value != "false" && value != "0";
+  } else if (setting == kEncoding) {
+    lex_.encoding = sql::EncodingOf(value);
   }
 }
 
@@ -81,8 +87,10 @@ void Recorder::PopFront() {
   works_ -= request.works ? 1 : 0;
   if (request.stamp != 0) {
     --reserved_;
-    for (Target* target : targets_) {
-      target->Release(request.stamp);
+    for (const View& view : views_) {
+      for (const Route& route : view.routes) {
+        route.target->Release(request.stamp);
+      }
     }
   }
   requests_.pop_front();
@@ -120,9 +128,9 @@ void Recorder::ApplyBind(Request* request) {
   if (prepared != statements_.end()) {
     portal.parse = prepared->second.parse.bytes;
     portal.facts = prepared->second.facts;
-  } else if (in_sql != sql_prepared_.end() && !Reads(in_sql->second)) {
+  } else if (in_sql != sql_prepared_.end()) {
     portal.statement = request->statement;
-    portal.facts.effect = in_sql->second;
+    portal.facts = in_sql->second;
   } else {
     portals_.erase(request->name);
     return;
@@ -156,6 +164,9 @@ void Recorder::OnDone(const backend::Note& note) {
 // What only reads, or is each server's own business. VACUUM and its like commit what came before
 // them.
 void Recorder::OnUnfollowed(const backend::Note& note) {
+  if (note.kind == turn::ReplyKind::kCompleted) {
+    LeftOut(0);
+  }
   if (note.kind == turn::ReplyKind::kCompleted && transaction_.pending() > 0) {
     OnUnit(transaction_.Completed(0, sql::Statement(), note.text), base::Slice(), Cause::kNone);
   }
@@ -173,7 +184,7 @@ void Recorder::OnQueryDone(Request* request, std::string_view tag) {
   if (item.lost == Cause::kNone) {
     item.step.text = request->kept.bytes.Sub(part.begin, part.length);
   }
-  if (Mirrored(part.facts, tag, item.lost)) {
+  if (Wanted(part.facts, tag, item.lost) != 0) {
     item.charge = std::move(request->kept.charge);  // the first one carries it for all
   }
   if (part.facts.copy_in) {
@@ -270,8 +281,10 @@ void Recorder::OnReady(const backend::Note& note) {
       Item item;
       item.seen = requests_.front().seen;
       item.lost = Cause::kFunctionCall;
-      OnUnit(transaction_.Completed(AddItem(std::move(item)), sql::Statement(), ""),
-             base::Slice(), Cause::kNone);
+      item.wanted = Wanted(sql::Statement(), "", Cause::kNone);
+      LeftOut(item.wanted);
+      const uint64_t place = item.wanted == 0 ? 0 : AddItem(std::move(item));
+      OnUnit(transaction_.Completed(place, sql::Statement(), ""), base::Slice(), Cause::kNone);
     }
     PopFront();
   }
@@ -286,9 +299,16 @@ void Recorder::OnReady(const backend::Note& note) {
 
 // The serial of the item it made, or 0.
 uint64_t Recorder::Completed(Item item, const sql::Statement& facts, std::string_view tag) {
-  MarkTrace(facts, tag, &item.step);
+  const sql::Statement& meant = Meant(facts);
+  const Kind kind = KindOf(meant);
+  MarkTrace(meant, tag, &item.step);
+  item.wanted = Wanted(facts, tag, item.lost);
+  item.kept = kind == Kind::kState || kind == Kind::kLock || kind == Kind::kPrepared ||
+              meant.temporary || meant.session_lock || tag == "LISTEN" || tag == "UNLISTEN";
+  if (kind != Kind::kControl) {
+    LeftOut(item.wanted);
+  }
   item.step.tag = tag;
-  const bool mirrored = Mirrored(facts, tag, item.lost);
   base::Slice prepare;
   if (facts.control == sql::Control::kPrepare && item.lost == Cause::kNone) {
     const std::string_view text = TextOf(item.step);
@@ -301,37 +321,65 @@ uint64_t Recorder::Completed(Item item, const sql::Statement& facts, std::string
   const Cause lost = item.lost;
   uint64_t id = 0;
   uint64_t serial = 0;
-  if (mirrored) {
+  if (item.wanted != 0) {
     id = AddItem(std::move(item));
     serial = last_serial_;
   }
-  OnUnit(transaction_.Completed(id, facts, tag), prepare, lost);
+  const turn::Unit* const unit = transaction_.Completed(id, facts, tag);
+  OnUnit(unit, prepare, lost);
+  if (unit == nullptr && tag == "PREPARE TRANSACTION") {
+    Unit sent;  // COMMIT PREPARED, perhaps of another session, asks for it
+    sent.place.is_explicit = true;
+    sent.prepare = prepare;
+    OfferItems({}, sent, lost);
+  }
   return serial;
 }
 
-bool Recorder::Mirrored(const sql::Statement& facts, std::string_view tag, Cause lost) const {
-  if (facts.effect == sql::Effect::kUnknown && lost != Cause::kNone) {
-    return !TagLosesNothing(tag);
+// EXECUTE is what was prepared, patterns and all.
+const sql::Statement& Recorder::Meant(const sql::Statement& facts) const {
+  if (facts.effect != sql::Effect::kExecute) {
+    return facts;
   }
-  if (facts.effect == sql::Effect::kControl) {
-    return facts.control == sql::Control::kCommitPrepared ||
-           facts.control == sql::Control::kRollbackPrepared;
-  }
-  if (facts.effect == sql::Effect::kExecute) {
-    const auto prepared = sql_prepared_.find(facts.name);
-    return prepared == sql_prepared_.end() || !Reads(prepared->second);
-  }
+  const auto prepared = sql_prepared_.find(facts.name);
+  return prepared == sql_prepared_.end() ? facts : prepared->second;
+}
+
+// The filters that want a statement that succeeded.
+uint32_t Recorder::Wanted(const sql::Statement& facts, std::string_view tag, Cause lost) const {
   if (tag == "DEALLOCATE" && statements_.contains(facts.name)) {
-    return false;  // the mirror does not have the names of Parse
+    return 0;  // the mirror does not have the names of Parse
   }
-  return sql::WritesOrKeepsState(facts);
+  const sql::Statement& meant = Meant(facts);
+  Kind kind = KindOf(meant);
+  if (kind == Kind::kUnknown && lost != Cause::kNone) {
+    kind = KindOfTag(tag);
+  }
+  return tools_.filters->Wanting(kind, meant.marks) & present_;
+}
+
+// A statement has succeeded that only `wanted` will get.
+void Recorder::LeftOut(uint32_t wanted) {
+  if (wanted == present_) {
+    return;
+  }
+  for (const View& view : views_) {
+    if ((view.bit & wanted) != 0) {
+      continue;
+    }
+    for (const Route& route : view.routes) {
+      route.metrics->filtered_statements.Add();
+    }
+  }
 }
 
 void Recorder::OnSession(const sql::Statement& facts, std::string_view tag,
                          std::string_view text) {
   if (tag == "PREPARE") {
     if (sql_prepared_.size() < kSqlPreparedMax) {
-      sql_prepared_[facts.name] = facts.prepared;
+      sql::Statement& prepared = sql_prepared_[facts.name];
+      prepared = facts;
+      prepared.effect = facts.prepared;
     }
   } else if (tag == "DEALLOCATE") {
     statements_.erase(facts.name);
@@ -342,8 +390,8 @@ void Recorder::OnSession(const sql::Statement& facts, std::string_view tag,
   }
   if (tag == "SET" && !facts.local) {
     const PlainSet set = ReadSet(text);
-    if (set.name == "standard_conforming_strings") {
-      lex_.standard_conforming_strings = set.value != "off" && set.value != "false";
+    if (set.value != "default") {  // else the server reports it
+      SetLexing(set.name == "names" ? kEncoding : std::string_view(set.name), set.value);
     }
   }
 }
@@ -382,71 +430,20 @@ void Recorder::OnUnit(const turn::Unit* unit, const base::Slice& prepare, Cause 
   sent.place.is_explicit = unit->explicit_block;
   switch (unit->fate) {
     case turn::Fate::kCommitted:
-      OfferItems(items, std::move(sent), Cause::kNone);
+      OfferItems(items, sent, Cause::kNone);
       break;
     case turn::Fate::kPrepared:
       sent.prepare = prepare;
-      OfferItems(items, std::move(sent), lost);
+      OfferItems(items, sent, lost);
       break;
     case turn::Fate::kDiscarded:
       OfferSurvivors(items);
       break;
     case turn::Fate::kUnknown:
-      OfferLost(Cause::kOutcomeUnknown);
+      OfferLost(Cause::kOutcomeUnknown, WantedOf(items));
       break;
   }
   items_.erase(items_.begin() + static_cast<ptrdiff_t>(begin), items_.end());
-}
-
-void Recorder::OfferItems(std::span<Item> items, Unit unit, Cause lost) {
-  if (std::all_of(items.begin(), items.end(), [](const Item& item) {
-        return item.step.local && item.lost == Cause::kNone;
-      })) {
-    return;  // SET LOCAL and nothing else
-  }
-  for (Item& item : items) {
-    if (lost == Cause::kNone) {
-      lost = item.lost;
-    }
-    unit.bytes += item.charge.bytes();
-    unit.after = std::max(unit.after, item.seen);
-    item.charge.Release();  // the lanes charge their own mirror's budget
-    unit.steps.push_back(std::move(item.step));
-  }
-  Offer(&unit, lost);
-}
-
-// It takes its place: that of the COMMIT at whose answer it is offered, or, while a COMMIT of the
-// session behind it waits for its own, that one's (a session's transactions stay in their order).
-void Recorder::Offer(Unit* unit, Cause lost) {
-  unit->committed = tools_.loop->now();
-  for (Target* target : targets_) {
-    target->Expect();
-  }
-  unit->place.acked = tools_.clock->Tick();
-  unit->place.stamp = unit->place.acked;
-  if (reserved_ > 0) {
-    unit->place.stamp = std::find_if(requests_.begin(), requests_.end(), [](const Request& r) {
-                          return r.stamp != 0;
-                        })->stamp;
-  }
-  for (Target* target : targets_) {
-    target->Offer(*unit, lost);
-  }
-}
-
-// PREPARE and DEALLOCATE hold though their transaction was rolled back.
-void Recorder::OfferSurvivors(std::span<Item> items) {
-  for (Item& item : items) {
-    if (item.step.survives && item.lost == Cause::kNone) {
-      OfferItems(std::span<Item>(&item, 1), Unit(), Cause::kNone);
-    }
-  }
-}
-
-void Recorder::OfferLost(Cause lost) {
-  Unit nothing;
-  Offer(&nothing, lost);
 }
 
 }  // namespace mirror

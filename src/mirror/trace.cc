@@ -51,7 +51,7 @@ PlainSet ReadSet(std::string_view text) {
 
 void MarkTrace(const sql::Statement& facts, std::string_view tag, Step* step) {
   step->local = facts.local;
-  if (facts.temporary || facts.session_lock || tag == "DO" || tag == "CALL" ||
+  if (facts.temporary || facts.session_lock || tag == "DO" || tag == "CALL" || tag == "LISTEN" ||
       facts.effect == sql::Effect::kUnknown) {
     step->trace = Trace::kHeld;
   } else if (facts.effect != sql::Effect::kSession || facts.local) {

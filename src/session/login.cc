@@ -19,6 +19,9 @@ constexpr std::string_view kScramPlus = "SCRAM-SHA-256-PLUS";
 void Session::NewServer() {
   own_server_ = std::make_unique<backend::Connection>(loop_, around_->backend_metrics,
                                                       epoch_->config.log_protocol);
+  if (around_->mirrors->any()) {
+    own_server_->KeepParameters();  // the recorder asks for them
+  }
 }
 
 io::Task<bool> Session::Connect(const Opening* opening, base::Deadline deadline) {

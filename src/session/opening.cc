@@ -243,6 +243,7 @@ void Session::OpenRecorder(const Opening* opening) {
   if (!service_->primary.dbname.empty()) {
     facts.database = service_->primary.dbname;
   }
+  facts.reported = own_server_ != nullptr ? own_server_->parameters() : opening->reported;
   recorder_ = around_->mirrors->Open(facts);
 }
 

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "backend/connection.h"
 #include "pg/startup.h"
 #include "session/session.h"
 
@@ -17,6 +18,7 @@ struct Session::Opening {
   io::TlsOptions tls;
   pg::StartupPacket packet;  // the StartupMessage or CancelRequest
   bool no_service = false;   // true exactly when no service has the name that was asked for
+  backend::Parameters reported;  // what the client was told of its server; where there are mirrors
 };
 
 }  // namespace session

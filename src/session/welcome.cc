@@ -243,6 +243,9 @@ io::Task<bool> Session::Welcome(Opening* opening, base::Deadline deadline) {
   }
   client_.WriteCopy(text);
   borrower_->Told(parameters);
+  if (around_->mirrors->any()) {
+    opening->reported = parameters;
+  }
   GiveKey(opening->packet.version);
   text.clear();
   pg::AppendReadyForQuery(&text, 'I');

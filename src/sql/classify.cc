@@ -5,51 +5,16 @@
 #include <utility>
 
 #include "sql/split.h"
+#include "sql/tokens.h"
 #include "sql/words.h"
 
 namespace sql {
 namespace {
 
-bool IsName(const Token& token) {
-  return token.kind == TokenKind::kIdentifier || token.kind == TokenKind::kQuotedIdentifier;
-}
-
-bool IsUnicodeName(const Token& token) {
-  return token.kind == TokenKind::kQuotedIdentifier && token.text[0] != '"';
-}
-
-char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; }
-
-bool EqualFolded(std::string_view text, std::string_view lower) {
-  return std::equal(text.begin(), text.end(), lower.begin(), lower.end(),
-                    [](char a, char b) { return Lower(a) == b; });
-}
-
-// A boolean option as PostgreSQL reads it; what it would refuse counts as true.
-bool OptionIsOn(const Token& value) {
-  std::string_view text = value.text;
-  if (text.size() >= 2 && (text.front() == '\'' || text.front() == '"')) {
-    text = text.substr(1, text.size() - 2);
-  }
-  return !(text == "0" || EqualFolded(text, "false") || EqualFolded(text, "off"));
-}
-
-// pg_temp or pg_temp_<number>.
-bool IsTemporarySchema(const Token& token) {
-  constexpr std::string_view kPrefix = "pg_temp";
-  if (token.kind == TokenKind::kIdentifier) {
-    if (token.text.size() < kPrefix.size()) return false;
-  } else if (token.kind != TokenKind::kQuotedIdentifier) {
-    return false;
-  }
-  const std::string name = IdentifierName(token);
-  return name.starts_with(kPrefix) &&
-         (name.size() == kPrefix.size() || name[kPrefix.size()] == '_');
-}
-
 class Classifier {
  public:
-  Classifier(std::string_view text, LexOptions options) : lexer_(text, options) {}
+  Classifier(std::string_view text, LexOptions options, const FunctionNames* writing)
+      : lexer_(text, options), writing_(writing) {}
 
   Statement Run();
 
@@ -80,6 +45,7 @@ class Classifier {
   void Inspect();
   void InspectWord();
   void InspectCall(const Token& name);
+  bool Writes(const Token& name) const;
   void InspectInto();
   void Raise(Effect effect);
 
@@ -87,6 +53,8 @@ class Classifier {
   Boundary boundary_;
   Token token_;
   Token last_;  // the token before token_
+  const FunctionNames* const writing_;  // null: there are none
+  Token earlier_[2];                    // before last_, the later one first; with writing_ only
   Word word_ = Word::kNone;
   Word last_word_ = Word::kNone;
   bool started_ = false;  // true exactly after the first Advance()
@@ -137,6 +105,10 @@ void Classifier::Advance() {
   const bool first = !started_;
   bool ended = false;
   started_ = true;
+  if (writing_ != nullptr) {
+    earlier_[1] = earlier_[0];
+    earlier_[0] = last_;
+  }
   last_ = token_;
   last_word_ = word_;
   for (;;) {
@@ -291,6 +263,7 @@ bool Classifier::Copy() {
     statement_.copy_in = client;
   } else {
     statement_.effect = client ? Effect::kRead : Effect::kOther;
+    statement_.one_server = !client;
   }
   return false;
 }
@@ -314,7 +287,18 @@ void Classifier::Verb() {
     case Word::kAlter:
       runs_query_ = false;
       Advance();
-      if (word_ == Word::kSystem) statement_.effect = Effect::kOther;
+      if (word_ == Word::kSystem) {
+        statement_.effect = Effect::kOther;
+        statement_.one_server = true;
+      }
+      break;
+    case Word::kTruncate:
+      statement_.objects = true;
+      runs_query_ = false;
+      break;
+    case Word::kCheckpoint:
+      statement_.one_server = true;
+      runs_query_ = false;
       break;
     case Word::kDeallocate:
       runs_query_ = false;
@@ -464,7 +448,10 @@ void Classifier::Inspect() {
   if (token_.symbol == '.') {
     if (IsTemporarySchema(last_)) statement_.temporary = true;
   } else if (token_.symbol == '(') {
-    if (runs_query_ && last_word_ == Word::kNone && IsName(last_)) InspectCall(last_);
+    if (runs_query_ && IsName(last_)) {
+      if (last_word_ == Word::kNone) InspectCall(last_);
+      if (writing_ != nullptr && Writes(last_)) Raise(Effect::kWrite);
+    }
   } else if (word_ != Word::kNone && runs_query_) {
     InspectWord();
   }
@@ -495,6 +482,7 @@ void Classifier::InspectWord() {
       break;
     case Word::kInto:
       into_ = last_word_ != Word::kInsert && last_word_ != Word::kMerge;
+      statement_.objects = statement_.objects || into_;
       Raise(Effect::kWrite);
       break;
     case Word::kShare:
@@ -509,7 +497,10 @@ void Classifier::InspectWord() {
       // COPY (query) TO: what is not the client is a file or a program of the server.
       if (copying_query_ && boundary_.depth() == 0) {
         Advance();
-        if (word_ != Word::kStdout && word_ != Word::kStdin) Raise(Effect::kOther);
+        if (word_ != Word::kStdout && word_ != Word::kStdin) {
+          Raise(Effect::kOther);
+          statement_.one_server = true;
+        }
         copying_query_ = false;
       }
       break;
@@ -563,9 +554,19 @@ void Classifier::InspectCall(const Token& name) {
       statement_.session_read = true;
       break;
     case Call::kServer:
+      statement_.one_server = true;
+      Raise(Effect::kOther);
+      break;
+    case Call::kNotify:
       Raise(Effect::kOther);
       break;
   }
+}
+
+bool Classifier::Writes(const Token& name) const {
+  const bool qualified = earlier_[0].symbol == '.' && IsName(earlier_[1]);
+  return writing_->Contains(qualified ? IdentifierName(earlier_[1]) : std::string(),
+                            IdentifierName(name));
 }
 
 // The stronger effect wins: the order of the enum, but anything before kRead.
@@ -575,8 +576,9 @@ void Classifier::Raise(Effect effect) {
 
 }  // namespace
 
-Statement Classify(std::string_view text, LexOptions options) {
-  return Classifier(text, options).Run();
+Statement Classify(std::string_view text, LexOptions options, const FunctionNames* writing) {
+  const bool any = writing != nullptr && !writing->empty();
+  return Classifier(text, options, any ? writing : nullptr).Run();
 }
 
 }  // namespace sql

@@ -13,33 +13,43 @@ namespace {
 constexpr size_t kBytesMin = 64 * 1024;
 // A guess of what a text and its statement take, from which the number of slots follows.
 constexpr size_t kBytesPerSlot = 512;
-constexpr uint64_t kEscapingStrings = 0x9E3779B97F4A7C15;  // sets the two option values apart
+constexpr uint64_t kSpread = 0x9E3779B97F4A7C15;  // sets the values of the options apart
 
 uint64_t HashOf(std::string_view text, LexOptions options) {
-  return base::Checksum(text) ^ (options.standard_conforming_strings ? 0 : kEscapingStrings);
+  const uint64_t number = static_cast<uint64_t>(options.encoding) * 2 +
+                          (options.standard_conforming_strings ? 0 : 1);
+  return base::Checksum(text) ^ (number * kSpread);
 }
 
 }  // namespace
 
-ClassifyCache::ClassifyCache(size_t bytes_max) : bytes_max_(std::max(bytes_max, kBytesMin)) {
+ClassifyCache::ClassifyCache(size_t bytes_max, const FunctionNames* writing, const Marker* marker)
+    : writing_(writing), marker_(marker), bytes_max_(std::max(bytes_max, kBytesMin)) {
   const size_t sets = std::bit_floor(bytes_max_ / kBytesPerSlot / kWays);
   slots_.resize(sets * kWays);
   set_mask_ = sets - 1;
   bytes_ = slots_.size() * sizeof(Slot);
 }
 
+Statement ClassifyCache::Ask(std::string_view text, LexOptions options) const {
+  Statement statement = sql::Classify(text, options, writing_);
+  if (marker_ != nullptr && !statement.several) {
+    statement.marks = marker_->Mark(text);
+  }
+  return statement;
+}
+
 const Statement& ClassifyCache::Classify(std::string_view text, LexOptions options) {
   if (text.size() > kTextBytesMax) {
     ++misses_;
-    uncached_ = sql::Classify(text, options);
+    uncached_ = Ask(text, options);
     return uncached_;
   }
   const uint64_t hash = HashOf(text, options);
   Slot* set = &slots_[(hash & set_mask_) * kWays];
   for (Slot* slot = set; slot != set + kWays; ++slot) {
     if (slot->hash == hash && slot->entry != nullptr &&
-        slot->standard_strings == options.standard_conforming_strings &&
-        slot->entry->text == text) {
+        slot->options == options && slot->entry->text == text) {
       slot->referenced = true;
       ++hits_;
       return slot->entry->statement;
@@ -50,11 +60,11 @@ const Statement& ClassifyCache::Classify(std::string_view text, LexOptions optio
   Drop(&slot);
   auto entry = std::make_unique<Entry>();
   entry->text.assign(text);
-  entry->statement = sql::Classify(text, options);
+  entry->statement = Ask(text, options);
   MakeRoom(Cost(*entry), &slot);
   bytes_ += Cost(*entry);
   slot.hash = hash;
-  slot.standard_strings = options.standard_conforming_strings;
+  slot.options = options;
   slot.referenced = false;
   slot.entry = std::move(entry);
   return slot.entry->statement;

@@ -14,21 +14,34 @@
 #include <string_view>
 #include <vector>
 
+#include "sql/classify.h"
+#include "sql/function_names.h"
 #include "sql/lexer.h"
 #include "sql/statement.h"
 
 namespace sql {
+
+// Marks texts by what only their reader knows (patterns of the configuration): asked once for each
+// text that is kept. Pure; outlives the cache.
+class Marker {
+ public:
+  virtual ~Marker() = default;
+  virtual uint64_t Mark(std::string_view text) const = 0;
+};
 
 class ClassifyCache {
  public:
   static constexpr size_t kTextBytesMax = 4096;
 
   // `bytes_max`: bound of bytes(); below 64 KiB it counts as 64 KiB.
-  explicit ClassifyCache(size_t bytes_max);
+  // `writing` and `marker` outlive the cache; null: there are none.
+  explicit ClassifyCache(size_t bytes_max, const FunctionNames* writing = nullptr,
+                         const Marker* marker = nullptr);
   ClassifyCache(const ClassifyCache&) = delete;
   ClassifyCache& operator=(const ClassifyCache&) = delete;
 
-  // What sql::Classify(text, options) says; valid until the next call.
+  // What sql::Classify(text, options, writing) says, with the marker's marks; valid until the next
+  // call.
   const Statement& Classify(std::string_view text, LexOptions options = {});
 
   uint64_t hits() const { return hits_; }
@@ -43,16 +56,19 @@ class ClassifyCache {
   struct Slot {
     uint64_t hash = 0;  // of the text and the options
     std::unique_ptr<Entry> entry;
-    bool standard_strings = true;
+    LexOptions options;
     bool referenced = false;  // true exactly when hit since the hand last passed
   };
   static constexpr size_t kWays = 8;
 
+  Statement Ask(std::string_view text, LexOptions options) const;
   static size_t Cost(const Entry& entry);
   Slot& Victim(Slot* set);
   void Drop(Slot* slot);
   void MakeRoom(size_t wanted, const Slot* kept);
 
+  const FunctionNames* const writing_;
+  const Marker* const marker_;
   std::vector<Slot> slots_;  // sets of kWays; the number of sets is a power of two
   size_t set_mask_;
   size_t bytes_max_;

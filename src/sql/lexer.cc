@@ -1,6 +1,7 @@
 #include "sql/lexer.h"
 
 #include <array>
+#include <cstddef>
 #include <cstring>
 
 namespace sql {
@@ -177,6 +178,22 @@ void CutToName(std::string* name) {
   name->resize(length);
 }
 
+struct EncodingRow {
+  std::string_view name;
+  Encoding encoding;
+};
+constexpr EncodingRow kEncodings[] = {
+    {"sjis", Encoding::kSjis},         {"shiftjis", Encoding::kSjis},
+    {"mskanji", Encoding::kSjis},      {"win932", Encoding::kSjis},
+    {"windows932", Encoding::kSjis},   {"shiftjis2004", Encoding::kSjis},
+    {"big5", Encoding::kTwoBytes},     {"win950", Encoding::kTwoBytes},
+    {"windows950", Encoding::kTwoBytes}, {"gbk", Encoding::kTwoBytes},
+    {"win936", Encoding::kTwoBytes},   {"windows936", Encoding::kTwoBytes},
+    {"uhc", Encoding::kTwoBytes},      {"win949", Encoding::kTwoBytes},
+    {"windows949", Encoding::kTwoBytes}, {"johab", Encoding::kJohab},
+    {"gb18030", Encoding::kGb18030},
+};
+
 }  // namespace
 
 enum class Lexer::Quote : uint8_t {
@@ -184,6 +201,18 @@ enum class Lexer::Quote : uint8_t {
   kPlain,   // '' is a quote
   kEscape,  // and so is \'
 };
+
+Encoding EncodingOf(std::string_view name) {
+  std::string plain;  // as PostgreSQL compares them: letters and digits only
+  for (const char c : name) {
+    if (ClassOf(c) == Class::kDigit || (c >= 'a' && c <= 'z')) plain.push_back(c);
+    if (c >= 'A' && c <= 'Z') plain.push_back(static_cast<char>(c | 0x20));
+  }
+  for (const EncodingRow& row : kEncodings) {
+    if (row.name == plain) return row.encoding;
+  }
+  return Encoding::kAsciiSafe;
+}
 
 Lexer::Lexer(std::string_view text, LexOptions options)
     : at_(text.data()),
@@ -282,7 +311,7 @@ Token Lexer::Word(const char* start) {
                     TokenKind::kString);
     }
   }
-  while (at_ != end_ && IsIdentifierCharacter(*at_)) ++at_;
+  while (at_ != end_ && IsIdentifierCharacter(*at_)) at_ = AfterCharacter(at_);
   return Make(start, TokenKind::kIdentifier);
 }
 
@@ -300,7 +329,7 @@ Token Lexer::String(const char* start, const char* open, Quote quote, TokenKind 
 bool Lexer::FindClosingQuote(Quote quote) {
   while (at_ != end_) {
     if (quote == Quote::kEscape) {
-      while (at_ != end_ && *at_ != '\'' && *at_ != '\\') ++at_;
+      SkipEscapedPart();
       if (at_ != end_ && *at_ == '\\') {
         at_ += end_ - at_ > 1 ? 2 : 1;
         continue;
@@ -314,6 +343,37 @@ bool Lexer::FindClosingQuote(Quote quote) {
     ++at_;
   }
   return false;
+}
+
+// Up to a quote or backslash that is a character of its own. No other kind of quoting needs this:
+// no byte behind a character's first is a quote, a dollar sign or part of a comment's end.
+void Lexer::SkipEscapedPart() {
+  if (options_.encoding == Encoding::kAsciiSafe) {
+    while (at_ != end_ && *at_ != '\'' && *at_ != '\\') ++at_;
+  } else {
+    while (at_ != end_ && *at_ != '\'' && *at_ != '\\') at_ = AfterCharacter(at_);
+  }
+}
+
+const char* Lexer::AfterCharacter(const char* at) const {
+  const auto first = static_cast<unsigned char>(*at);
+  if (first < 0x80 || options_.encoding == Encoding::kAsciiSafe) return at + 1;
+  std::ptrdiff_t bytes = 2;
+  switch (options_.encoding) {
+    case Encoding::kAsciiSafe:
+    case Encoding::kTwoBytes:
+      break;
+    case Encoding::kSjis:
+      if (first >= 0xA1 && first <= 0xDF) bytes = 1;
+      break;
+    case Encoding::kJohab:
+      if (first == 0x8F) bytes = 3;
+      break;
+    case Encoding::kGb18030:
+      if (end_ - at > 1 && IsDigit(at[1])) bytes = 4;
+      break;
+  }
+  return end_ - at > bytes ? at + bytes : end_;
 }
 
 Token Lexer::QuotedIdentifier(const char* start, const char* open) {
@@ -335,7 +395,7 @@ Token Lexer::Dollar(const char* start) {
     return Make(start, TokenKind::kParameter);
   }
   const char* tag = at_;
-  while (tag != end_ && IsTagCharacter(*tag)) ++tag;
+  while (tag != end_ && IsTagCharacter(*tag)) tag = AfterCharacter(tag);
   if (tag == end_ || *tag != '$') return Make(start, TokenKind::kOther);
   const std::string_view delimiter(start, static_cast<size_t>(tag + 1 - start));
   const std::string_view rest(tag + 1, static_cast<size_t>(end_ - (tag + 1)));

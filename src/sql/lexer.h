@@ -5,8 +5,8 @@
 // not end (string, quoted identifier, comment) ends at the end of the text and says so in
 // Token::terminated; a byte that begins nothing is a token of its own.
 // It follows the newest server where versions differ (0x1F, 1_000), and older ones where the newest
-// refuses the text (1from). The text must be in a client encoding whose multi-byte characters hold
-// no ASCII bytes: not SJIS, BIG5, GBK, UHC, GB18030, JOHAB.
+// refuses the text (1from). In client encodings whose characters may hold ASCII bytes behind their
+// first one (SJIS, BIG5, GBK, UHC, GB18030, JOHAB) it must be told which (LexOptions::encoding).
 #pragma once
 
 #include <cstdint>
@@ -15,9 +15,25 @@
 
 namespace sql {
 
+// How many bytes a character has, in the client encodings where that matters: a byte that looks
+// like a backslash, a letter or a semicolon may be the second one of a character.
+enum class Encoding : uint8_t {
+  kAsciiSafe,  // bytes behind a character's first are above 127: UTF8, LATIN1, EUC_JP, ...
+  kSjis,       // SJIS, SHIFT_JIS_2004: two, but 0xA1 to 0xDF stand alone
+  kTwoBytes,   // BIG5, GBK, UHC
+  kJohab,      // two, behind 0x8F three
+  kGb18030,    // two or four
+};
+
+// `name`: a value of client_encoding, in any spelling that PostgreSQL takes; kAsciiSafe for what is
+// not known.
+Encoding EncodingOf(std::string_view name);
+
 struct LexOptions {
   // The setting of that name: off, a backslash escapes in '...' too.
   bool standard_conforming_strings = true;
+  Encoding encoding = Encoding::kAsciiSafe;
+  bool operator==(const LexOptions&) const = default;
 };
 
 enum class TokenKind : uint8_t {
@@ -57,6 +73,8 @@ class Lexer {
   Token Word(const char* start);
   Token String(const char* start, const char* open, Quote quote, TokenKind kind);
   bool FindClosingQuote(Quote quote);
+  void SkipEscapedPart();
+  const char* AfterCharacter(const char* at) const;
   Token QuotedIdentifier(const char* start, const char* open);
   Token Dollar(const char* start);
   Token Number(const char* start);

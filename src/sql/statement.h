@@ -59,8 +59,13 @@ struct Statement {
   bool session_read = false;  // asks for what only this session's server connection knows: currval,
                               // lastval, FETCH, MOVE, CLOSE
   bool local = false;      // ends with the transaction: SET LOCAL, SET TRANSACTION or CONSTRAINTS
+  bool objects = false;    // kWrite, but of objects as such: SELECT INTO, TRUNCATE
+  bool one_server = false;  // kOther that means this server, its files or its processes and no
+                            // other's: ALTER SYSTEM, CHECKPOINT, COPY TO a file or program, calls
+                            // of pg_terminate_backend, pg_switch_wal and their like
   bool read_only = false;  // BEGIN, START TRANSACTION or SET TRANSACTION with READ ONLY
   bool chain = false;      // COMMIT or ROLLBACK AND CHAIN
+  uint64_t marks = 0;      // what the Marker of a ClassifyCache says of the text; else 0
   std::string name;        // savepoint or SQL-prepared statement, folded and cut to 63 bytes as
                            // PostgreSQL does; empty: DEALLOCATE ALL
 };

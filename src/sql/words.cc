@@ -85,7 +85,7 @@ constexpr CallRow kCalls[] = {
     {"pg_logical_emit_message", Call::kServer},
     {"pg_logical_slot_get_binary_changes", Call::kServer},
     {"pg_logical_slot_get_changes", Call::kServer},
-    {"pg_notify", Call::kServer},
+    {"pg_notify", Call::kNotify},
     {"pg_promote", Call::kServer},
     {"pg_reload_conf", Call::kServer},
     {"pg_replication_origin_advance", Call::kServer},

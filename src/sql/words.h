@@ -61,6 +61,7 @@ enum class Call : uint8_t {
   kSessionLock,      // takes or releases a session advisory lock
   kTransactionLock,  // takes a transaction advisory lock
   kSessionRead,      // asks for what only this session's server connection knows
+  kNotify,           // tells those who listen
   kServer,           // tells the one server to do something
 };
 

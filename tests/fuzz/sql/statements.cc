@@ -1,6 +1,6 @@
 // Fuzz target of the sql room: whatever the text, tokens are views in order, statements are found
 // again when looked at alone, and the cache says what Classify says.
-// The first byte chooses standard_conforming_strings; the rest is the text.
+// The first byte chooses standard_conforming_strings and the encoding; the rest is the text.
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -54,7 +54,11 @@ void CheckStatements(std::string_view text, sql::LexOptions options) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
-  const sql::LexOptions options{.standard_conforming_strings = data[0] % 2 == 0};
+  constexpr uint8_t kEncodings = static_cast<uint8_t>(sql::Encoding::kGb18030) + 1;
+  const sql::LexOptions options{
+      .standard_conforming_strings = data[0] % 2 == 0,
+      .encoding = static_cast<sql::Encoding>(data[0] / 2 % kEncodings),
+  };
   const std::string_view text(reinterpret_cast<const char*>(data + 1), size - 1);
   CheckTokens(text, options);
   CheckStatements(text, options);

@@ -61,14 +61,27 @@ void Shelf::Offer(const Unit& unit, Cause lost) {
   units.push_back(text);
 }
 
-Converse::Converse(base::Limits of, int64_t budget)
+config::Config Converse::WithOneMirror() {
+  config::Config config;
+  config.mirrors.resize(1);
+  return config;
+}
+
+Converse::Converse(base::Limits of, int64_t budget, const config::Config& given, size_t mirrors,
+                   uint64_t session)
     : limits(of),
       engine(64 * 1024),
       loop(&engine, &limits, 1),
+      config(given),
+      filters(config),
+      cache(1 << 20, &config.writing_functions, filters.marker()),
       pool(budget, 1024),
       names_pool(budget, 1024),
       held(&pool),
       names(&names_pool),
+      shelves(mirrors),
+      shelf(shelves.front()),
+      metrics(mirrors),
       machine(1 << 20, 1) {
   RecorderTools tools;
   tools.limits = &limits;
@@ -77,7 +90,14 @@ Converse::Converse(base::Limits of, int64_t budget)
   tools.held = &held;
   tools.names = &names;
   tools.clock = &clock;
-  recorder = std::make_unique<Recorder>(tools, std::vector<Target*>{&shelf});
+  tools.filters = &filters;
+  tools.session = session;
+  tools.statements_alone = config.mirror_statements_alone;
+  std::vector<Route> routes;
+  for (size_t i = 0; i < mirrors; ++i) {
+    routes.push_back(Route{&shelves[i], filters.FilterOf(i), &metrics[i]});
+  }
+  recorder = std::make_unique<Recorder>(tools, routes);
   static_cast<void>(machine.OnReply(Whole(support::Frame('R', support::Be32(0)))));
   static_cast<void>(machine.OnReply(Whole(support::Frame('Z', "I"))));
 }

@@ -36,7 +36,9 @@ class Shelf final : public Target {
 
 class Converse {
  public:
-  explicit Converse(base::Limits limits = {}, int64_t budget = 64 << 20);
+  explicit Converse(base::Limits limits = {}, int64_t budget = 64 << 20,
+                    const config::Config& config = WithOneMirror(), size_t mirrors = 1,
+                    uint64_t session = 1);
   ~Converse();
 
   // -- the client -------------------------------------------------------------------------------
@@ -60,17 +62,22 @@ class Converse {
 
   void End() { recorder.reset(); }
   const std::vector<std::string>& units() const { return shelf.units; }
+  static config::Config WithOneMirror();
 
   base::Limits limits;
   io::EpollEngine engine;
   io::Loop loop;
-  sql::ClassifyCache cache{1 << 20};
+  const config::Config config;
+  const Filters filters;
+  sql::ClassifyCache cache;
   base::CreditPool pool;
   base::CreditPool names_pool;
   base::Credit held;
   base::Credit names;
   Clock clock;
-  Shelf shelf;
+  std::vector<Shelf> shelves;  // one for each mirror
+  Shelf& shelf;                // the first of them
+  std::vector<MirrorMetrics> metrics;
   turn::Machine machine;
   std::unique_ptr<Recorder> recorder;
 

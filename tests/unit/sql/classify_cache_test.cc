@@ -68,4 +68,42 @@ TEST(ClassifyCache, AStreamOfTextsSeenOnceDoesNotEvictAHotOne) {
   EXPECT_EQ(cache.hits(), 20000U);
 }
 
+TEST(ClassifyCache, KeepsEncodingsApart) {
+  ClassifyCache cache(1 << 20);
+  const std::string text = "select E'\x95\x5c'; delete from t where x = 'b'";
+  const sql::LexOptions sjis{.encoding = sql::EncodingOf("SJIS")};
+  for (int round = 0; round < 2; ++round) {
+    EXPECT_EQ(Describe(cache.Classify(text, sjis)), "unknown several");
+    EXPECT_EQ(Describe(cache.Classify(text)), "unknown");
+  }
+  EXPECT_EQ(cache.hits(), 2U);
+}
+
+class LengthMarker final : public sql::Marker {
+ public:
+  uint64_t Mark(std::string_view text) const override {
+    ++asked;
+    return text.size();
+  }
+  mutable int asked = 0;
+};
+
+TEST(ClassifyCache, AsksItsMarkerOnceForEachText) {
+  const LengthMarker marker;
+  ClassifyCache cache(1 << 20, nullptr, &marker);
+  for (int round = 0; round < 3; ++round) {
+    EXPECT_EQ(cache.Classify("select 1").marks, 8U);
+    EXPECT_EQ(cache.Classify("select 1; select 2").marks, 0U);  // each of them is asked for
+  }
+  EXPECT_EQ(marker.asked, 1);
+}
+
+TEST(ClassifyCache, KnowsFunctionsThatWrite) {
+  sql::FunctionNames writing;
+  ASSERT_TRUE(writing.Add("audit"));
+  ClassifyCache cache(1 << 20, &writing);
+  EXPECT_EQ(Describe(cache.Classify("select audit(1)")), "write");
+  EXPECT_EQ(Describe(cache.Classify("select other(1)")), "read");
+}
+
 }  // namespace

@@ -417,4 +417,53 @@ TEST(WritesOrKeepsState, IsWhatACopyOfTheSessionMustRun) {
   }
 }
 
+TEST(Classify, ConfiguredFunctionsWrite) {
+  sql::FunctionNames writing;
+  for (const char* name : {"audit", "app.Log_It", "\"Odd Name\"", "move"}) {
+    ASSERT_TRUE(writing.Add(name)) << name;
+  }
+  for (const char* name : {"", "1", "a.b.c", "a.", "a b", "\"open", "U&\"a\"", "a(", "'a'"}) {
+    EXPECT_FALSE(sql::FunctionNames().Add(name)) << name;
+  }
+  const auto effect = [&](std::string_view text) {
+    return Describe(Classify(text, {}, &writing));
+  };
+  for (const char* text :
+       {"SELECT audit(1)", "select AUDIT ( 1 )", "SELECT any_schema.audit()", "SELECT app.log_it()",
+        "SELECT log_it()", "SELECT \"Odd Name\"()", "SELECT * FROM audit(1) a",
+        "SELECT 1 WHERE (SELECT \"audit\"(2)) > 0", "WITH a AS (SELECT audit(1)) TABLE a",
+        "EXPLAIN ANALYZE SELECT audit(1)", "DECLARE c CURSOR FOR SELECT audit(1)",
+        "COPY (SELECT audit(1)) TO STDOUT", "SELECT move(1)"}) {
+    EXPECT_EQ(effect(text), "write") << text;
+    EXPECT_EQ(Describe(Classify(text)), "read") << text;
+  }
+  for (const char* text :
+       {"SELECT audit", "SELECT 'audit(1)'", "SELECT other.log_it()", "SELECT odd_name()",
+        "SELECT \"AUDIT\"(1)", "EXPLAIN SELECT audit(1)", "SELECT audit.x(1)"}) {
+    EXPECT_EQ(effect(text), "read") << text;
+  }
+  EXPECT_EQ(effect("PREPARE p AS SELECT audit(1)"), "session prepared=write name=p");
+}
+
+TEST(Classify, TellsObjectsAndWhatIsOneServersOwn) {
+  for (const char* text : {"TRUNCATE t", "SELECT 1 INTO t", "WITH a AS (SELECT 1) SELECT * INTO t",
+                           "SELECT 1 INTO TEMP TABLE t"}) {
+    EXPECT_TRUE(Classify(text).objects) << text;
+  }
+  for (const char* text : {"INSERT INTO t SELECT 1", "DELETE FROM t", "SELECT t.into FROM t",
+                           "WITH a AS (INSERT INTO t VALUES (1) RETURNING 1) SELECT * FROM a"}) {
+    EXPECT_FALSE(Classify(text).objects) << text;
+  }
+  for (const char* text :
+       {"ALTER SYSTEM SET a = 1", "CHECKPOINT", "COPY t TO '/x'", "COPY (SELECT 1) TO PROGRAM 'x'",
+        "SELECT pg_cancel_backend(1)", "SELECT pg_notify('a', ''), pg_switch_wal()"}) {
+    EXPECT_TRUE(Classify(text).one_server) << text;
+    EXPECT_EQ(Classify(text).effect, sql::Effect::kOther) << text;
+  }
+  for (const char* text : {"LISTEN a", "NOTIFY a", "SELECT pg_notify('a', '')", "VACUUM", "LOCK t",
+                           "COPY t TO STDOUT", "ALTER TABLE system ADD a int"}) {
+    EXPECT_FALSE(Classify(text).one_server) << text;
+  }
+}
+
 }  // namespace

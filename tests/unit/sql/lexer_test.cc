@@ -177,4 +177,55 @@ TEST(Lexer, TokensAndGapsAreTheWholeText) {
   }
 }
 
+// What is one token for whom: a string that ends where the encoding lets it end.
+TEST(Lexer, SecondBytesOfOtherEncodingsAreNoBackslashes) {
+  struct Escaped {
+    const char* name;
+    const char* text;    // E'...' whose last byte before the quote would escape it
+  };
+  constexpr Escaped kRows[] = {
+      {"SJIS", "E'\x95\x5c'"},           {"mskanji", "E'\x83\x5c'"},
+      {"Shift_JIS_2004", "E'\xfc\x5c'"}, {"BIG5", "E'\xa5\x5c'"},
+      {"gbk", "E'\x81\x5c'"},            {"UHC", "E'\x81\x5c'"},
+      {"WIN949", "E'\xa1\x5c'"},         {"JOHAB", "E'\x88\x5c'"},
+      {"GB18030", "E'\x81\x5c'"},        {"gb18030", "E'\x81\x30\x81\x5c'"},
+      {"JOHAB", "E'\x8f\xa1\x5c'"},
+  };
+  for (const Escaped& row : kRows) {
+    const std::string text = std::string(row.text) + ", 'b'";
+    Lexer lexer(text, {.encoding = sql::EncodingOf(row.name)});
+    const Token first = lexer.Next();
+    EXPECT_EQ(first.text, row.text) << row.name;
+    EXPECT_TRUE(first.terminated) << row.name;
+    EXPECT_EQ(lexer.Next().symbol, ',') << row.name;
+    Lexer plain(text);
+    EXPECT_NE(plain.Next().text, row.text) << row.name;
+  }
+}
+
+TEST(Lexer, CharactersThatStandAloneTakeNothingAlong) {
+  const sql::LexOptions sjis{.encoding = sql::EncodingOf("SJIS")};
+  for (const char* text : {"E'\xb1'", "E'\xdf'", "E'\xa1\\''", "E'a\\\\'"}) {
+    EXPECT_EQ(Lexer(text, sjis).Next().text, text);
+    EXPECT_TRUE(Lexer(text, sjis).Next().terminated);
+  }
+  // Half a character at the end.
+  EXPECT_FALSE(Lexer("E'\x95", sjis).Next().terminated);
+  EXPECT_EQ(Lexer("\x95", sjis).Next().text, "\x95");
+}
+
+TEST(Lexer, NamesAndTagsHoldWholeCharacters) {
+  const sql::LexOptions sjis{.encoding = sql::EncodingOf("SJIS")};
+  EXPECT_EQ(Lexer("\x95\x5c\x95\x7c", sjis).Next().text, "\x95\x5c\x95\x7c");
+  const char* quoted = "$\x95\x5c$ ' $\x95\x5c$";
+  EXPECT_EQ(Lexer(quoted, sjis).Next().text, quoted);
+}
+
+TEST(Lexer, OtherEncodingsAreSafe) {
+  for (const char* name :
+       {"UTF8", "LATIN1", "EUC_JP", "SQL_ASCII", "EUC_JIS_2004", "", "nonsense"}) {
+    EXPECT_EQ(sql::EncodingOf(name), sql::Encoding::kAsciiSafe) << name;
+  }
+}
+
 }  // namespace

@@ -1,0 +1,167 @@
+#include <algorithm>
+#include <utility>
+
+#include "absl/container/inlined_vector.h"
+#include "mirror/recorder.h"
+
+namespace mirror {
+namespace {
+
+constexpr int64_t kStepBytes = 256;  // what a step costs beside its bytes, roughly
+
+int64_t Size(const base::Slice& slice) { return static_cast<int64_t>(slice.size()); }
+
+// What steps hold that are not all of a transaction. The statements of one Query share its text.
+int64_t BytesOf(std::span<const Step> steps) {
+  const base::Block* last = nullptr;
+  int64_t bytes = 0;
+  for (const Step& step : steps) {
+    bytes += kStepBytes + Size(step.parse) + Size(step.bind);
+    if (!step.text.empty() && step.text.block() != last) {
+      last = step.text.block();
+      bytes += last->capacity;
+    }
+    for (const base::Slice& data : step.copy) {
+      bytes += data.block()->capacity;
+    }
+  }
+  return bytes;
+}
+
+}  // namespace
+
+void Recorder::OfferItems(std::span<Item> items, const Unit& unit, Cause lost) {
+  ++transactions_;
+  absl::InlinedVector<Choice, 1> choices;
+  for (const View& view : views_) {
+    Choice choice{&view, unit, lost};
+    if (Choose(view, items, &choice.unit, &choice.lost)) {
+      choices.push_back(std::move(choice));
+    }
+  }
+  for (Item& item : items) {
+    item.charge.Release();  // the lanes charge their own mirror's budget
+  }
+  if (!tools_.statements_alone || !unit.prepare.empty() || lost != Cause::kNone) {
+    Offer({choices.data(), choices.size()});
+    return;
+  }
+  for (const Choice& choice : choices) {
+    OfferAlone(choice);
+  }
+}
+
+// Fills `unit` with what a view gets of a transaction. False: nothing, or SET LOCAL and nothing
+// else. PREPARE TRANSACTION goes in any case, or COMMIT PREPARED would find nothing.
+bool Recorder::Choose(const View& view, std::span<Item> items, Unit* unit, Cause* lost) {
+  const bool in_sample = InSample(view.exposure, tools_.session, transactions_);
+  const bool last = view.bit == views_.back().bit;
+  const bool prepares = !unit->prepare.empty() || *lost != Cause::kNone;
+  bool any = false;
+  bool sampled_out = false;
+  bool all = true;
+  int64_t charged = 0;
+  for (Item& item : items) {
+    const bool wanted = (item.wanted & view.bit) != 0;
+    const bool goes = wanted && (in_sample || item.kept);
+    sampled_out |= wanted && !goes;
+    all &= goes;
+    if (!goes) {
+      continue;
+    }
+    any |= !item.step.local || item.lost != Cause::kNone;
+    *lost = *lost == Cause::kNone ? item.lost : *lost;
+    charged += item.charge.bytes();
+    unit->after = std::max(unit->after, item.seen);
+    unit->steps.push_back(last ? std::move(item.step) : item.step);
+  }
+  unit->bytes = all ? charged : BytesOf(unit->steps);
+  if (sampled_out) {
+    for (const Route& route : view.routes) {
+      route.metrics->filtered_transactions.Add();
+    }
+  }
+  return any || prepares;
+}
+
+// They take their place: that of the COMMIT at whose answer they are offered, or, while a COMMIT of
+// the session behind it waits for its own, that one's (a session's transactions stay in their
+// order).
+void Recorder::Offer(std::span<Choice> choices) {
+  if (choices.empty()) {
+    return;
+  }
+  for (const Choice& choice : choices) {
+    for (const Route& route : choice.view->routes) {
+      route.target->Expect();
+    }
+  }
+  Place place;
+  place.acked = tools_.clock->Tick();
+  place.stamp = place.acked;
+  if (reserved_ > 0) {
+    place.stamp = std::find_if(requests_.begin(), requests_.end(), [](const Request& request) {
+                    return request.stamp != 0;
+                  })->stamp;
+  }
+  for (Choice& choice : choices) {
+    place.is_explicit = choice.unit.place.is_explicit;
+    choice.unit.place = place;
+    choice.unit.committed = tools_.loop->now();
+    for (const Route& route : choice.view->routes) {
+      route.target->Offer(choice.unit, choice.lost);
+    }
+  }
+}
+
+// Each is a transaction of its own on the mirror, and may be refused or repeated alone.
+void Recorder::OfferAlone(const Choice& choice) {
+  if (choice.lost != Cause::kNone) {
+    Choice lost{choice.view, choice.unit, choice.lost};
+    Offer({&lost, 1});
+    return;
+  }
+  for (const Step& step : choice.unit.steps) {
+    if (step.local) {
+      continue;
+    }
+    Choice alone{choice.view, Unit(), Cause::kNone};
+    alone.unit.steps.push_back(step);
+    alone.unit.bytes = BytesOf(alone.unit.steps);
+    alone.unit.after = choice.unit.after;
+    Offer({&alone, 1});
+  }
+}
+
+// PREPARE and DEALLOCATE hold though their transaction was rolled back.
+void Recorder::OfferSurvivors(std::span<Item> items) {
+  for (Item& item : items) {
+    if (item.step.survives && item.lost == Cause::kNone) {
+      OfferItems(std::span<Item>(&item, 1), Unit(), Cause::kNone);
+    }
+  }
+}
+
+// A transaction that cannot be sent; one that is not in the sample would not have been.
+void Recorder::OfferLost(Cause lost, uint32_t wanted) {
+  if (wanted == 0) {
+    return;
+  }
+  ++transactions_;
+  absl::InlinedVector<Choice, 1> choices;
+  for (const View& view : views_) {
+    if ((view.bit & wanted) == 0) {
+      continue;
+    }
+    if (InSample(view.exposure, tools_.session, transactions_)) {
+      choices.push_back(Choice{&view, Unit(), lost});
+      continue;
+    }
+    for (const Route& route : view.routes) {
+      route.metrics->filtered_transactions.Add();
+    }
+  }
+  Offer({choices.data(), choices.size()});
+}
+
+}  // namespace mirror
