@@ -92,6 +92,10 @@ void JsonWriter::Null() {
   text_ += "null";
 }
 
+void JsonWriter::Time(absl::Time time) {
+  String(absl::FormatTime("%Y-%m-%d%ET%H:%M:%E3SZ", time, absl::UTCTimeZone()));
+}
+
 // Control characters are escaped, those beyond ASCII too where a terminal would act upon them.
 void JsonWriter::Quote(std::string_view text) {
   text_ += '"';
@@ -233,6 +237,12 @@ bool JsonReader::Unsigned(uint64_t* number) {
 bool JsonReader::Bool(bool* value) {
   *value = Take("true");
   return *value || Take("false") || Fail();
+}
+
+bool JsonReader::Time(absl::Time* time) {
+  std::string text;
+  std::string error;
+  return String(&text) && (absl::ParseTime(absl::RFC3339_full, text, time, &error) || Fail());
 }
 
 bool JsonReader::Null() { return Take("null"); }

@@ -9,6 +9,8 @@
 #include <string>
 #include <string_view>
 
+#include "absl/time/time.h"
+
 namespace base {
 
 class JsonWriter {
@@ -25,6 +27,7 @@ class JsonWriter {
   void Number(double number);  // null if it is not finite
   void Bool(bool value);
   void Null();
+  void Time(absl::Time time);  // "2026-01-31T23:59:59.123Z": RFC 3339, UTC, milliseconds
   const std::string& text() const { return text_; }
 
  private:
@@ -46,6 +49,7 @@ class JsonReader {
   bool String(std::string* text);
   bool Unsigned(uint64_t* number);
   bool Bool(bool* value);
+  bool Time(absl::Time* time);  // RFC 3339
   // True if null was next; false, and nothing is wrong, if it was not.
   bool Null();
   // Between two members or elements: true if another follows a comma; false if `end` came, which it

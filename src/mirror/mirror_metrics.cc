@@ -14,6 +14,11 @@ std::string_view Name(Cause cause) {
     case Cause::kTimeout: return "timeout";
     case Cause::kStateLost: return "state_lost";
     case Cause::kShutdown: return "shutdown";
+    case Cause::kRefused: return "refused";
+    case Cause::kOrderUnknown: return "order_unknown";
+    case Cause::kSpillLost: return "spill_lost";
+    case Cause::kCrash: return "crash";
+    case Cause::kLedgerLost: return "ledger_lost";
   }
   return "none";
 }

@@ -51,7 +51,8 @@ class Charge {
   int64_t bytes_ = 0;
 };
 
-// Why a unit was dropped, or a statement could not be kept. kNone: it was not.
+// Why a unit was dropped, or a statement could not be kept; kNone: it was not. Those behind
+// kShutdown stand in the gap ledger only.
 enum class Cause : uint8_t {
   kNone,
   kOverBudget,      // no memory left for this mirror
@@ -61,8 +62,14 @@ enum class Cause : uint8_t {
   kTimeout,         // the mirror did not answer within mirror_timeout
   kStateLost,       // needed what a lost connection held: a temporary table, a lock
   kShutdown,        // pgbraid ended first
+  kRefused,         // the mirror answered with an error
+  kOrderUnknown,    // implicit writes overlapped, and nobody can tell which came first
+  kSpillLost,       // was spilled to the disk and could not be read again
+  kCrash,           // pgbraid was killed while work was queued
+  kLedgerLost,      // the ledger's own file could not be read
 };
-inline constexpr size_t kCauses = 8;
+inline constexpr size_t kCauses = 8;  // of dropped units
+inline constexpr size_t kGapCauses = 13;
 
 // What a step leaves behind in the mirror's session.
 enum class Trace : uint8_t {

@@ -69,6 +69,17 @@ TEST(JsonReader, ReadsWhatTheWriterWrote) {
   EXPECT_TRUE(reader.AtEnd());
 }
 
+TEST(JsonReader, ReadsTheWritersTimes) {
+  JsonWriter json;
+  json.Time(absl::FromUnixMillis(1769903999123));
+  EXPECT_EQ(json.text(), R"("2026-01-31T23:59:59.123Z")");
+  absl::Time time;
+  EXPECT_TRUE(JsonReader(json.text()).Time(&time));
+  EXPECT_EQ(absl::ToUnixMillis(time), 1769903999123);
+  EXPECT_FALSE(JsonReader("\"2026-01-31\"").Time(&time));
+  EXPECT_FALSE(JsonReader("5").Time(&time));
+}
+
 TEST(JsonReader, ReadsEscapesOfOthers) {
   std::string text;
   EXPECT_TRUE(JsonReader(R"("\u00e9\ud83d\ude00\/\b\t")").String(&text));
