@@ -22,9 +22,8 @@ absl::Time Whole(absl::Time time) { return absl::FromUnixMillis(absl::ToUnixMill
 // difference, the text does not tell.
 std::vector<std::string> TablesOf(const Step& step) {
   const std::string_view text = TextOf(step);
-  std::vector<std::string> any = {std::string(sql::kAnyTable)};
   if (text.empty()) {
-    return any;
+    return {std::string(sql::kAnyTable)};
   }
   std::vector<std::string> tables = sql::WrittenTables(text);
   if (text.find('\\') == std::string_view::npos) {
@@ -32,7 +31,7 @@ std::vector<std::string> TablesOf(const Step& step) {
   }
   const bool same =
       sql::WrittenTables(text, {.standard_conforming_strings = false}) == tables;
-  return same ? tables : any;
+  return same ? tables : std::vector<std::string>{std::string(sql::kAnyTable)};
 }
 
 }  // namespace

@@ -83,12 +83,14 @@ std::string_view PlainBody(const Token& token) {
   return body.find_first_of("'\\") == std::string_view::npos ? body : std::string_view();
 }
 
-// Adds the tables of one statement.
+// Adds the tables of a text, one statement after the other. It looks for their ends itself: with a
+// Splitter before it every token would be read twice.
 class Reader {
  public:
-  Reader(std::string_view statement, LexOptions options, std::vector<std::string>* tables)
-      : lexer_(statement, options), tables_(tables) {}
-  void Run();
+  Reader(std::string_view text, LexOptions options, std::vector<std::string>* tables)
+      : lexer_(text, options), tables_(tables) {}
+  // Reads one statement; true if another may follow.
+  bool Run();
 
  private:
   // What CREATE, ALTER and DROP are about.
@@ -104,6 +106,7 @@ class Reader {
 
   // -- tokens ---------------------------------------------------------------------------------
   void Advance();
+  void ReadEscape();
   bool AtEnd() const { return now_.token.kind == TokenKind::kEnd; }
   bool Accept(Word word);
   bool Accept(std::string_view word);
@@ -137,30 +140,45 @@ class Reader {
   void Sequence();
 
   Lexer lexer_;
+  Boundary boundary_;
   std::vector<std::string>* const tables_;
+  bool over_ = false;  // true exactly at the semicolon that ended the statement
   Seen now_;
   Seen last_;  // before now_
 };
 
-void Reader::Run() {
+bool Reader::Run() {
+  over_ = false;
+  now_ = Seen();
   Advance();
-  Verb();
+  if (!AtEnd()) Verb();
   while (!AtEnd()) {
     Advance();
   }
+  return over_;
 }
 
 // -- tokens -----------------------------------------------------------------------------------
 
 void Reader::Advance() {
+  if (over_) return;
   last_ = now_;
   now_ = Seen();
   now_.token = lexer_.Next();
+  const TokenKind kind = now_.token.kind;
+  if (kind == TokenKind::kEnd) return;
   if (!now_.token.terminated) Any();
-  if (now_.token.kind == TokenKind::kIdentifier) {
-    now_.word = FindWord(now_.token.text);
+  if (kind == TokenKind::kIdentifier) now_.word = FindWord(now_.token.text);
+  if (boundary_.OnToken(now_.token, now_.word)) {
+    over_ = true;
+    now_ = Seen();
+  } else if (kind == TokenKind::kQuotedIdentifier && now_.token.text[0] != '"') {
+    ReadEscape();
   }
-  if (now_.token.kind != TokenKind::kQuotedIdentifier || now_.token.text[0] == '"') return;
+}
+
+// UESCAPE 'c' behind a U& name.
+void Reader::ReadEscape() {
   Lexer ahead = lexer_;
   const Token uescape = ahead.Next();
   if (uescape.kind != TokenKind::kIdentifier || FindWord(uescape.text) != Word::kUescape) return;
@@ -168,6 +186,8 @@ void Reader::Advance() {
   if (escape.kind == TokenKind::kString && escape.text.size() == 3) {
     now_.escape = escape.text[1];
     lexer_ = ahead;
+    boundary_.OnToken(uescape, Word::kUescape);
+    boundary_.OnToken(escape, Word::kNone);
   }
 }
 
@@ -550,10 +570,8 @@ void Reader::Sequence() {
 
 std::vector<std::string> WrittenTables(std::string_view text, LexOptions options) {
   std::vector<std::string> tables;
-  Splitter splitter(text, options);
-  std::string_view statement;
-  while (splitter.Next(&statement)) {
-    Reader(statement, options, &tables).Run();
+  Reader reader(text, options, &tables);
+  while (reader.Run()) {
   }
   return tables;
 }
