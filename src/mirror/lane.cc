@@ -65,6 +65,7 @@ void Lane::Offer(const Unit& unit, Cause lost) {
     lost = Cause::kOverBudget;
   }
   if (lost != Cause::kNone) {
+    shadow_->ledger()->RecordUnit(unit, lost, "");
     metrics.Drop(lost);
     LogDrop(lost);
     return;
@@ -431,11 +432,13 @@ void Lane::Settle(std::string_view sqlstate, Cause dropped) {
   MirrorMetrics& metrics = shadow_->metrics();
   const Queued& front = queue_.front();
   if (dropped != Cause::kNone) {
+    shadow_->ledger()->RecordUnit(front.unit, dropped, "");
     metrics.Drop(dropped);
     if (dropped != Cause::kShutdown) {  // of those, Drain says how many
       LogDrop(dropped);
     }
   } else if (!sqlstate.empty()) {
+    shadow_->ledger()->RecordUnit(front.unit, Cause::kRefused, sqlstate);
     metrics.refused.Add();
     base::Log(base::LogLevel::kWarn, "mirror.refused",
               {{"mirror", shadow_->server()->name},

@@ -5,6 +5,7 @@
 // shards, by the Gate.
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <memory>
 #include <string>
@@ -29,6 +30,7 @@ class Shadow {
   Mirrors* mirrors() const { return mirrors_; }
   const config::Server* server() const { return &server_; }
   Gate* gate() const { return &shared_->gate; }
+  GapLedger* ledger() const { return &shared_->ledger; }
   base::Credit* credit() { return &credit_; }
   MirrorMetrics& metrics() { return metrics_; }
   const MirrorMetrics& metrics() const { return metrics_; }
@@ -69,7 +71,7 @@ class Shadow {
   std::vector<std::unique_ptr<Link>> idle_;
   std::deque<Lane*> waiting_;
   base::Instant next_log_;
-  bool reachable_ = true;
+  std::atomic<bool> reachable_{true};  // the admin endpoint reads it from another shard
 };
 
 }  // namespace mirror
