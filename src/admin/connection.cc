@@ -1,13 +1,15 @@
 #include "admin/connection.h"
 
 #include <string>
+#include <utility>
 
 namespace admin {
 
-Connection::Connection(io::Loop* loop, const Source* source, AdminMetrics* metrics,
-                       const Patience* patience)
+Connection::Connection(io::Loop* loop, const Source* source, Orders* orders,
+                       AdminMetrics* metrics, const Patience* patience)
     : loop_(loop),
       source_(source),
+      orders_(orders),
       metrics_(metrics),
       patience_(patience),
       event_(loop),
@@ -24,7 +26,7 @@ io::Task<void> Connection::Run(int descriptor) {
       break;
     }
     metrics_->requests.Add();
-    stream_.WriteCopy(http::Serialise(Answer(parser_.request(), *source_, *metrics_)));
+    stream_.WriteCopy(http::Serialise(Obey()));
     ended_ = ended_ || !parser_.request().keep_alive;
     const bool room = co_await AwaitRoom();
     ended_ = ended_ || !room;
@@ -84,6 +86,14 @@ bool Connection::TakeInput() {
     }
   }
   return false;
+}
+
+http::Response Connection::Obey() {
+  Answered answered = Answer(parser_.request(), *source_, *metrics_);
+  if (answered.order.has_value()) {
+    orders_->CarryOut(*answered.order);
+  }
+  return std::move(answered.response);
 }
 
 void Connection::Reject() {

@@ -25,7 +25,8 @@ struct Patience {
 class Connection {
  public:
   // All outlive the connection.
-  Connection(io::Loop* loop, const Source* source, AdminMetrics* metrics, const Patience* patience);
+  Connection(io::Loop* loop, const Source* source, Orders* orders, AdminMetrics* metrics,
+             const Patience* patience);
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
@@ -41,10 +42,12 @@ class Connection {
   io::Task<bool> ReadRequest();
   io::Task<bool> AwaitRoom();
   bool TakeInput();
+  http::Response Obey();
   void Reject();
 
   io::Loop* const loop_;
   const Source* const source_;
+  Orders* const orders_;
   AdminMetrics* const metrics_;
   const Patience* const patience_;
   io::Event event_;

@@ -6,8 +6,13 @@
 
 namespace admin {
 
-Endpoint::Endpoint(io::Loop* loop, const Source* source, const Patience& patience)
-    : loop_(loop), source_(source), patience_(patience), event_(loop), tasks_(loop) {}
+Endpoint::Endpoint(io::Loop* loop, const Source* source, Orders* orders, const Patience& patience)
+    : loop_(loop),
+      source_(source),
+      orders_(orders),
+      patience_(patience),
+      event_(loop),
+      tasks_(loop) {}
 
 absl::StatusOr<io::Address> Endpoint::Listen(const io::Address& address) {
   absl::StatusOr<io::Address> bound = loop_->engine().Listen(address, this);
@@ -55,7 +60,7 @@ io::Task<void> Endpoint::ServeAll() {
 
 io::Task<void> Endpoint::ServeOne(int descriptor) {
   {
-    Connection connection(loop_, source_, &metrics_, &patience_);
+    Connection connection(loop_, source_, orders_, &metrics_, &patience_);
     connections_.insert(&connection);
     if (stopping_) {
       connection.Stop();

@@ -1,7 +1,7 @@
-// Endpoint: the admin HTTP server: /metrics, /livez and /readyz on a loopback address.
+// Endpoint: the admin HTTP server: /metrics, /livez, /readyz and /v1/ on a loopback address.
 //
-// Owned by one shard, on its loop; made, stopped and destroyed there. It takes no orders and asks
-// for no password: config/ allows loopback addresses only.
+// Owned by one shard, on its loop; made, stopped and destroyed there. It asks for no password:
+// config/ allows loopback addresses only, and no order is taken that could come from a browser.
 // Failure: Listen returns the bind's error; a connection's failure is its own.
 // Bound: kConnectionsMax connections; one more is closed at once.
 #pragma once
@@ -27,8 +27,9 @@ class Endpoint final : private io::Acceptor {
  public:
   static constexpr uint32_t kConnectionsMax = 64;
 
-  // Both outlive the endpoint.
-  Endpoint(io::Loop* loop, const Source* source, const Patience& patience = Patience());
+  // All outlive the endpoint.
+  Endpoint(io::Loop* loop, const Source* source, Orders* orders,
+           const Patience& patience = Patience());
   Endpoint(const Endpoint&) = delete;
   Endpoint& operator=(const Endpoint&) = delete;
   ~Endpoint() override = default;  // stopped, or never listened
@@ -49,6 +50,7 @@ class Endpoint final : private io::Acceptor {
 
   io::Loop* const loop_;
   const Source* const source_;
+  Orders* const orders_;
   const Patience patience_;
   AdminMetrics metrics_;
   io::Event event_;

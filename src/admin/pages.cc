@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "admin/mirrors_page.h"
 #include "admin/open_metrics.h"
 #include "admin/process.h"
 
@@ -56,7 +57,7 @@ http::Response Page(std::string_view path, const Source& source, const AdminMetr
   if (path == "/readyz") {
     return Ready(source.readiness());
   }
-  return Plain(404, "there are /metrics, /livez and /readyz\n");
+  return Plain(404, "there are /metrics, /livez, /readyz and /v1/mirrors\n");
 }
 
 }  // namespace
@@ -71,18 +72,19 @@ void AdminMetrics::Describe(base::MetricSink* sink) const {
   sink->Add("pgbraid_admin_timeouts", "Connections closed for being idle or slow.", "", timeouts);
 }
 
-http::Response Answer(const http::Request& request, const Source& source,
-                      const AdminMetrics& metrics) {
-  http::Response response;
-  if (request.method == "GET" || request.method == "HEAD") {
-    response = Page(request.path(), source, metrics);
+Answered Answer(const http::Request& request, const Source& source, const AdminMetrics& metrics) {
+  Answered answered;
+  if (IsMirrorsPath(request.path())) {
+    answered = AnswerMirrors(request, source);
+  } else if (request.method == "GET" || request.method == "HEAD") {
+    answered.response = Page(request.path(), source, metrics);
   } else {
-    response = Plain(405, "only GET and HEAD\n");
-    response.allow = "GET, HEAD";
+    answered.response = Plain(405, "only GET and HEAD\n");
+    answered.response.allow = "GET, HEAD";
   }
-  response.head_only = request.method == "HEAD";
-  response.keep_alive = request.keep_alive;
-  return response;
+  answered.response.head_only = request.method == "HEAD";
+  answered.response.keep_alive = request.keep_alive;
+  return answered;
 }
 
 }  // namespace admin

@@ -3,6 +3,8 @@
 // Pure but for what the Source reads; on the endpoint's shard. Every request gets an answer.
 #pragma once
 
+#include <optional>
+
 #include "admin/source.h"
 #include "base/counters.h"
 #include "http/message.h"
@@ -18,8 +20,12 @@ struct AdminMetrics {
   void Describe(base::MetricSink* sink) const;
 };
 
+struct Answered {
+  http::Response response;
+  std::optional<ClearGaps> order;  // what the response says is done, and whoever asked must do
+};
+
 // keep_alive is the request's.
-http::Response Answer(const http::Request& request, const Source& source,
-                      const AdminMetrics& metrics);
+Answered Answer(const http::Request& request, const Source& source, const AdminMetrics& metrics);
 
 }  // namespace admin

@@ -345,6 +345,7 @@ std::string Describe(const Config& config) {
                config.watchdog_action == WatchdogAction::kAbort ? "abort" : "log",
                " shards=", std::to_string(config.shards), " io=", IoName(config.io), " ring_size=",
                std::to_string(config.ring_size), " buffer_size=", BytesText(config.buffer_size)});
+  text += config.state_dir.empty() ? "" : Cat({" state_dir=", config.state_dir});
   text += DescribeTls(config.tls);
   text += DescribeLimits(config.limits);
   const bool json = config.log_format == base::LogFormat::kJson;

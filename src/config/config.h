@@ -59,6 +59,8 @@ struct Config {
   IoBackend io = IoBackend::kAuto;
   WatchdogAction watchdog_action = WatchdogAction::kLog;
 
+  std::string state_dir;  // what a restart must not forget; empty: nowhere
+
   base::LogLevel log_level = base::LogLevel::kInfo;
   base::LogFormat log_format = base::LogFormat::kLogfmt;
   bool log_protocol = false;  // true only with log_level kDebug

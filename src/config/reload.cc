@@ -52,6 +52,7 @@ std::vector<std::string_view> FixedChanges(const Config& from, const Config& to)
       {"mirror_queue_bytes", before.mirror_bytes_max == after.mirror_bytes_max},
       {"mirror_transaction_bytes", before.mirror_transaction_max == after.mirror_transaction_max},
       {"mirror_max_conns", before.mirror_connections_max == after.mirror_connections_max},
+      {"state_dir", from.state_dir == to.state_dir},
       {"log_format", from.log_format == to.log_format},
       {"core_dumps", from.core_dumps == to.core_dumps},
   };

@@ -267,6 +267,14 @@ absl::Status SetLogFormat(std::string_view text, Config* config) {
   return absl::OkStatus();
 }
 
+absl::Status SetStateDir(std::string_view text, Config* config) {
+  if (text.empty() || text.find('\0') != std::string_view::npos) {
+    return base::InvalidArgument("is empty");
+  }
+  config->state_dir = text;
+  return absl::OkStatus();
+}
+
 absl::Status SetCoreDumps(std::string_view text, Config* config) {
   ASSIGN_OR_RETURN(config->core_dumps, ParseBoolean(text));
   return absl::OkStatus();
@@ -577,6 +585,8 @@ constexpr Setting kSettings[] = {
      SetTime<&Limits::watchdog_timeout, 0>},
     {"Operation", "watchdog-action", "", 0, Kind::kText, "ACTION", "log", "",
      "log, or abort: end the process, so that it is started again", SetWatchdogAction},
+    {"Operation", "state-dir", "", 0, Kind::kText, "DIRECTORY", "none", "",
+     "keeps what a restart must not forget: the gap ledgers of mirrors", SetStateDir},
     {"Operation", "log-level", "", 0, Kind::kText, "LEVEL", "info", "FRENZY_LOG_LEVEL",
      "error, warn, info or debug", SetLogLevel},
     {"Operation", "log-format", "", 0, Kind::kText, "FORMAT", "logfmt", "", "logfmt or json",

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <utility>
 
@@ -201,6 +202,14 @@ absl::Status SyncFolder(const std::string& path) {
 
 absl::Status RemoveFile(const std::string& path) {
   return unlink(path.c_str()) == 0 ? absl::OkStatus() : FileError("removing", path, errno);
+}
+
+absl::Status RenameFile(const std::string& from, const std::string& to) {
+  if (FAULT_POINT("io.file.rename")) {
+    return FileError("renaming", from, EIO);
+  }
+  return rename(from.c_str(), to.c_str()) == 0 ? absl::OkStatus()
+                                               : FileError("renaming", from, errno);
 }
 
 }  // namespace io

@@ -406,11 +406,13 @@ void Lane::Count(const Verdict& verdict) {
   MirrorMetrics& metrics = shadow_->metrics();
   const Unit& unit = queue_.front().unit;
   if (verdict.dropped != Cause::kNone) {
+    shadow_->ledger()->RecordUnit(unit, verdict.dropped, "");
     metrics.Drop(verdict.dropped);
     if (verdict.dropped != Cause::kShutdown) {  // of those, Drain says how many
       LogDrop(verdict.dropped);
     }
   } else if (!verdict.sqlstate.empty()) {
+    shadow_->ledger()->RecordUnit(unit, Cause::kRefused, verdict.sqlstate);
     metrics.refused.Add();
     base::Log(base::LogLevel::kWarn, "mirror.refused",
               {{"mirror", shadow_->server()->name},
@@ -423,6 +425,7 @@ void Lane::Count(const Verdict& verdict) {
     metrics.statements.Add(unit.steps.size());
     metrics.lag.Record(loop_->now() - unit.committed);
     if (verdict.differs) {
+      shadow_->ledger()->RecordUnit(unit, Cause::kDifferent, "");
       metrics.different.Add();
       base::Log(base::LogLevel::kWarn, "mirror.different",
                 {{"mirror", shadow_->server()->name},

@@ -60,6 +60,7 @@ void Lane::Offer(const Unit& unit, Cause lost) {
   }
   if (lost != Cause::kNone) {
     shadow_->order().Unexpect();  // nobody waits for it
+    shadow_->ledger()->RecordUnit(unit, lost, "");
     metrics.Drop(lost);
     LogDrop(lost);
     return;

@@ -15,6 +15,12 @@ std::string_view Name(Cause cause) {
     case Cause::kStateLost: return "state_lost";
     case Cause::kShutdown: return "shutdown";
     case Cause::kRetries: return "retries";
+    case Cause::kRefused: return "refused";
+    case Cause::kDifferent: return "different";
+    case Cause::kOrderUnknown: return "order_unknown";
+    case Cause::kSpillLost: return "spill_lost";
+    case Cause::kCrash: return "crash";
+    case Cause::kLedgerLost: return "ledger_lost";
   }
   return "none";
 }

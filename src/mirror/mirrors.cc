@@ -111,10 +111,15 @@ Mirrors::Mirrors(const MirrorsTools& tools)
     Shared::PerMirror* const shared = tools.shared->mirror(i);
     shadows_.push_back(std::make_unique<Shadow>(this, servers[i], shared));
     shared->gate.Register(this);
+    shared->ledger.Watch(&shadows_[i]->metrics());
   }
 }
 
-Mirrors::~Mirrors() = default;
+Mirrors::~Mirrors() {
+  for (size_t i = 0; i < shadows_.size(); ++i) {
+    tools_.shared->mirror(i)->ledger.Unwatch(&shadows_[i]->metrics());
+  }
+}
 
 std::unique_ptr<Recorder> Mirrors::Open(const SessionFacts& facts) {
   std::vector<Route> routes;

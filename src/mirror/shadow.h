@@ -5,6 +5,7 @@
 // shards, by the Gate.
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <memory>
 #include <string>
@@ -40,6 +41,7 @@ class Shadow {
   bool marks() const;
   // The mirror refuses to keep markers.
   void StopMarking(std::string_view sqlstate);
+  GapLedger* ledger() const { return &shared_->ledger; }
   base::Credit* credit() { return &credit_; }
   MirrorMetrics& metrics() { return metrics_; }
   const MirrorMetrics& metrics() const { return metrics_; }
@@ -90,7 +92,7 @@ class Shadow {
   std::deque<Lane*> waiting_;
   base::Instant next_log_;
   base::Instant careful_until_;
-  bool reachable_ = true;
+  std::atomic<bool> reachable_{true};  // the admin endpoint reads it from another shard
 };
 
 }  // namespace mirror

@@ -22,6 +22,7 @@
 #include "io/epoll_engine.h"
 #include "io/unix_listener.h"
 #include "io/uring_engine.h"
+#include "mirror/gap_store.h"
 #include "server/report.h"
 #include "server/shard.h"
 #include "server/watchdog.h"
@@ -96,6 +97,26 @@ void GiveBackLargeBlocks() {
 void WarnOfEpoll(std::string_view why) {
   base::Log(base::LogLevel::kWarn, "io.epoll_instead_of_io_uring",
             {{"why", why}, {"cost", "5-20 % more CPU per small query"}});
+}
+
+// What mirrors lack is kept where the operator says, or not at all.
+absl::StatusOr<std::unique_ptr<mirror::GapStore>> OpenGapStore(const config::Config& config,
+                                                               mirror::Shared* mirrors) {
+  if (config.state_dir.empty()) {
+    if (!config.mirrors.empty()) {
+      base::Log(base::LogLevel::kInfo, "mirror.gap_ledger_in_memory",
+                {{"what", "a restart forgets what mirrors lack; --state-dir keeps it"}});
+    }
+    return std::unique_ptr<mirror::GapStore>();
+  }
+  absl::StatusOr<std::unique_ptr<mirror::GapStore>> store =
+      mirror::GapStore::Open(config.state_dir, mirrors->ledgers());
+  if (!store.ok()) {
+    return base::Error(store.status().code(),
+                       "--state-dir: " + std::string(base::Message(store.status())));
+  }
+  (*store)->Start();
+  return store;
 }
 
 absl::Status NoUring(std::string_view why) {
@@ -214,7 +235,7 @@ class Process {
 
   const config::Config& config_;
   Common* const common_;
-  const Report report_;
+  Report report_;
   backend::Epochs epochs_;
   backend::Epoch latest_;
   std::vector<backend::Epoch> epochs_of_shards_;  // each is its shard's from the start
@@ -354,7 +375,7 @@ std::string Process::Listening() const {
 absl::Status Process::ListenAdmin(Shard* shard) {
   ASSIGN_OR_RETURN(const io::Address address,
                    io::Address::Numeric(config_.admin->host, config_.admin->port));
-  const absl::StatusOr<io::Address> bound = shard->ListenAdmin(address, &report_);
+  const absl::StatusOr<io::Address> bound = shard->ListenAdmin(address, &report_, &report_);
   if (!bound.ok()) {
     return base::Error(bound.status().code(),
                        "--admin: " + std::string(base::Message(bound.status())));
@@ -483,6 +504,7 @@ absl::Status Run(const config::Config& config, const config::Reloader& reloader)
   common.cancels = &cancels;
   mirror::Shared mirrors(config);
   common.mirrors = &mirrors;
+  ASSIGN_OR_RETURN(const std::unique_ptr<mirror::GapStore> gaps, OpenGapStore(config, &mirrors));
   backend::SharedPools pools({.total = config.limits.total_connections_max,
                               .per_server = config.limits.server_connections_max});
   common.pools = &pools;
@@ -508,6 +530,9 @@ absl::Status Run(const config::Config& config, const config::Reloader& reloader)
     StopAtOnce();
   }
   process.Join();
+  if (gaps != nullptr) {
+    gaps->Close();
+  }
   base::Log(base::LogLevel::kInfo, "server.stopped");
   return absl::OkStatus();
 }

@@ -175,8 +175,9 @@ absl::Status Shard::Listen(const std::vector<io::Address>& addresses,
 }
 
 absl::StatusOr<io::Address> Shard::ListenAdmin(const io::Address& address,
-                                               const admin::Source* source) {
-  admin_ = std::make_unique<admin::Endpoint>(&loop_, source);
+                                               const admin::Source* source,
+                                               admin::Orders* orders) {
+  admin_ = std::make_unique<admin::Endpoint>(&loop_, source, orders);
   return admin_->Listen(address);
 }
 

@@ -74,9 +74,10 @@ class Shard final : private io::Acceptor, private backend::CancelReceiver {
   absl::Status Listen(const std::vector<io::Address>& addresses, std::vector<io::Address>* bound);
   // Also accepts from `descriptor`, which other shards share; takes it over.
   absl::Status ListenShared(int descriptor) { return engine_->ListenShared(descriptor, this); }
-  // The admin endpoint, on this shard; `source` outlives it. It answers until every shard has
-  // drained. Returns the bound address.
-  absl::StatusOr<io::Address> ListenAdmin(const io::Address& address, const admin::Source* source);
+  // The admin endpoint, on this shard; `source` and `orders` outlive it. It answers until every
+  // shard has drained. Returns the bound address.
+  absl::StatusOr<io::Address> ListenAdmin(const io::Address& address,
+                                          const admin::Source* source, admin::Orders* orders);
   // Serves until a drain has ended.
   void Run();
 

@@ -1,15 +1,21 @@
 // Fuzz target of the sql room: whatever the text, tokens are views in order, statements are found
-// again when looked at alone, and the cache says what Classify says.
+// again when looked at alone, the cache says what Classify says, and the tables written are those
+// of the statements, each name once and of two parts at most.
 // The first byte chooses standard_conforming_strings and the encoding; the rest is the text.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/check.h"
 #include "sql/classify.h"
 #include "sql/classify_cache.h"
 #include "sql/lexer.h"
 #include "sql/split.h"
+#include "sql/tables.h"
 
 namespace {
 
@@ -50,6 +56,27 @@ void CheckStatements(std::string_view text, sql::LexOptions options) {
   }
 }
 
+void CheckTables(std::string_view text, sql::LexOptions options) {
+  constexpr size_t kPartMax = 2 * 63 + 2;  // every byte a quote, in quotes
+  const std::vector<std::string> tables = sql::WrittenTables(text, options);
+  CHECK(tables.size() <= sql::kTablesMax);
+  for (const std::string& table : tables) {
+    CHECK(!table.empty() && table.size() <= 2 * kPartMax + 1);
+    CHECK(std::count(tables.begin(), tables.end(), table) == 1);
+  }
+  std::vector<std::string> apart;
+  sql::Splitter splitter(text, options);
+  std::string_view statement;
+  while (splitter.Next(&statement)) {
+    for (std::string& table : sql::WrittenTables(statement, options)) {
+      if (std::find(apart.begin(), apart.end(), table) == apart.end()) {
+        apart.push_back(std::move(table));
+      }
+    }
+  }
+  CHECK(apart == tables || tables.size() == sql::kTablesMax);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -62,5 +89,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data + 1), size - 1);
   CheckTokens(text, options);
   CheckStatements(text, options);
+  CheckTables(text, options);
   return 0;
 }

@@ -69,7 +69,7 @@ size_t Count(const std::string& text, std::string_view what) {
 class EndpointTest : public testing::Test {
  protected:
   void Start() {
-    endpoint_ = std::make_unique<Endpoint>(&loop_, &source_, patience_);
+    endpoint_ = std::make_unique<Endpoint>(&loop_, &source_, &source_, patience_);
     const absl::StatusOr<io::Address> address = io::Address::Numeric("127.0.0.1", 0);
     const absl::StatusOr<io::Address> bound = endpoint_->Listen(*address);
     ASSERT_TRUE(bound.ok());
@@ -146,6 +146,19 @@ TEST_F(EndpointTest, AnswersAPipelineInOrder) {
   EXPECT_EQ(Count(client.received(), "HTTP/1.1 "), 201u);
   EXPECT_EQ(Count(client.received(), "alive\nHTTP/1.1 404 "), 100u);
   EXPECT_TRUE(client.received().ends_with("\r\n\r\nready\n"));
+}
+
+TEST_F(EndpointTest, CarriesOutAnOrderOnce) {
+  source_.reports.emplace_back().name = "m";
+  Start();
+  Client client(address_);
+  client.Send("GET /v1/mirrors/m/gaps HTTP/1.1\r\nHost: a\r\n\r\n"
+              "DELETE /v1/mirrors/m/gaps?table=t HTTP/1.1\r\nHost: a\r\n\r\n");
+  UntilAnswers(&client, 2);
+  EXPECT_TRUE(client.received().ends_with("{\"cleared\":0}\n"));
+  ASSERT_EQ(source_.obeyed.size(), 1u);
+  EXPECT_EQ(source_.obeyed[0].mirror, "m");
+  EXPECT_EQ(source_.obeyed[0].table, "t");
 }
 
 TEST_F(EndpointTest, P6P7AnswersABadRequestAndReadsNoMore) {
@@ -244,7 +257,7 @@ TEST_F(EndpointTest, SaysWhyItCannotListen) {
   sockaddr_storage bound{};
   socklen_t length = sizeof bound;
   ASSERT_EQ(getsockname(taken, reinterpret_cast<sockaddr*>(&bound), &length), 0);
-  Endpoint endpoint(&loop_, &source_);
+  Endpoint endpoint(&loop_, &source_, &source_);
   const absl::StatusOr<io::Address> result =
       endpoint.Listen(io::Address::From(reinterpret_cast<const sockaddr*>(&bound), length));
   EXPECT_FALSE(result.ok());

@@ -1,13 +1,15 @@
-// FakeSource: an admin::Source whose answers a test sets. Owned by the test; one thread.
+// FakeSource: an admin::Source whose answers a test sets, and Orders that are only noted. Owned by
+// the test; one thread.
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "admin/source.h"
 
 namespace admin {
 
-struct FakeSource final : Source {
+struct FakeSource final : Source, Orders {
   void Describe(base::MetricSink* sink) const override {
     sink->Add("fake_things", help, "", things);
   }
@@ -20,9 +22,14 @@ struct FakeSource final : Source {
     return about;
   }
 
+  std::vector<MirrorReport> mirrors() const override { return reports; }
+  void CarryOut(const ClearGaps& order) override { obeyed.push_back(order); }
+
   std::string help = "Things.";
   base::Counter things;
   Readiness state = Readiness::kServing;
+  std::vector<MirrorReport> reports;
+  std::vector<ClearGaps> obeyed;
 };
 
 }  // namespace admin

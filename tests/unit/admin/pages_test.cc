@@ -16,7 +16,7 @@ class Pages : public testing::Test {
     request.method = method;
     request.target = target;
     request.keep_alive = true;
-    return Answer(request, source_, metrics_);
+    return Answer(request, source_, metrics_).response;
   }
   // Value of the sample that starts with `name` and a space, in /metrics.
   std::string Sample(const std::string& name) {
