@@ -41,7 +41,7 @@ class World:
         self.kinds = collections.Counter()     # actions begun
         self.meant = collections.Counter()     # (kind, should it succeed)
         self.as_meant = collections.Counter()
-        self.surprises = collections.Counter()  # (kind, SQLSTATE, should it have succeeded)
+        self.surprises = collections.Counter()  # (kind, should it have succeeded, what came)
         self.killed = collections.Counter()
         self.handed = [collections.deque() for _ in range(clients)]
         self.faults = []
@@ -50,15 +50,15 @@ class World:
     def more(self):
         return self.left > 0 and not self.faults
 
-    def note(self, kind, want, code, statements):
+    def note(self, kind, want, error, statements):
         with self._lock:
             self.left -= statements
             self.done += statements
             self.meant[kind, want] += 1
-            if want == (not code):
+            if want == (not error):
                 self.as_meant[kind, want] += 1
             else:
-                self.surprises[kind, code, want] += 1
+                self.surprises[kind, want, error.get("C", ""), error.get("M", "")[:60]] += 1
 
     def run(self, disturb=None):
         """All clients in threads until the statements are spent. `disturb` runs beside them in the
@@ -156,7 +156,7 @@ class Client(Kinds):
     def tell(self, *pieces, want=True, turns=1, statements=1):
         """Sends, reads the turns, notes what came of it. The frames."""
         frames = self.ask(*pieces, turns=turns)
-        self.world.note(self.kind, want, wire.first_error(frames).get("C", ""), statements)
+        self.world.note(self.kind, want, wire.first_error(frames), statements)
         return frames
 
     def say(self, text, want=True, way=None):
@@ -172,7 +172,7 @@ class Client(Kinds):
         frames = self.ask(wire.parse(text), wire.SYNC)
         if not wire.first_error(frames):
             frames += self.ask(wire.bind(), wire.describe(), wire.execute(), wire.SYNC)
-        self.world.note(self.kind, want, wire.first_error(frames).get("C", ""), 1)
+        self.world.note(self.kind, want, wire.first_error(frames), 1)
         return frames
 
     # -- transactions -----------------------------------------------------------------------------
@@ -249,14 +249,15 @@ _CATALOGUE = {
               "c.reloptions::text, obj_description(c.oid) FROM pg_class c JOIN pg_namespace n ON "
               "n.oid = c.relnamespace WHERE c.relkind IN ('r', 'v', 'm', 'S', 'p')",
     "columns": "SELECT n.nspname, c.relname, a.attnum, a.attname, format_type(atttypid, atttypmod)"
-               ", attnotnull, attisdropped, attidentity::text, pg_get_expr(d.adbin, d.adrelid) FROM "
-               "pg_attribute a JOIN pg_class c ON c.oid = attrelid JOIN pg_namespace n ON n.oid = "
-               "c.relnamespace LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = attnum "
+               ", attnotnull, attisdropped, attidentity::text, pg_get_expr(d.adbin, d.adrelid) "
+               "FROM pg_attribute a JOIN pg_class c ON c.oid = attrelid JOIN pg_namespace n ON "
+               "n.oid = c.relnamespace LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = attnum "
                "WHERE attnum > 0 AND c.relkind IN ('r', 'v', 'm', 'p')",
     "indexes": "SELECT schemaname, tablename, indexname, indexdef FROM pg_indexes",
     "views": "SELECT schemaname, viewname, definition FROM pg_views",
     "constraints": "SELECT n.nspname, conrelid::regclass::text, conname, "
-                   "pg_get_constraintdef(c.oid) FROM pg_constraint c JOIN pg_namespace n ON n.oid = connamespace",
+                   "pg_get_constraintdef(c.oid) FROM pg_constraint c JOIN pg_namespace n ON "
+                   "n.oid = connamespace",
     "routines": "SELECT n.nspname, proname, prosrc FROM pg_proc p JOIN pg_namespace n ON "
                 "n.oid = pronamespace",
     "types": "SELECT n.nspname, typname, typtype::text, (SELECT string_agg(enumlabel, ',' ORDER BY"
