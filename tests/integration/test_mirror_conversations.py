@@ -33,8 +33,8 @@ def insert(number, value="''"):
 
 
 TWO = wire.one_shot("INSERT INTO t VALUES (2, '')")
-PROCEDURE = ("CREATE PROCEDURE commits() LANGUAGE plpgsql AS 'BEGIN INSERT INTO t VALUES (1, ''''); "
-             "COMMIT; INSERT INTO t VALUES ({}, ''''); END'")
+PROCEDURE = ("CREATE PROCEDURE commits() LANGUAGE plpgsql AS 'BEGIN INSERT INTO t VALUES (1, "
+             "''''); COMMIT; INSERT INTO t VALUES ({}, ''''); END'")
 RULE = "CREATE TABLE r(id int); CREATE RULE x AS ON INSERT TO r DO "
 CASES = {
     # -- names and texts of transaction control ---------------------------------------------------

@@ -25,7 +25,6 @@ def run(name, *values):
 
 SETTING = insert("current_setting('my.v')")
 PARSE = wire.parse("INSERT INTO public.t VALUES ($1, 'named')", "s") + wire.SYNC
-SET_BY_VALUE = wire.one_shot("SELECT set_config('my.v', $1, false)", ["x"]) + wire.SYNC
 TEMP = "CREATE TEMP TABLE mine(a int)"
 FROM_TEMP = "INSERT INTO public.t SELECT a, 'temp' FROM mine"
 LATIN = wire.frame("Q", "INSERT INTO public.t VALUES (1, 'caf\u00e9')".encode("latin-1") + b"\0")
@@ -60,8 +59,6 @@ STATES = {
     "standard_conforming_strings": (["SET standard_conforming_strings = off"],
                                     [insert(r"'a\\b'")]),
     "set_config": (["SELECT set_config('my.v', 'x', false)"], [SETTING]),
-    "set_config by value": ([SET_BY_VALUE], [SETTING]),
-    "set_config in DO": (["DO $$BEGIN PERFORM set_config('my.v', 'x', false); END$$"], [SETTING]),
     "PREPARE": (["PREPARE q(int) AS INSERT INTO t VALUES ($1, 'q')"], ["EXECUTE q(1)"]),
     "PREPARE, DEALLOCATE": (["PREPARE q AS SELECT 1", "DEALLOCATE q",
                              "PREPARE q(int) AS INSERT INTO t VALUES ($1, 'q')"], ["EXECUTE q(1)"]),
@@ -75,9 +72,6 @@ STATES = {
     "temporary table, dropped again": ([TEMP, "DROP TABLE mine"], [insert("'x'")]),
     "temporary table, discarded": ([TEMP, "DISCARD ALL"], [insert("'x'")]),
     "temporary view": (["CREATE TEMP VIEW mine AS SELECT 1 AS a"], [FROM_TEMP]),
-    "temporary function": (
-        ["CREATE FUNCTION pg_temp.f() RETURNS text LANGUAGE sql AS 'SELECT ''f'''"],
-        [insert("pg_temp.f()")]),
     "cursor, open": (["BEGIN", "DECLARE c CURSOR FOR SELECT 1", "FETCH c"],
                      ["FETCH c", insert("'x'"), "COMMIT"]),
     "cursor WITH HOLD": (["DECLARE c CURSOR WITH HOLD FOR SELECT 1"],

@@ -10,6 +10,7 @@ the same rows whatever order the mirror is free to choose. What it does is in `f
 
 import collections
 import random
+import re
 import threading
 
 from . import wire
@@ -58,7 +59,8 @@ class World:
             if want == (not error):
                 self.as_meant[kind, want] += 1
             else:
-                self.surprises[kind, want, error.get("C", ""), error.get("M", "")[:60]] += 1
+                self.surprises[kind, want, error.get("C", ""),
+                               re.sub("[0-9]+", "N", error.get("M", ""))[:60]] += 1
 
     def run(self, disturb=None):
         """All clients in threads until the statements are spent. `disturb` runs beside them in the
@@ -251,8 +253,8 @@ _CATALOGUE = {
     "columns": "SELECT n.nspname, c.relname, a.attnum, a.attname, format_type(atttypid, atttypmod)"
                ", attnotnull, attisdropped, attidentity::text, pg_get_expr(d.adbin, d.adrelid) "
                "FROM pg_attribute a JOIN pg_class c ON c.oid = attrelid JOIN pg_namespace n ON "
-               "n.oid = c.relnamespace LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = attnum "
-               "WHERE attnum > 0 AND c.relkind IN ('r', 'v', 'm', 'p')",
+               "n.oid = c.relnamespace LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = "
+               "attnum WHERE attnum > 0 AND c.relkind IN ('r', 'v', 'm', 'p')",
     "indexes": "SELECT schemaname, tablename, indexname, indexdef FROM pg_indexes",
     "views": "SELECT schemaname, viewname, definition FROM pg_views",
     "constraints": "SELECT n.nspname, conrelid::regclass::text, conname, "
