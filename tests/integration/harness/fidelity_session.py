@@ -82,7 +82,7 @@ class SessionKinds:
             self.sql_prepared.append(name)
         name = rnd.choice(self.sql_prepared)
         self.say(f"EXECUTE {name}({self.fresh()}, 'by {rnd.randrange(9)}')")
-        if rnd.random() < 0.3:
+        if rnd.random() < 0.3 and not self.savepoints:
             self.say(f"DEALLOCATE {rnd.choice(('', 'PREPARE '))}{name}")
             if self.status != "E":
                 self.sql_prepared.remove(name)
