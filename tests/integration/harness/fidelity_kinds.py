@@ -191,8 +191,10 @@ class Kinds(SessionKinds):
         rnd, named = self.rnd, self.named
         name = f"n{rnd.randrange(4)}"
         if name not in named:
-            text = (f"INSERT INTO public.{self.own} VALUES ($1, $2)" if rnd.random() < 0.6 else
-                    f"UPDATE public.{self.own} SET b = md5(b || $2) WHERE id > $1")
+            # The second text is everybody's, as that of an application's clients is.
+            text = rnd.choice((f"INSERT INTO public.{self.own} VALUES ($1, $2)",
+                               "INSERT INTO public.called VALUES ($1, $2)",
+                               f"UPDATE public.{self.own} SET b = md5(b || $2) WHERE id > $1"))
             self.tell(wire.parse(text, name, rnd.choice(((), (23, 25)))), wire.SYNC, statements=0)
             named[name] = 2
         elif rnd.random() < 0.2:
