@@ -8,6 +8,7 @@ import pytest
 
 from conftest import ONE_IO
 from harness import wire
+from harness.processes import wait_until
 
 pytestmark = [pytest.mark.proxy_only, ONE_IO]
 
@@ -35,6 +36,8 @@ def insert(number, value="''"):
 TWO = wire.one_shot("INSERT INTO t VALUES (2, '')")
 PROCEDURE = ("CREATE PROCEDURE commits() LANGUAGE plpgsql AS 'BEGIN INSERT INTO t VALUES (1, "
              "''''); COMMIT; INSERT INTO t VALUES ({}, ''''); END'")
+# One statement if a backslash escapes, else three.
+ONE_BY_BACKSLASH = r"INSERT INTO t VALUES (1, 'a\'); DELETE FROM t; --')"
 RULE = "CREATE TABLE r(id int); CREATE RULE x AS ON INSERT TO r DO "
 CASES = {
     # -- names and texts of transaction control ---------------------------------------------------
@@ -111,6 +114,66 @@ CASES = {
         q("CREATE TABLE e(m mood)"), q("INSERT INTO e VALUES ('z')")],
     "NOTIFY within a transaction": [q("BEGIN"), q("NOTIFY x"), insert(1), q("COMMIT")],
     "a procedure that commits": [q(PROCEDURE.format(2)), q("CALL commits()")],
+    # -- what the mirror needs of statements that only read ---------------------------------------
+    "WHERE CURRENT OF": [
+        insert(1), insert(2), q("BEGIN"), q("DECLARE c CURSOR FOR SELECT * FROM t ORDER BY id"),
+        q("FETCH 1 FROM c"), q("UPDATE t SET v = 'hit' WHERE CURRENT OF c"), q("COMMIT")],
+    "a cursor that writes": [
+        q("CREATE SEQUENCE s"), q("BEGIN"), q("DECLARE c CURSOR FOR SELECT nextval('s') FROM "
+                                              "generate_series(1, 5)"),
+        q("FETCH 3 FROM c"), q("COMMIT"), q("INSERT INTO t VALUES (nextval('s'), '')")],
+    # -- how a transaction was begun --------------------------------------------------------------
+    "BEGIN READ WRITE": [
+        q("SET default_transaction_read_only = on"), q("BEGIN READ WRITE"), insert(1), insert(2),
+        q("COMMIT"), q("SET default_transaction_read_only = off")],
+    "BEGIN READ WRITE, one statement": [
+        q("SET default_transaction_read_only = on"), q("BEGIN READ WRITE"), insert(1),
+        q("COMMIT"), q("SET default_transaction_read_only = off")],
+    "BEGIN with a level": [
+        q("BEGIN ISOLATION LEVEL SERIALIZABLE"), insert(1, "current_setting('transaction_isolation"
+                                                           "')"), insert(2), q("COMMIT")],
+    # -- statements that commit by themselves -----------------------------------------------------
+    "a procedure that commits, then fails": [q(PROCEDURE.format(1)), q("CALL commits()")],
+    "a block that commits, then fails": [
+        q("DO $$BEGIN INSERT INTO t VALUES (1, ''); COMMIT; PERFORM 1 / 0; END$$")],
+    "a procedure that commits, in a pipeline": [
+        q(PROCEDURE.format(3)), wire.one_shot("CALL commits()") + TWO + wire.SYNC],
+    "an index built concurrently, in a pipeline": [
+        wire.one_shot("CREATE INDEX CONCURRENTLY i ON t(v)") + TWO + wire.SYNC],
+    "an index built concurrently before what fails": [
+        wire.one_shot("CREATE INDEX CONCURRENTLY i ON t(v)") + wire.one_shot("SELECT 1/0")
+        + wire.SYNC],
+    "REINDEX CONCURRENTLY in a pipeline": [
+        wire.one_shot("REINDEX TABLE CONCURRENTLY t") + TWO + wire.SYNC],
+    # -- the moment at which a text is read -------------------------------------------------------
+    "DateStyle at Parse": [
+        q("CREATE TABLE d(a date)"), parse("INSERT INTO d VALUES ('01/02/2020')", "s"),
+        q("SET DateStyle = 'ISO, DMY'"), run("s")],
+    "standard_conforming_strings at Parse": [
+        q("SET standard_conforming_strings = off"),
+        parse(r"INSERT INTO t VALUES (1, 'a\\b')", "s"),
+        q("SET standard_conforming_strings = on"), run("s")],
+    "backslashes by SET LOCAL": [
+        q("BEGIN"), q("SET LOCAL standard_conforming_strings = off"), q(ONE_BY_BACKSLASH),
+        q("COMMIT")],
+    "backslashes by set_config": [
+        q("SELECT set_config('standard_conforming_strings', 'off', false)"), q(ONE_BY_BACKSLASH)],
+    # -- names that SQL and the protocol share ----------------------------------------------------
+    "EXECUTE of what Parse has prepared": [
+        parse("INSERT INTO t VALUES ($1, '')", "s"), q("EXECUTE s(5)")],
+    "EXECUTE of a read that Parse has prepared": [parse("SELECT 1", "s"), q("EXECUTE s")],
+    # -- PREPARE and DEALLOCATE hold though their savepoint is undone -----------------------------
+    "DEALLOCATE behind a savepoint that is undone": [
+        q("BEGIN"), q("PREPARE q AS SELECT 1"), q("SAVEPOINT s"), q("DEALLOCATE q"),
+        q("ROLLBACK TO s"), q("COMMIT")],
+    "prepared anew behind a savepoint that is undone": [
+        q("BEGIN"), q("PREPARE q AS INSERT INTO t VALUES (1, '')"), insert(9), q("SAVEPOINT s"),
+        q("DEALLOCATE q"), q("PREPARE q AS INSERT INTO t VALUES (2, '')"), q("ROLLBACK TO s"),
+        q("COMMIT"), q("EXECUTE q")],
+    "prepared on a table of the same transaction": [
+        q("BEGIN"), q("CREATE TABLE m(a int)"), q("SAVEPOINT s"),
+        q("PREPARE q AS INSERT INTO m VALUES (1)"), q("ROLLBACK TO s"), q("EXECUTE q"),
+        q("COMMIT")],
 }
 
 
@@ -133,3 +196,127 @@ def test_conversation(case, pair):
     for sent in CASES[case]:
         raw.send(sent).read_turn()
     check_told_and_equal(pair, raw)
+
+
+def test_a_setting_that_is_still_under_way_when_the_next_text_comes(pair):
+    raw = pair.session()
+    raw.send(q("SET standard_conforming_strings = off"), q(ONE_BY_BACKSLASH)).read_turn()
+    assert not wire.first_error(raw.read_turn())
+    check_told_and_equal(pair, raw)
+
+
+def test_an_empty_prepared_transaction_may_be_ended(pair):
+    raw, gid = pair.session(), f"empty {pair.database}"
+    assert pair.ask(raw, "BEGIN", "SELECT 1", f"PREPARE TRANSACTION '{gid}'",
+                    f"COMMIT PREPARED '{gid}'") == [""] * 4
+    check_told_and_equal(pair, raw)
+
+
+# -- prepared statements over connections that clients share ---------------------------------------
+
+
+@pytest.fixture
+def pooled(pair, new_target):
+    """One shard, so that the clients meet on the same connections."""
+    pair.target = new_target(pair.primary.url(user="postgres"), [
+        "--auth", "trust", "--pool-mode", "transaction", "--mirror",
+        pair.mirror.url(user="postgres")], shards=1)
+    return pair
+
+
+def test_pooled_two_clients_prepare_the_same_text(pooled):
+    """The second one's Parse is answered without a server."""
+    one, two = pooled.session(), pooled.session()
+    for number, raw in enumerate((one, two)):
+        raw.send(wire.parse("INSERT INTO t VALUES ($1, '')", "s"),
+                 run("s", str(number))).read_turn()
+    pooled.finish(one)
+    check_told_and_equal(pooled, two)
+
+
+def test_pooled_a_name_is_closed_and_used_for_a_text_that_is_known(pooled):
+    raw = pooled.session()
+    update = "UPDATE t SET v = v || 'x'"
+    for text in ("INSERT INTO t VALUES (1, '')", update, "INSERT INTO t VALUES (2, '')", update):
+        raw.send(wire.close("S", "s"), wire.parse(text, "s"), run("s")).read_turn()
+    check_told_and_equal(pooled, raw)
+
+
+def test_pooled_a_client_that_leaves_loses_nothing(pooled):
+    """What it ran last by a name that it had used before is known to have ended."""
+    raw = pooled.session()
+    for text in ("INSERT INTO t VALUES (1, '')", "BEGIN", "COMMIT", "INSERT INTO t VALUES (2, '')",
+                 "BEGIN", "COMMIT"):
+        raw.send(wire.close("S", "s"), wire.parse(text, "s"), run("s")).read_turn()
+    raw.shut()
+    check_told_and_equal(pooled, pooled.session())
+
+
+# -- sessions among each other ---------------------------------------------------------------------
+
+
+def test_currval_is_the_sessions_own(pair, new_target):
+    pair.target = new_target(pair.primary, ["--mirror", pair.mirror.url(user="postgres")], shards=1)
+    one, two = pair.session(), pair.session()
+    pair.ask(one, "CREATE TABLE parent(id serial, v text)")
+    for raw in (one, two):
+        pair.ask(raw, "INSERT INTO parent(v) VALUES ('')")
+        pair.finish(raw)
+    pair.ask(one, "INSERT INTO t VALUES (currval('parent_id_seq'), 'child of the first')")
+    check_told_and_equal(pair, one)
+
+
+def test_a_lock_that_the_primary_did_not_give_is_not_taken_on_the_mirror(pair):
+    """Its answer comes after the unlock that overlaps it; on the mirror it would come too late."""
+    holder, other = pair.session(), pair.session()
+    pair.ask(holder, "SELECT pg_advisory_lock(1)")
+    pair.finish(holder)
+    other.send(q("SELECT pg_try_advisory_lock(1), pg_sleep(2)"))
+    wait_until(lambda: pair.on_primary("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+                                       " AND query LIKE '%try_advisory%'"), "it to have its answer")
+    pair.ask(holder, "SELECT pg_advisory_unlock(1)")
+    pair.finish(holder)
+    assert [wire.columns_of(body)[0] for kind, body in other.read_turn() if kind == "D"] == [b"f"]
+    pair.finish(other)
+    held = ("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid "
+            "FROM pg_database WHERE datname = current_database())")
+    assert pair.on_primary(held) == [(0,)]
+    assert pair.on_mirror(held) == [(0,)]
+
+
+def test_a_parameter_of_a_type_of_ones_own(pair):
+    """Its OID is another one on the mirror."""
+    pair.on_mirror("CREATE TYPE only_here AS ENUM ('x')")
+    raw = pair.session()
+    pair.ask(raw, "CREATE TYPE mood AS ENUM ('low', 'high')", "CREATE TABLE e(m mood)")
+    oid = pair.on_primary("SELECT 'mood'::regtype::oid::int")[0][0]
+    turn = raw.send(wire.parse("INSERT INTO e VALUES ($1)", "", (oid,)), wire.bind(["high"]),
+                    wire.execute(), wire.SYNC).read_turn()
+    assert not wire.first_error(turn)
+    pair.on_mirror("DROP TYPE only_here")
+    check_told_and_equal(pair, raw)
+
+
+def test_the_clients_user_is_who_it_is_on_the_mirror(pair):
+    """Its schema comes first in search_path, and current_user is its name."""
+    for server in (pair.primary, pair.mirror):
+        server.sql("DO $$BEGIN CREATE ROLE fidelity SUPERUSER LOGIN; EXCEPTION WHEN "
+                   "duplicate_object THEN ALTER ROLE fidelity LOGIN; END$$")
+        server.sql("CREATE SCHEMA fidelity; CREATE TABLE fidelity.t(id int, v text)", pair.database)
+    raw = pair.target.login(pair.database, user="fidelity")
+    pair.ask(raw, "INSERT INTO t VALUES (1, current_user)")
+    check_told_and_equal(pair, raw)
+
+
+def test_k6_what_dblink_does_elsewhere_is_done_once(pair):
+    """The mirror would reach the same third server as the primary."""
+    for server in (pair.primary, pair.mirror):
+        server.sql("CREATE EXTENSION dblink", pair.database)
+    third = (f"host={pair.primary.folder} port={pair.primary.port} user=postgres "
+             f"dbname={pair.database}")
+    raw = pair.session()
+    assert pair.ask(raw, f"SELECT dblink_exec('{third}', 'INSERT INTO n VALUES (1, 1, ''x'')')"
+                    ) == [""]
+    pair.finish(raw)
+    pair.settle()
+    assert pair.on_primary("SELECT count(*) FROM n") == [(1,)]

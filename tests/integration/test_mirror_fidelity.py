@@ -69,7 +69,7 @@ def check_shares(world):
     assert world.share(False) >= 0.9, world.report()
 
 
-@pytest.mark.parametrize("mode", ["session"])
+@pytest.mark.parametrize("mode", ["session", "transaction"])
 def test_random_sessions_leave_equal_databases(world, mode):
     one = world(mode)
     one.run()
@@ -110,7 +110,7 @@ def names(gaps, table):
     return "*" in gaps or table in gaps or table.split(".")[-1] in gaps
 
 
-@pytest.mark.parametrize("mode", ["session"])
+@pytest.mark.parametrize("mode", ["session", "transaction"])
 def test_random_sessions_under_faults_leave_no_difference_unaccounted(world, mode):
     one = world(mode, kills=True)
     one.run(lambda: trouble(one))

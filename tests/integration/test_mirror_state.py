@@ -11,6 +11,7 @@ import pytest
 
 from conftest import ONE_IO
 from harness import wire
+from harness.processes import wait_until
 
 pytestmark = [pytest.mark.proxy_only, ONE_IO]
 
@@ -25,6 +26,7 @@ def run(name, *values):
 
 SETTING = insert("current_setting('my.v')")
 PARSE = wire.parse("INSERT INTO public.t VALUES ($1, 'named')", "s") + wire.SYNC
+SET_BY_VALUE = wire.one_shot("SELECT set_config('my.v', $1, false)", ["x"]) + wire.SYNC
 TEMP = "CREATE TEMP TABLE mine(a int)"
 FROM_TEMP = "INSERT INTO public.t SELECT a, 'temp' FROM mine"
 LATIN = wire.frame("Q", "INSERT INTO public.t VALUES (1, 'caf\u00e9')".encode("latin-1") + b"\0")
@@ -59,6 +61,8 @@ STATES = {
     "standard_conforming_strings": (["SET standard_conforming_strings = off"],
                                     [insert(r"'a\\b'")]),
     "set_config": (["SELECT set_config('my.v', 'x', false)"], [SETTING]),
+    "set_config by value": ([SET_BY_VALUE], [SETTING]),
+    "set_config in DO": (["DO $$BEGIN PERFORM set_config('my.v', 'x', false); END$$"], [SETTING]),
     "PREPARE": (["PREPARE q(int) AS INSERT INTO t VALUES ($1, 'q')"], ["EXECUTE q(1)"]),
     "PREPARE, DEALLOCATE": (["PREPARE q AS SELECT 1", "DEALLOCATE q",
                              "PREPARE q(int) AS INSERT INTO t VALUES ($1, 'q')"], ["EXECUTE q(1)"]),
@@ -72,6 +76,11 @@ STATES = {
     "temporary table, dropped again": ([TEMP, "DROP TABLE mine"], [insert("'x'")]),
     "temporary table, discarded": ([TEMP, "DISCARD ALL"], [insert("'x'")]),
     "temporary view": (["CREATE TEMP VIEW mine AS SELECT 1 AS a"], [FROM_TEMP]),
+    "temporary function": (
+        ["CREATE FUNCTION pg_temp.f() RETURNS text LANGUAGE sql AS 'SELECT ''f'''"],
+        [insert("pg_temp.f()")]),
+    "currval": (["CREATE SEQUENCE s", "SELECT nextval('s')"], [insert("currval('s')::text")]),
+    "lastval": (["CREATE SEQUENCE s", "SELECT nextval('s')"], [insert("lastval()::text")]),
     "cursor, open": (["BEGIN", "DECLARE c CURSOR FOR SELECT 1", "FETCH c"],
                      ["FETCH c", insert("'x'"), "COMMIT"]),
     "cursor WITH HOLD": (["DECLARE c CURSOR WITH HOLD FOR SELECT 1"],
@@ -126,3 +135,49 @@ def test_state_is_rebuilt_or_its_loss_is_counted(state, pair):
         say(raw, sent)
     raw.ask("RESET ROLE")
     check_arrived_or_lost(pair, raw)
+
+
+# -- state that went with a transaction which the mirror did not take ------------------------------
+
+
+OTHER = ["CREATE SCHEMA other", "CREATE TABLE other.t(id int, v text)",
+         "INSERT INTO public.t VALUES (1, '')"]
+SETS = ["BEGIN", "SET search_path = other", "UPDATE public.t SET v = 'x' WHERE id = 1", "COMMIT"]
+
+
+def check_in_its_place(pair, raw):
+    say(raw, "INSERT INTO t VALUES (3, 'other')")
+    pair.finish(raw)
+    pair.settle()
+    assert pair.on_primary("SELECT * FROM other.t") == [(3, "other")]
+    assert pair.on_mirror("SELECT * FROM public.t WHERE id = 3") == [], "in the wrong table"
+    lost = pair.target.metric("pgbraid_mirror_dropped_total", cause="state_lost")
+    assert len(pair.on_mirror("SELECT * FROM other.t")) + lost == 1
+
+
+def test_a_setting_whose_transaction_was_refused_is_not_forgotten(pair):
+    raw = pair.session()
+    for text in OTHER:
+        say(raw, text)
+    pair.finish(raw)
+    pair.on_mirror("ALTER TABLE public.t ADD CHECK (v <> 'x')")
+    for text in SETS:
+        say(raw, text)
+    check_in_its_place(pair, raw)
+
+
+def test_a_setting_whose_transaction_is_of_unknown_outcome_is_not_forgotten(pair):
+    raw = pair.session()
+    for text in OTHER:
+        say(raw, text)
+    pair.finish(raw)
+    rival = pair.mirror.connect(pair.database)
+    rival.autocommit = False
+    rival.cursor().execute("LOCK TABLE public.t")
+    for text in SETS:
+        say(raw, text)
+    wait_until(lambda: pair.mirror.sql(
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s AND "
+        "wait_event_type = 'Lock'", args=(pair.database,)), "the mirror's transaction to wait")
+    rival.close()
+    check_in_its_place(pair, raw)

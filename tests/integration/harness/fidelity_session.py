@@ -82,7 +82,7 @@ class SessionKinds:
             self.sql_prepared.append(name)
         name = rnd.choice(self.sql_prepared)
         self.say(f"EXECUTE {name}({self.fresh()}, 'by {rnd.randrange(9)}')")
-        if rnd.random() < 0.3 and not self.savepoints:
+        if rnd.random() < 0.3:
             self.say(f"DEALLOCATE {rnd.choice(('', 'PREPARE '))}{name}")
             if self.status != "E":
                 self.sql_prepared.remove(name)
@@ -163,7 +163,7 @@ class SessionKinds:
         """Never within a transaction that may be undone, which the sequence itself would not be."""
         self.say(f"SELECT setval('public.alone{self.own}', {self.fresh()})")
         self.say(f"SELECT nextval('public.alone{self.own}')")
-        self.own_insert(f"nextval('public.alone{self.own}')::text")
+        self.own_insert(f"currval('public.alone{self.own}')::text")
 
     def do_serial(self):
         """Their own class: a failing insert uses up a value on the primary only."""
