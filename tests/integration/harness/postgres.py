@@ -202,7 +202,7 @@ class Postgres:
         tables = self.sql("SELECT quote_ident(schemaname) || '.' || quote_ident(tablename) FROM "
                           "pg_tables WHERE schemaname NOT IN "
                           "('pg_catalog','information_schema','pgbraid') "
-                          "ORDER BY 1", database)
+                          "AND schemaname NOT LIKE 'pg_temp%' ORDER BY 1", database)
         row = "to_jsonb(t) - %s::text[]" if without else "t"
         return {name: self.sql(
             f"SELECT count(*), coalesce(sum(hashtextextended(({row})::text, 0)::numeric), 0)::text "
