@@ -122,7 +122,7 @@ io::Task<void> Lane::Advance() {
   } else if (link_ != nullptr && !link_->alive()) {
     co_await DropLink();
   } else if (link_ != nullptr && Outranked()) {
-    shadow_->Discard(TakeLink());
+    Rest();
   } else if (link_ == nullptr) {
     co_await Obtain();
   } else if (!link_->asked()) {
