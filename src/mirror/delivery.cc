@@ -147,10 +147,7 @@ void Lane::Send(Plan plan, Replay* replay) const {
     replay->SendAlone(front.unit, mark);
     return;
   }
-  replay->SendBlock(front.unit, mark);
-  if (plan == Plan::kWhole) {
-    replay->SendEnd(front.unit);
-  }
+  replay->SendBlock(front.unit, mark, plan == Plan::kWhole);
 }
 
 io::Task<void> Lane::Deliver() {
@@ -255,7 +252,7 @@ io::Task<void> Lane::Conclude(Flight flight, const Replay* replay, bool may_have
   }
   const bool marked = link_->marked() && !MarkFor(queue_.front()).empty();
   if (link_->connection().machine().status() != 'I') {
-    co_await DropLink();
+    co_await TakeBack();
   }
   const std::string sqlstate = replay->sqlstate();
   if (!sqlstate.empty()) {

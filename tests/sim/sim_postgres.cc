@@ -432,7 +432,8 @@ void SimPostgres::HandleBind(Conversation* with, const Frame& frame) {
 
 // False when the client has said goodbye.
 bool SimPostgres::Handle(Conversation* with, const Frame& frame) {
-  if (with->commit.has_value()) {
+  // The Sync behind a COMMIT was sent with it.
+  if (with->commit.has_value() && frame.type != 'S') {
     commits_[*std::exchange(with->commit, std::nullopt)].heard = true;
   }
   if (frame.type == 'X') {

@@ -86,6 +86,8 @@ class FakeMirror {
     bool failed = false;
     bool block = false;
     bool gone = false;
+    bool skips = false;  // until Sync
+    std::string parsed = "";
   };
   bool Take(Peer* peer) {
     const size_t header = peer->in ? 1 : 0;
@@ -108,13 +110,28 @@ class FakeMirror {
     } else if (frame[0] == 'X') {
       peer->gone = true;
     } else if (frame[0] == 'Q') {
-      out = OnQuery(peer, frame.substr(5, length - 6));
+      out = Run(peer, frame.substr(5, length - 6));
+      peer->skips = false;
+      out += support::Frame('Z', Status(*peer));
+    } else if (frame[0] == 'S') {
+      peer->skips = false;
+      out = support::Frame('Z', Status(*peer));
+    } else if (!peer->skips && frame[0] == 'P') {  // unnamed
+      peer->parsed = frame.substr(6, frame.find('\0', 6) - 6);
+      out = support::Frame('1', "");
+    } else if (!peer->skips && frame[0] == 'B') {
+      out = support::Frame('2', "");
+    } else if (!peer->skips && frame[0] == 'E') {
+      out = Run(peer, peer->parsed);
     }
     EXPECT_EQ(send(peer->descriptor, out.data(), out.size(), MSG_NOSIGNAL),
               static_cast<ssize_t>(out.size()));
     return true;
   }
-  std::string OnQuery(Peer* peer, const std::string& text) {
+  static std::string Status(const Peer& peer) {
+    return peer.failed ? "E" : peer.block ? "T" : "I";
+  }
+  std::string Run(Peer* peer, const std::string& text) {
     heard.push_back(text);
     std::string sqlstate = answer ? answer(text) : "";
     std::string done = tag ? tag(text) : "";
@@ -129,13 +146,12 @@ class FakeMirror {
       sqlstate = "25P02";
     }
     peer->failed = peer->block && (peer->failed || !sqlstate.empty());
-    const std::string status = peer->failed ? "E" : peer->block ? "T" : "I";
     if (!sqlstate.empty()) {
+      peer->skips = true;
       return support::Frame('E', support::CString("SERROR") + support::CString("VERROR") + "C" +
-                                     support::CString(sqlstate) + std::string(1, '\0')) +
-             support::Frame('Z', status);
+                                     support::CString(sqlstate) + std::string(1, '\0'));
     }
-    return support::CommandComplete(done) + support::Frame('Z', status);
+    return support::CommandComplete(done);
   }
 
   int listener_ = -1;
