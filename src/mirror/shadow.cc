@@ -10,7 +10,11 @@
 namespace mirror {
 namespace {
 
-absl::Duration CarefulFor() { return absl::Seconds(1); }
+// A meeting costs about Lane::Patience(); being careful costs the side by side. The more often they
+// meet, the longer it pays.
+absl::Duration ShortestCare() { return absl::Milliseconds(20); }
+absl::Duration LongestCare() { return absl::Milliseconds(100); }
+constexpr int kCarefree = 5;  // times as long as the last care: then they meet seldom
 
 }  // namespace
 
@@ -132,7 +136,15 @@ void Shadow::SetReachable(bool reachable) {
   }
 }
 
-void Shadow::BeCareful() { careful_until_ = mirrors_->tools().loop->now() + CarefulFor(); }
+void Shadow::BeCareful() {
+  const base::Instant now = mirrors_->tools().loop->now();
+  if (now < careful_until_) {
+    return;
+  }
+  care_ = now < careful_until_ + care_ * kCarefree ? std::min(care_ * 2, LongestCare())
+                                                   : ShortestCare();
+  careful_until_ = now + care_;
+}
 
 bool Shadow::careful() const { return mirrors_->tools().loop->now() < careful_until_; }
 

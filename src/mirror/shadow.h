@@ -92,6 +92,7 @@ class Shadow {
   std::deque<Lane*> waiting_;
   base::Instant next_log_;
   base::Instant careful_until_;
+  absl::Duration care_;  // how long the last time
   std::atomic<bool> reachable_{true};  // the admin endpoint reads it from another shard
 };
 
