@@ -49,7 +49,7 @@ void Replay::SendAlone(const Unit& unit, std::string_view mark) {
 }
 
 void Replay::SendBlock(const Unit& unit, std::string_view mark) {
-  Query("BEGIN");
+  Query(unit.begin.empty() ? std::string_view("BEGIN") : unit.begin);
   for (const Step& step : unit.steps) {
     SendStep(step);
   }
