@@ -152,8 +152,8 @@ void Shadow::LogOtherUser(const std::string& user, std::string_view sqlstate) {
                {"user", user},
                {"login", server_.user},
                {"sqlstate", sqlstate},
-               {"why", "the login may not be made this user: what depends on who runs a statement (a "
-                       "schema of that name, current_user, row security) is the login's"}});
+               {"why", "the login may not be made this user: what depends on who runs a statement "
+                       "(a schema's name, current_user, row security) is the login's"}});
   }
 }
 
