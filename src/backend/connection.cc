@@ -368,8 +368,7 @@ void Connection::OnParameter(const pg::Piece& piece, bool hidden) {
 }
 
 void Connection::OnBackendKey(const pg::Piece& piece) {
-  if (!keeps_parameters_ || !piece.whole() ||
-      piece.type != static_cast<char>(pg::BackendType::kBackendKeyData)) {
+  if (!piece.whole() || piece.type != static_cast<char>(pg::BackendType::kBackendKeyData)) {
     return;
   }
   if (const std::optional<pg::BackendKeyView> key = pg::ReadBackendKey(piece.body)) {

@@ -107,6 +107,12 @@ absl::Status SetMirrorOrder(std::string_view text, Config* config) {
   return absl::OkStatus();
 }
 
+absl::Status SetMirrorRole(std::string_view text, Config* config) {
+  ASSIGN_OR_RETURN(const size_t choice, ParseChoice(text, {"client", "login"}));
+  config->mirror_as_client = choice == 0;
+  return absl::OkStatus();
+}
+
 absl::Status SetMirrorMarker(std::string_view text, Config* config) {
   ASSIGN_OR_RETURN(config->mirror_marker, ParseBoolean(text));
   return absl::OkStatus();
@@ -472,6 +478,9 @@ constexpr Setting kSettings[] = {
     {"Mirrors", "mirror-order", "", 0, Kind::kText, "ORDER", "causal", "",
      "causal: behind all that its client saw; session: behind its session",
      SetMirrorOrder},
+    {"Mirrors", "mirror-role", "", 0, Kind::kText, "ROLE", "client", "",
+     "client: statements run as the primary's user, where the login may; login: as the login",
+     SetMirrorRole},
     {"Mirrors", "mirror-marker", "", 0, Kind::kBoolean, "BOOL", "true", "",
      "keep a record on the mirror, so that nothing is applied twice",
      SetMirrorMarker},

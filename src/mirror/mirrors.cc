@@ -11,9 +11,11 @@ namespace {
 constexpr size_t kCacheBytes = 1 << 20;
 constexpr uint32_t kLaneEnded = 1;
 
-// Sessions whose connections to a mirror may be exchanged: the same database and parameters.
-std::string KeyOf(const backend::LoginFacts& facts) {
+// Sessions whose connections to a mirror may be exchanged: the same database, user and parameters.
+std::string KeyOf(const backend::LoginFacts& facts, const std::string& client) {
   std::string key = facts.database;
+  key += '\0';
+  key += client;
   for (const auto& [name, value] : facts.parameters) {
     key += '\0';
     key += name;
@@ -166,9 +168,12 @@ Lane* Mirrors::MakeLane(Shadow* shadow, const SessionFacts& facts) {
   }
   std::erase_if(login.parameters,
                 [](const auto& parameter) { return parameter.first.starts_with("_pq_."); });
-  std::string key = KeyOf(login);
+  const bool other_user = tools_.epoch->config.mirror_as_client && facts.user != login.user;
+  std::string client = other_user ? facts.user : std::string();
+  std::string key = KeyOf(login, client);
   const uint64_t id = ++last_lane_;
-  auto lane = std::make_unique<Lane>(shadow, id, facts.session, std::move(login), std::move(key));
+  auto lane = std::make_unique<Lane>(shadow, id, facts.session, std::move(login), std::move(key),
+                                     std::move(client));
   return lanes_.emplace(id, std::move(lane)).first->second.get();
 }
 
@@ -190,9 +195,12 @@ void Mirrors::Retire(Lane* lane) {
 }
 
 std::unique_ptr<Link> Mirrors::YieldOne(const Shadow* shadow) {
-  for (const auto& [id, lane] : lanes_) {
-    if (lane->shadow() == shadow) {
-      std::unique_ptr<Link> link = lane->Yield();
+  for (const bool values_too : {false, true}) {
+    for (const auto& [id, lane] : lanes_) {
+      if (lane->shadow() != shadow) {
+        continue;
+      }
+      std::unique_ptr<Link> link = lane->Yield(values_too);
       if (link != nullptr) {
         return link;
       }

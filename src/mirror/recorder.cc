@@ -98,8 +98,10 @@ uint32_t Recorder::MayHaveCommitted() {
 
 // The filters that may want it; 0: it need not be followed. Transaction control is followed for
 // all: its text names savepoints and tells AND CHAIN. What EXECUTE does is known when it has run.
+// What never goes is followed to be counted.
 uint32_t Recorder::MayWant(const sql::Statement& facts) const {
-  if (facts.effect == sql::Effect::kControl || facts.effect == sql::Effect::kExecute) {
+  if (facts.effect == sql::Effect::kControl || facts.effect == sql::Effect::kExecute ||
+      facts.one_server) {
     return present_;
   }
   return tools_.filters->Wanting(KindOf(facts), facts.marks) & present_;

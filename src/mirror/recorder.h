@@ -30,6 +30,7 @@
 #include "base/keyed_hash.h"
 #include "base/limits.h"
 #include "io/loop.h"
+#include "mirror/block.h"
 #include "mirror/filter.h"
 #include "mirror/mirror_metrics.h"
 #include "mirror/order_board.h"
@@ -126,8 +127,7 @@ class Recorder final : public backend::NoteTaker {
     kBind,
     kExecute,
     kForgetStatement,  // it is closed, or now names what only reads
-    kForgetPortal,
-    kFunctionCall,
+    kForgetPortal, kFunctionCall,
   };
   struct Copied {  // the data of one COPY
     std::vector<base::Slice> data;
@@ -239,9 +239,9 @@ class Recorder final : public backend::NoteTaker {
   uint32_t works_ = 0;     // of requests_, those that may leave something to be committed
   uint32_t reserved_ = 0;  // of requests_, those with a stamp
   int64_t items_bytes_ = 0;
+  Block block_;                   // the open one
   bool skipping_ = false;         // true exactly when an error was told and its end not yet
-  // A frame that comes in pieces.
-  std::string gathered_;
+  std::string gathered_;          // of a frame that comes in pieces
   Charge gathered_charge_;
   Cause gathered_lost_ = Cause::kNone;
   turn::RequestId gathering_ = 0;  // its id

@@ -308,7 +308,15 @@ uint64_t Recorder::Completed(Item item, const sql::Statement& facts, std::string
   if (kind != Kind::kControl) {
     LeftOut(item.wanted);
   }
+  if (kind == Kind::kOneServer) {
+    for (const View& view : views_) {
+      for (const Route& route : view.routes) {
+        route.metrics->outside_statements.Add();
+      }
+    }
+  }
   item.step.tag = tag;
+  block_.Note(facts, tag, TextOf(item.step), lex_, transaction_.in_block());
   base::Slice prepare;
   if (facts.control == sql::Control::kPrepare && item.lost == Cause::kNone) {
     const std::string_view text = TextOf(item.step);
@@ -327,6 +335,7 @@ uint64_t Recorder::Completed(Item item, const sql::Statement& facts, std::string
   }
   const turn::Unit* const unit = transaction_.Completed(id, facts, tag);
   OnUnit(unit, prepare, lost);
+  block_.OnEnd(facts.chain);
   if (unit == nullptr && tag == "PREPARE TRANSACTION") {
     Unit sent;  // COMMIT PREPARED, perhaps of another session, asks for it
     sent.place.is_explicit = true;
@@ -380,6 +389,7 @@ void Recorder::OnSession(const sql::Statement& facts, std::string_view tag,
       sql::Statement& prepared = sql_prepared_[facts.name];
       prepared = facts;
       prepared.effect = facts.prepared;
+      prepared.prepared = sql::Effect::kUnknown;
     }
   } else if (tag == "DEALLOCATE") {
     statements_.erase(facts.name);
@@ -407,7 +417,9 @@ uint64_t Recorder::AddItem(Item item) {
     item.lost = Cause::kTooLarge;
   }
   if (item.lost != Cause::kNone) {
+    const Trace trace = item.step.trace;
     item.step = Step();
+    item.step.trace = trace == Trace::kSet ? Trace::kLost : trace;
     item.charge.Release();
   }
   items_bytes_ += item.charge.bytes();
@@ -428,6 +440,10 @@ void Recorder::OnUnit(const turn::Unit* unit, const base::Slice& prepare, Cause 
   }
   Unit sent;
   sent.place.is_explicit = unit->explicit_block;
+  if (unit->explicit_block) {
+    sent.begin = block_.begin();
+    sent.read_only = block_.read_only();
+  }
   switch (unit->fate) {
     case turn::Fate::kCommitted:
       OfferItems(items, sent, Cause::kNone);

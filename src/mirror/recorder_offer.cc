@@ -76,6 +76,7 @@ bool Recorder::Choose(const View& view, std::span<Item> items, Unit* unit, Cause
     unit->steps.push_back(last ? std::move(item.step) : item.step);
   }
   unit->bytes = all ? charged : BytesOf(unit->steps);
+  unit->bytes += static_cast<int64_t>(unit->begin.size());
   if (sampled_out) {
     for (const Route& route : view.routes) {
       route.metrics->filtered_transactions.Add();

@@ -44,7 +44,7 @@ void Replay::SendAlone(const Unit& unit, std::string_view mark) {
 }
 
 void Replay::SendBlock(const Unit& unit, std::string_view mark, bool whole) {
-  SendText("BEGIN", nullptr);
+  SendText(unit.begin.empty() ? std::string_view("BEGIN") : unit.begin, nullptr);
   for (const Step& step : unit.steps) {
     SendStatement(step);
   }

@@ -16,6 +16,7 @@
 #include "mirror/gap_ledger.h"
 #include "mirror/gate.h"
 #include "mirror/order_board.h"
+#include "mirror/tally.h"
 
 namespace mirror {
 
@@ -37,6 +38,7 @@ class Shared {
     // True until the mirror has refused to keep markers.
     std::atomic<bool> marks{true};
     GapLedger ledger;
+    Tally tally;
   };
   PerMirror* mirror(size_t index) { return mirrors_[index].get(); }
   // In the order of the configuration; they live as long as this.

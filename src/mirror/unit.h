@@ -80,6 +80,7 @@ enum class Trace : uint8_t {
   kReset,       // RESET ALL: the settings of the journal go
   kDeallocate,  // DEALLOCATE: one prepared statement goes, or all of them
   kDiscard,     // DISCARD ALL: the session is as new
+  kLost,        // a setting, and its text was not kept: what comes later may mean something else
   kHeld,        // a temporary object, a session lock, or code that may have made one
 };
 
@@ -99,6 +100,7 @@ struct Step {
   std::string key;        // kSet, kDeallocate: what of; empty: all
   bool local = false;     // ends with its transaction: alone it is worth nothing
   bool survives = false;  // PREPARE, DEALLOCATE: a rollback does not undo it
+  bool asks = false;      // asks for what only this session's connection knows: currval, lastval
 };
 
 // A transaction's place in the order of all sessions; see order.h.
@@ -112,12 +114,16 @@ struct Unit {
   std::vector<Step> steps;
   Place place;
   uint64_t after = 0;         // the clock when its last statement was forwarded
+  std::string begin;          // instead of a plain BEGIN: with its options
+  bool read_only = false;     // by these
   base::Slice prepare;        // PREPARE TRANSACTION's text, instead of COMMIT
   int64_t bytes = 0;          // what it is charged for
   base::Instant committed;    // when the primary's answer was read
 
   // True exactly when it goes to the mirror within BEGIN and COMMIT.
   bool block() const { return place.is_explicit || steps.size() > 1 || !prepare.empty(); }
+  // True exactly when nothing is lost by leaving out BEGIN and COMMIT.
+  bool may_be_alone() const { return steps.size() == 1 && prepare.empty() && begin.empty(); }
 };
 
 }  // namespace mirror

@@ -66,6 +66,8 @@ class Classifier {
   bool with_ = false;           // WITH was seen
   bool search_ = false;         // SEARCH or CYCLE was seen: a CTE need not end in a bracket
   bool into_ = false;           // directly behind SELECT ... INTO
+  bool tries_ = false;          // tries to take a session's lock
+  bool keeps_ = false;          // a call does something else to the session
   bool unreadable_ = false;     // a token without end, or a name spelt with UESCAPE
 };
 
@@ -89,6 +91,7 @@ Statement Classifier::Run() {
     statement_.several = several;
     return std::move(statement_);
   }
+  if (statement_.effect == Effect::kSession && tries_ && !keeps_) statement_.one_server = true;
   if (preparing_) {
     statement_.prepared = statement_.effect;
     statement_.effect = Effect::kSession;
@@ -541,9 +544,16 @@ void Classifier::InspectCall(const Token& name) {
       Raise(Effect::kWrite);
       break;
     case Call::kSession:
+      keeps_ = true;
+      Raise(Effect::kSession);
+      break;
+    case Call::kTryLock:
+      tries_ = true;
+      statement_.session_lock = true;
       Raise(Effect::kSession);
       break;
     case Call::kSessionLock:
+      keeps_ = true;
       statement_.session_lock = true;
       Raise(Effect::kSession);
       break;
@@ -554,6 +564,7 @@ void Classifier::InspectCall(const Token& name) {
       statement_.session_read = true;
       break;
     case Call::kServer:
+    case Call::kOutside:
       statement_.one_server = true;
       Raise(Effect::kOther);
       break;

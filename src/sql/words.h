@@ -59,10 +59,12 @@ enum class Call : uint8_t {
   kWrite,            // changes data that the transaction or the sequence keeps
   kSession,          // changes the session's settings
   kSessionLock,      // takes or releases a session advisory lock
+  kTryLock,          // takes a session advisory lock if it is free, which its answer tells
   kTransactionLock,  // takes a transaction advisory lock
   kSessionRead,      // asks for what only this session's server connection knows
   kNotify,           // tells those who listen
   kServer,           // tells the one server to do something
+  kOutside,          // has a third server do it
 };
 
 // `name`: folded, without its schema.

@@ -190,7 +190,8 @@ TEST(Classify, WritesInsideOtherStatements) {
       {"SELECT lo_unlink(1), lo_get(2)", "write"},
       {"SELECT lowrite(1, 'x')", "write"},
       {"SELECT txid_current()", "write"},
-      {"SELECT dblink_exec('x', 'y')", "write"},
+      {"SELECT dblink_exec('x', 'y')", "other"},
+      {"INSERT INTO t SELECT * FROM dblink('x', 'y') AS a(b int)", "write"},
       {"SELECT query_to_xml('delete from t', true, true, '')", "write"},
       {"SELECT set_config('a.b', 'c', false), nextval('s')", "write"},
       {"SELECT nextval('s'), set_config('a.b', 'c', false), pg_notify('a', 'b')", "write"},
@@ -456,7 +457,8 @@ TEST(Classify, TellsObjectsAndWhatIsOneServersOwn) {
   }
   for (const char* text :
        {"ALTER SYSTEM SET a = 1", "CHECKPOINT", "COPY t TO '/x'", "COPY (SELECT 1) TO PROGRAM 'x'",
-        "SELECT pg_cancel_backend(1)", "SELECT pg_notify('a', ''), pg_switch_wal()"}) {
+        "SELECT pg_cancel_backend(1)", "SELECT pg_notify('a', ''), pg_switch_wal()",
+        "SELECT public.dblink_exec('a', 'b')", "SELECT lo_export(1, '/x')"}) {
     EXPECT_TRUE(Classify(text).one_server) << text;
     EXPECT_EQ(Classify(text).effect, sql::Effect::kOther) << text;
   }
@@ -464,6 +466,10 @@ TEST(Classify, TellsObjectsAndWhatIsOneServersOwn) {
                            "COPY t TO STDOUT", "ALTER TABLE system ADD a int"}) {
     EXPECT_FALSE(Classify(text).one_server) << text;
   }
+  // Whether it took the lock, only its answer tells; what else it does to the session is done.
+  EXPECT_TRUE(Classify("SELECT pg_try_advisory_lock_shared(1, 2)").one_server);
+  EXPECT_FALSE(Classify("SELECT pg_try_advisory_lock(1), pg_advisory_lock(2)").one_server);
+  EXPECT_FALSE(Classify("SELECT set_config('a', 'b', false), pg_try_advisory_lock(1)").one_server);
 }
 
 }  // namespace
