@@ -70,6 +70,9 @@ void Lane::Offer(const Unit& unit, Cause lost) {
     KeepState(unit);
     return;
   }
+  if (unit.meets) {
+    shadow_->ledger()->RecordUnit(unit, Cause::kOrderUnknown, "");
+  }
   Queued queued;
   queued.unit = unit;
   queued.unit.place.is_explicit = unit.block();

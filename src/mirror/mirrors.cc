@@ -143,6 +143,7 @@ std::unique_ptr<Recorder> Mirrors::Open(const SessionFacts& facts) {
   tools.session = facts.session;
   tools.statements_alone = tools_.epoch->config.mirror_statements_alone;
   tools.clock = tools_.shared->clock();
+  tools.overlaps = tools_.shared->overlaps();
   auto recorder = std::make_unique<Recorder>(tools, routes);
   SetLexing(facts, recorder.get());
   return recorder;

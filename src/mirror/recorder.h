@@ -34,6 +34,7 @@
 #include "mirror/filter.h"
 #include "mirror/mirror_metrics.h"
 #include "mirror/order_board.h"
+#include "mirror/overlaps.h"
 #include "mirror/unit.h"
 #include "pg/frame.h"
 #include "sql/classify_cache.h"
@@ -69,6 +70,7 @@ struct Route {
 struct RecorderTools {
   const base::Limits* limits = nullptr;
   const io::Loop* loop = nullptr;  // for the time of commits
+  Overlaps* overlaps = nullptr;    // null: nobody asks
   Clock* clock = nullptr;          // for their order
   sql::ClassifyCache* cache = nullptr;
   base::Credit* held = nullptr;

@@ -109,6 +109,8 @@ void Recorder::Offer(std::span<Choice> choices) {
     place.is_explicit = choice.unit.place.is_explicit;
     choice.unit.place = place;
     choice.unit.committed = tools_.loop->now();
+    choice.unit.meets = tools_.overlaps != nullptr && choice.lost == Cause::kNone &&
+                        tools_.overlaps->Meets(choice.unit, tools_.session, lex_);
     for (const Route& route : choice.view->routes) {
       route.target->Offer(choice.unit, choice.lost);
     }

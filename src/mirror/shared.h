@@ -17,6 +17,7 @@
 #include "mirror/gate.h"
 #include "mirror/order_board.h"
 #include "mirror/tally.h"
+#include "mirror/overlaps.h"
 
 namespace mirror {
 
@@ -48,9 +49,11 @@ class Shared {
   base::CreditPool* recording() { return &recording_; }
   base::CreditPool* names() { return &names_; }
   Clock* clock() { return &clock_; }
+  Overlaps* overlaps() { return &overlaps_; }
 
  private:
   Clock clock_;
+  Overlaps overlaps_;
   base::CreditPool process_;
   base::CreditPool recording_;
   base::CreditPool names_;

@@ -120,6 +120,8 @@ struct Unit {
   int64_t bytes = 0;          // what it is charged for
   base::Instant committed;    // when the primary's answer was read
 
+  bool meets = false;         // nobody can tell its order with another's, see overlaps.h
+
   // True exactly when it goes to the mirror within BEGIN and COMMIT.
   bool block() const { return place.is_explicit || steps.size() > 1 || !prepare.empty(); }
   // True exactly when nothing is lost by leaving out BEGIN and COMMIT.
