@@ -134,9 +134,12 @@ Lane::Plan Lane::PlanFor(const Queued& front) const {
   return nothing_open ? Plan::kWhole : Plan::kOpen;
 }
 
+// A mark within a prepared transaction would be taken back by ROLLBACK PREPARED.
 std::string Lane::MarkFor(const Queued& front) const {
-  const bool marked = link_->marked() && !front.unmarked &&
-                      front.unit.steps.front().trace != Trace::kDiscard;
+  const std::vector<Step>& steps = front.unit.steps;
+  const bool alters = !steps.empty() && (steps[0].trace == Trace::kDiscard || steps[0].fails());
+  const bool marked = link_->marked() && !front.unmarked && !alters &&
+                      front.unit.prepare.empty();
   return marked ? marker::MarkText(link_->number(), link_->done() + 1) : std::string();
 }
 
@@ -153,7 +156,25 @@ void Lane::Send(Plan plan, Replay* replay) const {
   }
 }
 
+// What PREPARE and DEALLOCATE have done outlives a rollback: before they run once more, the
+// connection gets the statements that the session had before them.
+io::Task<void> Lane::ForgetPrepared() {
+  queue_.front().sent = false;
+  rebuilt_ = false;
+  Replay replay(&link_->connection());
+  replay.Query("DEALLOCATE ALL");
+  co_await Ask(&replay);
+}
+
 io::Task<void> Lane::Deliver() {
+  Queued& front = queue_.front();
+  const std::vector<Step>& steps = front.unit.steps;
+  if (front.sent && std::any_of(steps.begin(), steps.end(),
+                                [](const Step& step) { return step.survives; })) {
+    co_await ForgetPrepared();
+    co_return;
+  }
+  front.sent = true;
   shadow_->metrics().start_wait.Record(loop_->now() - waits_from_);
   const Plan plan = PlanFor(queue_.front());
   const base::Instant sent_at = loop_->now();
