@@ -26,8 +26,10 @@ std::string LexingSetting(const pg::Piece& piece) {
     return std::string();
   }
   const std::optional<pg::ParameterStatusView> status = pg::ReadParameterStatus(piece.body);
+  constexpr std::string_view kSettings[] = {"client_encoding", "standard_conforming_strings",
+                                            "DateStyle", "IntervalStyle", "TimeZone"};
   if (!status.has_value() ||
-      (status->name != "client_encoding" && status->name != "standard_conforming_strings")) {
+      std::find(std::begin(kSettings), std::end(kSettings), status->name) == std::end(kSettings)) {
     return std::string();
   }
   std::string text(status->name);

@@ -210,9 +210,12 @@ Lane::Plan Lane::PlanFor(const Queued& front) const {
   return nothing_open ? Plan::kWhole : Plan::kOpen;
 }
 
+// A mark within a prepared transaction would be taken back by ROLLBACK PREPARED.
 std::string Lane::MarkFor(const Queued& front) const {
-  const bool marked = link_->marked() && !front.unmarked && !front.unit.read_only &&
-                      front.unit.steps.front().trace != Trace::kDiscard;
+  const std::vector<Step>& steps = front.unit.steps;
+  const bool alters = !steps.empty() && (steps[0].trace == Trace::kDiscard || steps[0].fails());
+  const bool marked = link_->marked() && !front.unmarked && !front.unit.read_only && !alters &&
+                      front.unit.prepare.empty();
   return marked ? marker::MarkText(link_->number(), link_->done() + 1) : std::string();
 }
 
@@ -231,13 +234,30 @@ void Lane::Send(Plan plan, Replay* replay) {
   replay->SendBlock(front.unit, mark, plan == Plan::kWhole);
 }
 
+// What PREPARE and DEALLOCATE have done outlives a rollback: before they run once more, the
+// connection gets the statements that the session had before them.
+io::Task<void> Lane::ForgetPrepared() {
+  queue_.front().sent = false;
+  rebuilt_ = false;
+  Replay replay(&link_->connection());
+  replay.Query("DEALLOCATE ALL");
+  co_await Ask(&replay);
+}
+
 io::Task<void> Lane::Deliver() {
-  const Trace leaves = queue_.front().unit.steps.empty() ? Trace::kNone
-                                                         : queue_.front().unit.steps[0].trace;
+  Queued& front = queue_.front();
+  const std::vector<Step>& steps = front.unit.steps;
+  const Trace leaves = steps.empty() ? Trace::kNone : steps[0].trace;
   if (journal_.blind() && leaves != Trace::kReset && leaves != Trace::kDiscard) {
     Drop(Cause::kStateLost);  // it could go to another schema's tables
     co_return;
   }
+  if (front.sent && std::any_of(steps.begin(), steps.end(),
+                                [](const Step& step) { return step.survives; })) {
+    co_await ForgetPrepared();
+    co_return;
+  }
+  front.sent = true;
   shadow_->metrics().start_wait.Record(loop_->now() - waits_from_);
   const Plan plan = PlanFor(queue_.front());
   const base::Instant sent_at = loop_->now();

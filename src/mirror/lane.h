@@ -94,6 +94,7 @@ class Lane final : public Target, private OrderWaiter {
     bool reordered = false;  // runs again once those before it have been executed
     bool serial = false;     // likewise, once they are resolved
     bool unmarked = false;   // it refuses to share a transaction
+    bool sent = false;       // some of it may have run before, and been rolled back
   };
   // A transaction whose COMMIT was sent and not answered, by its marker.
   struct Doubt {
@@ -140,6 +141,7 @@ class Lane final : public Target, private OrderWaiter {
   io::Task<void> AsLogin();
   io::Task<void> ResolveDoubt();
   io::Task<void> Deliver();
+  io::Task<void> ForgetPrepared();
   io::Task<void> Commit(Replay* replay, Flight* flight, bool* sent);
   io::Task<void> AwaitCommit(Flight* flight);
   io::Task<void> TakeBack();

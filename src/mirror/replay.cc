@@ -71,7 +71,13 @@ void Replay::SendStatement(const Step& step) {
 }
 
 void Replay::SendBound(const Step& step) {
-  const bool named = step.parse.empty();
+  if (step.bind.empty()) {
+    // What a transaction that was rolled back has left of the name goes first.
+    Frame('C', {"S", step.statement, kNul});
+    Frame('P', {step.statement, kNul, step.parse.view()});
+    return;
+  }
+  const bool named = !step.statement.empty();
   const bool parsed = !named && !parsed_.empty() && parsed_.view().data() == step.parse.data();
   if (!named && !parsed) {
     Frame('P', {kNul, step.parse.view()});
@@ -179,6 +185,13 @@ void Replay::OnNotes(std::span<const backend::Note> notes) {
 }
 
 void Replay::OnFailed(const backend::Note& note) {
+  while (!sent_.empty() && sent_.front().request < note.request && sent_.front().step != nullptr) {
+    sent_.pop_front();
+  }
+  const Step* const step = sent_.empty() ? nullptr : sent_.front().step;
+  if (step != nullptr && step->fails() && step->tag.substr(1) == note.text) {
+    return;  // as on the primary
+  }
   if (sqlstate_.empty()) {
     sqlstate_ = note.text.empty() ? "XX000" : note.text;
     mark_failed_ = mark_begin_ <= note.request && note.request < mark_end_;

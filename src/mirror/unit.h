@@ -87,13 +87,14 @@ enum class Trace : uint8_t {
 // One statement as it goes to the mirror.
 struct Step {
   base::Slice text;     // simple protocol: the SQL text
-  base::Slice parse;    // extended: the Parse body behind the name; empty: `statement` names one
-  std::string statement;
-  base::Slice bind;     // extended: the Bind body behind the two names
+  base::Slice parse;      // extended: the Parse body behind the name
+  std::string statement;  // extended: the name; empty: it goes through the unnamed statement
+  base::Slice bind;       // extended: the Bind body behind the two names; empty: only Parse is sent
   uint32_t row_limit = 0;
   bool extended = false;
   bool copy_in = false;
-  std::string tag;  // the primary's CommandComplete; empty: a portal that was not run to its end
+  std::string tag;  // the primary's CommandComplete; empty: a portal that was not run to its end;
+                    // "!" and an SQLSTATE: it failed, having perhaps committed some of its work
   std::vector<base::Slice> copy;  // the client's CopyData frames, as they were on the wire
 
   Trace trace = Trace::kNone;
@@ -101,6 +102,8 @@ struct Step {
   bool local = false;     // ends with its transaction: alone it is worth nothing
   bool survives = false;  // PREPARE, DEALLOCATE: a rollback does not undo it
   bool asks = false;      // asks for what only this session's connection knows: currval, lastval
+
+  bool fails() const { return tag.starts_with('!'); }
 };
 
 // A transaction's place in the order of all sessions; see order.h.

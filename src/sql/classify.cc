@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "sql/details.h"
 #include "sql/split.h"
 #include "sql/tokens.h"
 #include "sql/words.h"
@@ -17,6 +18,7 @@ class Classifier {
       : lexer_(text, options), writing_(writing) {}
 
   Statement Run();
+  bool has_details() const { return has_details_; }
 
  private:
   // -- tokens -------------------------------------------------------------------------------
@@ -68,6 +70,7 @@ class Classifier {
   bool into_ = false;           // directly behind SELECT ... INTO
   bool tries_ = false;          // tries to take a session's lock
   bool keeps_ = false;          // a call does something else to the session
+  bool has_details_ = false;
   bool unreadable_ = false;     // a token without end, or a name spelt with UESCAPE
 };
 
@@ -78,6 +81,7 @@ Statement Classifier::Run() {
     statement_.effect = unreadable_ ? Effect::kUnknown : Effect::kRead;
     return std::move(statement_);
   }
+  has_details_ = HasDetails(word_);
   while (Prefix()) {
   }
   Verb();
@@ -493,6 +497,12 @@ void Classifier::InspectWord() {
     case Word::kKey:
       if (last_word_ == Word::kFor) statement_.locking = true;
       break;
+    case Word::kOf:
+      if (last_word_ != Word::kCurrent || preparing_) break;
+      Advance();
+      statement_.cursor = true;
+      statement_.name = TakeName();
+      break;
     case Word::kUescape:
       if (IsUnicodeName(last_)) unreadable_ = true;
       break;
@@ -589,7 +599,12 @@ void Classifier::Raise(Effect effect) {
 
 Statement Classify(std::string_view text, LexOptions options, const FunctionNames* writing) {
   const bool any = writing != nullptr && !writing->empty();
-  return Classifier(text, options, any ? writing : nullptr).Run();
+  Classifier classifier(text, options, any ? writing : nullptr);
+  Statement statement = classifier.Run();
+  if (classifier.has_details() && !statement.several) {
+    AddDetails(text, options, &statement);
+  }
+  return statement;
 }
 
 }  // namespace sql

@@ -67,9 +67,14 @@ struct Statement {
                             // what was done: pg_try_advisory_lock
   bool read_only = false;  // BEGIN, START TRANSACTION or SET TRANSACTION with READ ONLY
   bool chain = false;      // COMMIT or ROLLBACK AND CHAIN
+  bool commits = false;     // outside of a transaction block commits what came before it, and
+                            // itself: CREATE INDEX CONCURRENTLY and its like, which refuse a block
+  bool may_commit = false;  // likewise, perhaps, and before it may fail: CALL, DO
+  bool cursor = false;      // DECLARE, FETCH, MOVE, CLOSE, or a write WHERE CURRENT OF
   uint64_t marks = 0;      // what the Marker of a ClassifyCache says of the text; else 0
-  std::string name;        // savepoint or SQL-prepared statement, folded and cut to 63 bytes as
-                           // PostgreSQL does; empty: DEALLOCATE ALL
+  std::string name;        // savepoint, SQL-prepared statement (of CREATE TABLE AS EXECUTE too) or
+                           // cursor, folded and cut to 63 bytes as PostgreSQL does; empty:
+                           // DEALLOCATE ALL, CLOSE ALL
 };
 
 // True exactly for what a copy of the session elsewhere must also run to stay equal: kDdl, kWrite,

@@ -52,6 +52,26 @@ TEST_F(LaneTest, SerializationFailureIsRepeatedWhole) {
   EXPECT_EQ(mirror_.heard.size(), 3u);
 }
 
+TEST_F(LaneTest, WhatWasPreparedInVainIsForgottenBeforeTheNextTry) {
+  bool first = true;
+  mirror_.tag = [](const std::string& text) {
+    return std::string(text.starts_with("PREPARE") ? "PREPARE" : "");
+  };
+  mirror_.answer = [&first](const std::string& text) {
+    return std::string(text.starts_with("INSERT") && std::exchange(first, false) ? "40001" : "");
+  };
+  Start();
+  Commit("PREPARE o AS SELECT 1", {"PREPARE"});
+  Commit("BEGIN; PREPARE q AS SELECT 1; INSERT INTO t VALUES (1); COMMIT",
+         {"BEGIN", "PREPARE", "INSERT 0 1", "COMMIT"});
+  EXPECT_TRUE(UntilCounts("2 2 0 0 0"));
+  EXPECT_THAT(mirror_.heard,
+              ElementsAre("PREPARE o AS SELECT 1", "BEGIN", "PREPARE q AS SELECT 1",
+                          "INSERT INTO t VALUES (1)", "COMMIT", "DEALLOCATE ALL",
+                          "PREPARE o AS SELECT 1", "BEGIN", "PREPARE q AS SELECT 1",
+                          "INSERT INTO t VALUES (1)", "COMMIT"));
+}
+
 TEST_F(LaneTest, SerializationFailureWithoutEndIsGivenUpAfterAllRetries) {
   mirror_.answer = [](const std::string&) { return std::string("40P01"); };
   Start();
