@@ -237,6 +237,10 @@ void Lane::Send(Plan plan, Replay* replay) {
 io::Task<void> Lane::Deliver() {
   const Trace leaves = queue_.front().unit.steps.empty() ? Trace::kNone
                                                          : queue_.front().unit.steps[0].trace;
+  if (journal_.Lacks(queue_.front().unit)) {
+    Drop(Cause::kStateLost);  // it could go to a table that has the name of a temporary one
+    co_return;
+  }
   if (journal_.blind() && leaves != Trace::kReset && leaves != Trace::kDiscard) {
     Drop(Cause::kStateLost);  // it could go to another schema's tables
     co_return;

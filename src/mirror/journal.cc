@@ -5,11 +5,37 @@
 #include <utility>
 
 #include "mirror/trace.h"
+#include "sql/lexer.h"
+#include "sql/tables.h"
 
 namespace mirror {
+namespace {
+
+// Of a name as quote_ident() spells it.
+std::string LastPart(std::string_view table) {
+  if (table.empty() || table.back() != '"') {
+    return std::string(table.substr(table.rfind('.') + 1));
+  }
+  std::string name;
+  size_t at = table.size() - 1;
+  while (at > 0) {
+    --at;
+    if (table[at] == '"' && (at == 0 || table[at - 1] != '"')) {
+      break;
+    }
+    at -= table[at] == '"' ? 1 : 0;  // written twice
+    name.insert(name.begin(), table[at]);
+  }
+  return name;
+}
+
+}  // namespace
 
 void Journal::Note(Step* step, bool applied) {
   asks_ = asks_ || step->asks;
+  if (step->trace == Trace::kHeld || !temporaries_.empty()) {
+    NoteTemporary(*step, applied);
+  }
   switch (step->trace) {
     case Trace::kNone:
       break;
@@ -41,6 +67,46 @@ void Journal::Note(Step* step, bool applied) {
   }
 }
 
+// Made or dropped, by the texts. Those above kMax are found missing only if nothing else has the
+// name.
+void Journal::NoteTemporary(const Step& step, bool applied) {
+  const bool made = step.trace == Trace::kHeld && step.tag.starts_with("CREATE ");
+  if (!made && !step.tag.starts_with("DROP ")) {
+    return;
+  }
+  for (const std::string& table : sql::WrittenTables(TextOf(step))) {
+    const std::string name = LastPart(table);
+    std::erase_if(temporaries_, [&](const Temporary& known) { return known.name == name; });
+    if (made && table != sql::kAnyTable && temporaries_.size() < kMax) {
+      temporaries_.push_back(Temporary{name, !applied});
+    }
+  }
+}
+
+bool Journal::Lacks(const Unit& unit) const {
+  const auto lost = [](const Temporary& known) { return known.lost; };
+  if (std::none_of(temporaries_.begin(), temporaries_.end(), lost)) {
+    return false;
+  }
+  for (const Step& step : unit.steps) {
+    sql::Lexer lexer(TextOf(step));
+    bool qualified = false;
+    for (sql::Token token = lexer.Next(); token.kind != sql::TokenKind::kEnd;
+         token = lexer.Next()) {
+      const bool name = token.kind == sql::TokenKind::kIdentifier ||
+                        token.kind == sql::TokenKind::kQuotedIdentifier;
+      const std::string spelled = name && !qualified ? sql::IdentifierName(token) : std::string();
+      for (const Temporary& known : temporaries_) {
+        if (known.lost && known.name == spelled) {
+          return true;
+        }
+      }
+      qualified = token.symbol == '.';
+    }
+  }
+  return false;
+}
+
 void Journal::NoteSetting(Step* step) {
   Erase(step->key);
   if (EndsRole(*step)) {
@@ -59,6 +125,9 @@ void Journal::OnLost() {
   values_lost_ = values_lost_ || ran_;
   held_ = false;
   ran_ = false;
+  for (Temporary& known : temporaries_) {
+    known.lost = true;
+  }
 }
 
 // A table, view or sequence that is gone is 42P01, a type, index or trigger 42704, a function
