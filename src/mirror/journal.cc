@@ -29,6 +29,22 @@ std::string LastPart(std::string_view table) {
   return name;
 }
 
+// True if one of the names in a text, but for those with a schema, is as `wanted` says.
+template <typename Wanted>
+bool HasName(std::string_view text, const Wanted& wanted) {
+  sql::Lexer lexer(text);
+  bool qualified = false;
+  for (sql::Token token = lexer.Next(); token.kind != sql::TokenKind::kEnd; token = lexer.Next()) {
+    const bool name = token.kind == sql::TokenKind::kIdentifier ||
+                      token.kind == sql::TokenKind::kQuotedIdentifier;
+    if (name && !qualified && wanted(sql::IdentifierName(token))) {
+      return true;
+    }
+    qualified = token.symbol == '.';
+  }
+  return false;
+}
+
 }  // namespace
 
 void Journal::Note(Step* step, bool applied) {
@@ -84,27 +100,16 @@ void Journal::NoteTemporary(const Step& step, bool applied) {
 }
 
 bool Journal::Lacks(const Unit& unit) const {
-  const auto lost = [](const Temporary& known) { return known.lost; };
-  if (std::none_of(temporaries_.begin(), temporaries_.end(), lost)) {
-    return false;
-  }
-  for (const Step& step : unit.steps) {
-    sql::Lexer lexer(TextOf(step));
-    bool qualified = false;
-    for (sql::Token token = lexer.Next(); token.kind != sql::TokenKind::kEnd;
-         token = lexer.Next()) {
-      const bool name = token.kind == sql::TokenKind::kIdentifier ||
-                        token.kind == sql::TokenKind::kQuotedIdentifier;
-      const std::string spelled = name && !qualified ? sql::IdentifierName(token) : std::string();
-      for (const Temporary& known : temporaries_) {
-        if (known.lost && known.name == spelled) {
-          return true;
-        }
-      }
-      qualified = token.symbol == '.';
-    }
-  }
-  return false;
+  const auto gone = [this](const std::string& name) {
+    return std::any_of(temporaries_.begin(), temporaries_.end(), [&](const Temporary& known) {
+      return known.lost && known.name == name;
+    });
+  };
+  const bool any = std::any_of(temporaries_.begin(), temporaries_.end(),
+                               [](const Temporary& known) { return known.lost; });
+  return any && std::any_of(unit.steps.begin(), unit.steps.end(), [&](const Step& step) {
+           return HasName(TextOf(step), gone);
+         });
 }
 
 void Journal::NoteSetting(Step* step) {

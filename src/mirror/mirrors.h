@@ -73,7 +73,7 @@ class Mirrors final : public OrderBoard::Shard {
   // Any thread. `labels`: the shard's.
   void Describe(base::MetricSink* sink, std::string_view labels) const;
 
-  // -- any thread, for Gate and OrderBoard ---------------------------------------------------------------------
+  // -- any thread, for Gate and OrderBoard --------------------------------------------------------
   void PostPlace(uint64_t lane);
   void PostShed(Gate* gate);
   void PostBlocked(Gate* gate, uint64_t stamp);
