@@ -248,6 +248,10 @@ io::Task<void> Lane::Deliver() {
   Queued& front = queue_.front();
   const std::vector<Step>& steps = front.unit.steps;
   const Trace leaves = steps.empty() ? Trace::kNone : steps[0].trace;
+  if (journal_.Lacks(front.unit)) {
+    Drop(Cause::kStateLost);  // it could go to a table that has the name of a temporary one
+    co_return;
+  }
   if (journal_.blind() && leaves != Trace::kReset && leaves != Trace::kDiscard) {
     Drop(Cause::kStateLost);  // it could go to another schema's tables
     co_return;

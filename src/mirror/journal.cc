@@ -5,11 +5,53 @@
 #include <utility>
 
 #include "mirror/trace.h"
+#include "sql/lexer.h"
+#include "sql/tables.h"
 
 namespace mirror {
+namespace {
+
+// Of a name as quote_ident() spells it.
+std::string LastPart(std::string_view table) {
+  if (table.empty() || table.back() != '"') {
+    return std::string(table.substr(table.rfind('.') + 1));
+  }
+  std::string name;
+  size_t at = table.size() - 1;
+  while (at > 0) {
+    --at;
+    if (table[at] == '"' && (at == 0 || table[at - 1] != '"')) {
+      break;
+    }
+    at -= table[at] == '"' ? 1 : 0;  // written twice
+    name.insert(name.begin(), table[at]);
+  }
+  return name;
+}
+
+// True if one of the names in a text, but for those with a schema, is as `wanted` says.
+template <typename Wanted>
+bool HasName(std::string_view text, const Wanted& wanted) {
+  sql::Lexer lexer(text);
+  bool qualified = false;
+  for (sql::Token token = lexer.Next(); token.kind != sql::TokenKind::kEnd; token = lexer.Next()) {
+    const bool name = token.kind == sql::TokenKind::kIdentifier ||
+                      token.kind == sql::TokenKind::kQuotedIdentifier;
+    if (name && !qualified && wanted(sql::IdentifierName(token))) {
+      return true;
+    }
+    qualified = token.symbol == '.';
+  }
+  return false;
+}
+
+}  // namespace
 
 void Journal::Note(Step* step, bool applied) {
   asks_ = asks_ || step->asks;
+  if (step->trace == Trace::kHeld || !temporaries_.empty()) {
+    NoteTemporary(*step, applied);
+  }
   switch (step->trace) {
     case Trace::kNone:
       break;
@@ -41,6 +83,35 @@ void Journal::Note(Step* step, bool applied) {
   }
 }
 
+// Made or dropped, by the texts. Those above kMax are found missing only if nothing else has the
+// name.
+void Journal::NoteTemporary(const Step& step, bool applied) {
+  const bool made = step.trace == Trace::kHeld && step.tag.starts_with("CREATE ");
+  if (!made && !step.tag.starts_with("DROP ")) {
+    return;
+  }
+  for (const std::string& table : sql::WrittenTables(TextOf(step))) {
+    const std::string name = LastPart(table);
+    std::erase_if(temporaries_, [&](const Temporary& known) { return known.name == name; });
+    if (made && table != sql::kAnyTable && temporaries_.size() < kMax) {
+      temporaries_.push_back(Temporary{name, !applied});
+    }
+  }
+}
+
+bool Journal::Lacks(const Unit& unit) const {
+  const auto gone = [this](const std::string& name) {
+    return std::any_of(temporaries_.begin(), temporaries_.end(), [&](const Temporary& known) {
+      return known.lost && known.name == name;
+    });
+  };
+  const bool any = std::any_of(temporaries_.begin(), temporaries_.end(),
+                               [](const Temporary& known) { return known.lost; });
+  return any && std::any_of(unit.steps.begin(), unit.steps.end(), [&](const Step& step) {
+           return HasName(TextOf(step), gone);
+         });
+}
+
 void Journal::NoteSetting(Step* step) {
   Erase(step->key);
   if (EndsRole(*step)) {
@@ -59,6 +130,9 @@ void Journal::OnLost() {
   values_lost_ = values_lost_ || ran_;
   held_ = false;
   ran_ = false;
+  for (Temporary& known : temporaries_) {
+    known.lost = true;
+  }
 }
 
 // A table, view or sequence that is gone is 42P01, a type, index or trigger 42704, a function

@@ -42,16 +42,25 @@ class Journal {
   bool tied() const { return held_; }
   // True exactly when nobody else may have it even once the session is over.
   bool stained() const { return held_ || !texts_.empty(); }
+  // True exactly if it names a temporary object that was lost: another one, or none, would answer.
+  bool Lacks(const Unit& unit) const;
   // True exactly for an error that is due to what was lost.
   bool Misses(std::string_view sqlstate) const;
 
  private:
+  struct Temporary {
+    std::string name;
+    bool lost = false;
+  };
+
   void NoteSetting(Step* step);
+  void NoteTemporary(const Step& step, bool applied);
   void Forget(std::string_view prefix);
   void Erase(const std::string& key);
 
   std::vector<std::string> keys_;   // "set name", "prepare name", or a text
   std::vector<std::string> texts_;  // of the same index
+  std::vector<Temporary> temporaries_;
   bool held_ = false;
   bool lost_ = false;
   bool blind_ = false;

@@ -99,7 +99,7 @@ class Reader {
       return false;
     }
     for (; token.kind != TokenKind::kEnd; token = Next()) {
-      if (IsWord(token, "or")) {
+      if (IsWord(token, "or") || !token.terminated) {
         return false;
       }
     }

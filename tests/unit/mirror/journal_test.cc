@@ -72,6 +72,29 @@ TEST(JournalTest, MissesWhatTheMirrorNeverMade) {
   EXPECT_TRUE(journal.Misses("42P01"));
 }
 
+TEST(JournalTest, NameOfALostTemporaryTableIsNobodyElses) {
+  Journal journal;
+  const auto lacks = [&journal](const std::string& text) {
+    Unit unit;
+    unit.steps.emplace_back().text = base::Slice::CopyOf(text);
+    return journal.Lacks(unit);
+  };
+  Do(&journal, "CREATE TEMP TABLE mine(b int)", "CREATE TABLE");
+  Do(&journal, "CREATE TEMP TABLE pg_temp.\"Odd \"\"One\"(b int)", "CREATE TABLE");
+  EXPECT_FALSE(lacks("INSERT INTO mine VALUES (1)"));
+  journal.OnLost();
+  EXPECT_TRUE(lacks("INSERT INTO MINE VALUES (1)"));
+  EXPECT_TRUE(lacks("INSERT INTO t SELECT * FROM \"Odd \"\"One\""));
+  EXPECT_FALSE(lacks("INSERT INTO public.mine VALUES ('mine')"));
+  EXPECT_FALSE(lacks("INSERT INTO t VALUES (1)"));
+  Do(&journal, "DROP TABLE mine", "DROP TABLE", false);
+  EXPECT_FALSE(lacks("INSERT INTO mine VALUES (1)"));
+  Do(&journal, "CREATE TEMP TABLE mine(b int)", "CREATE TABLE");
+  EXPECT_FALSE(lacks("INSERT INTO mine VALUES (1)")) << "it is there again";
+  Do(&journal, "DISCARD ALL", "DISCARD ALL");
+  EXPECT_FALSE(lacks("SELECT * FROM \"Odd \"\"One\""));
+}
+
 TEST(JournalTest, SettingWhoseTextIsGoneBlindsUntilAllAreReset) {
   Journal journal;
   Step step;
