@@ -496,10 +496,15 @@ void Recorder::OnQueryForwarded(Request* request) {
   bool commits = false;
   for (const Part& part : request->parts) {
     const sql::Control control = part.facts.control;
-    commits |= control == sql::Control::kCommit || control == sql::Control::kPrepare;
+    // It lets go of locks that the next transaction's COMMIT may have waited for.
+    const bool ends_prepared = control == sql::Control::kCommitPrepared ||
+                               control == sql::Control::kRollbackPrepared;
+    commits |= control == sql::Control::kCommit || control == sql::Control::kPrepare ||
+               ends_prepared;
     const bool reads = part.facts.cursor && part.facts.effect == sql::Effect::kRead;
     request->seen = tools_.clock->now();
-    if (part.facts.effect != sql::Effect::kControl && !reads && !request->works) {
+    const bool works = part.facts.effect != sql::Effect::kControl || ends_prepared;
+    if (works && !reads && !request->works) {
       Works(request);
     }
   }

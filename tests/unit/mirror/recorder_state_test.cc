@@ -40,6 +40,16 @@ TEST(RecorderState, AnsweredParseAndCloseCountAtOnce) {
   EXPECT_EQ(c.names.held(), 0);
 }
 
+TEST(RecorderState, EndOfAPreparedTransactionTakesItsPlaceWhenItIsForwarded) {
+  Converse c;
+  c.Query("COMMIT PREPARED 'g'");
+  ASSERT_EQ(c.shelf.reserved.size(), 1u);
+  c.Reply("C:COMMIT PREPARED|Z:I");
+  ASSERT_EQ(c.shelf.raw.size(), 1u);
+  EXPECT_EQ(c.shelf.raw[0].place.stamp, c.shelf.reserved[0]);
+  EXPECT_EQ(c.shelf.released, c.shelf.reserved);
+}
+
 TEST(RecorderState, WhatCommitsByItselfIsAloneInAPipeline) {
   Converse c;
   c.OneShot("DELETE FROM t").OneShot("CREATE INDEX CONCURRENTLY i ON t(a)");
