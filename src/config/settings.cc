@@ -479,7 +479,7 @@ constexpr Setting kSettings[] = {
      "causal: behind all that its client saw; session: behind its session",
      SetMirrorOrder},
     {"Mirrors", "mirror-role", "", 0, Kind::kText, "ROLE", "client", "",
-     "client: statements run as the primary's user, where the login may; login: as the login",
+     "client: run as the client where the login may; login: as itself",
      SetMirrorRole},
     {"Mirrors", "mirror-marker", "", 0, Kind::kBoolean, "BOOL", "true", "",
      "keep a record on the mirror, so that nothing is applied twice",

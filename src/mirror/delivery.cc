@@ -234,16 +234,6 @@ void Lane::Send(Plan plan, Replay* replay) {
   replay->SendBlock(front.unit, mark, plan == Plan::kWhole);
 }
 
-// What PREPARE and DEALLOCATE have done outlives a rollback: before they run once more, the
-// connection gets the statements that the session had before them.
-io::Task<void> Lane::ForgetPrepared() {
-  queue_.front().sent = false;
-  rebuilt_ = false;
-  Replay replay(&link_->connection());
-  replay.Query("DEALLOCATE ALL");
-  co_await Ask(&replay);
-}
-
 io::Task<void> Lane::Deliver() {
   Queued& front = queue_.front();
   const std::vector<Step>& steps = front.unit.steps;
@@ -258,7 +248,8 @@ io::Task<void> Lane::Deliver() {
   }
   if (front.sent && std::any_of(steps.begin(), steps.end(),
                                 [](const Step& step) { return step.survives; })) {
-    co_await ForgetPrepared();
+    front.sent = false;  // what PREPARE and DEALLOCATE have done outlives a rollback
+    rebuilt_ = false;
     co_return;
   }
   front.sent = true;

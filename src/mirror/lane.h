@@ -141,7 +141,6 @@ class Lane final : public Target, private OrderWaiter {
   io::Task<void> AsLogin();
   io::Task<void> ResolveDoubt();
   io::Task<void> Deliver();
-  io::Task<void> ForgetPrepared();
   io::Task<void> Commit(Replay* replay, Flight* flight, bool* sent);
   io::Task<void> AwaitCommit(Flight* flight);
   io::Task<void> TakeBack();

@@ -12,6 +12,10 @@
 namespace sql {
 namespace {
 
+Call CallOf(const Token& name) {
+  return IsName(name) ? FindCall(IdentifierName(name)) : Call::kNone;
+}
+
 class Classifier {
  public:
   Classifier(std::string_view text, LexOptions options, const FunctionNames* writing)
@@ -523,30 +527,15 @@ void Classifier::InspectWord() {
 }
 
 void Classifier::InspectInto() {
-  switch (word_) {
-    case Word::kInto:
-    case Word::kLocal:
-    case Word::kGlobal:
-      return;
-    case Word::kTemp:
-    case Word::kTemporary:
-      statement_.temporary = true;
-      break;
-    default:
-      break;
+  if (word_ == Word::kInto || word_ == Word::kLocal || word_ == Word::kGlobal) {
+    return;
   }
+  statement_.temporary |= word_ == Word::kTemp || word_ == Word::kTemporary;
   into_ = false;
 }
 
 void Classifier::InspectCall(const Token& name) {
-  Call call = Call::kNone;
-  if (name.kind == TokenKind::kIdentifier && name.text.size() <= 64) {
-    char folded[64];
-    std::transform(name.text.begin(), name.text.end(), folded, Lower);
-    call = FindCall(std::string_view(folded, name.text.size()));
-  } else if (name.kind == TokenKind::kQuotedIdentifier) {
-    call = FindCall(IdentifierName(name));
-  }
+  const Call call = CallOf(name);
   switch (call) {
     case Call::kNone:
       break;
@@ -558,12 +547,8 @@ void Classifier::InspectCall(const Token& name) {
       Raise(Effect::kSession);
       break;
     case Call::kTryLock:
-      tries_ = true;
-      statement_.session_lock = true;
-      Raise(Effect::kSession);
-      break;
     case Call::kSessionLock:
-      keeps_ = true;
+      (call == Call::kTryLock ? tries_ : keeps_) = true;
       statement_.session_lock = true;
       Raise(Effect::kSession);
       break;

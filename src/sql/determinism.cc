@@ -432,9 +432,6 @@ void Scan::Verbs(const Statement& facts) {
   if (facts.effect == Effect::kUnknown) {
     Add(Rule::kNotUnderstood, "");
   }
-  if (facts.one_server) {
-    Add(Rule::kOneServer, "");
-  }
   if (facts.temporary) {
     Add(Is(0, "declare") ? Rule::kHoldCursor : Rule::kTemporaryTable, "");
   }
@@ -494,7 +491,14 @@ std::vector<Finding> FindNondeterminism(std::string_view statement, LexOptions o
       effect == Effect::kWrite || effect == Effect::kExecute || effect == Effect::kUnknown;
   Scan scan(statement, options, writing, &findings);
   scan.Verbs(facts);
-  scan.Run(runs || (effect == Effect::kDdl && !later), runs || effect == Effect::kRead);
+  scan.Run(runs || (effect == Effect::kDdl && !later),
+           runs || effect == Effect::kRead || facts.one_server);
+  const bool other = std::any_of(findings.begin(), findings.end(), [](const Finding& finding) {
+    return finding.rule == Rule::kOtherServer;  // which says more
+  });
+  if (facts.one_server && !other) {
+    findings.push_back({Rule::kOneServer, ""});
+  }
   std::sort(findings.begin(), findings.end(), [](const Finding& a, const Finding& b) {
     return std::pair(a.rule, std::string_view(a.name)) <
            std::pair(b.rule, std::string_view(b.name));

@@ -67,7 +67,8 @@ TEST_F(LaneTest, WhatWasPreparedInVainIsForgottenBeforeTheNextTry) {
   EXPECT_TRUE(UntilCounts("2 2 0 0 0"));
   EXPECT_THAT(mirror_.heard,
               ElementsAre("PREPARE o AS SELECT 1", "BEGIN", "PREPARE q AS SELECT 1",
-                          "INSERT INTO t VALUES (1)", "COMMIT", "DEALLOCATE ALL",
+                          "INSERT INTO t VALUES (1)", "ROLLBACK",
+                          "RESET SESSION AUTHORIZATION; RESET ROLE", "RESET ALL; DEALLOCATE ALL",
                           "PREPARE o AS SELECT 1", "BEGIN", "PREPARE q AS SELECT 1",
                           "INSERT INTO t VALUES (1)", "COMMIT"));
 }
