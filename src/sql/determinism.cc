@@ -414,7 +414,8 @@ void Scan::Called(const Frame& frame, size_t close) {
   if (FindCallRule(frame.call, &rule)) {
     const bool ordered = rule == Rule::kAggregateOrder &&
                          (frame.order || Is(close + 1, "over") || Is(close + 1, "filter"));
-    const bool always = rule == Rule::kAdvisoryLock || rule == Rule::kNotify;
+    const bool always = rule == Rule::kAdvisoryLock || rule == Rule::kNotify ||
+                        rule == Rule::kOtherServer;
     if ((values_ && !ordered) || always) {
       Add(rule, frame.call);
     }
@@ -491,8 +492,7 @@ std::vector<Finding> FindNondeterminism(std::string_view statement, LexOptions o
       effect == Effect::kWrite || effect == Effect::kExecute || effect == Effect::kUnknown;
   Scan scan(statement, options, writing, &findings);
   scan.Verbs(facts);
-  scan.Run(runs || (effect == Effect::kDdl && !later),
-           runs || effect == Effect::kRead || facts.one_server);
+  scan.Run(runs || (effect == Effect::kDdl && !later), runs || effect == Effect::kRead);
   const bool other = std::any_of(findings.begin(), findings.end(), [](const Finding& finding) {
     return finding.rule == Rule::kOtherServer;  // which says more
   });
