@@ -82,18 +82,29 @@ bool Overlaps::Meets(const Unit& unit, uint64_t session, sql::LexOptions options
   return meets;
 }
 
+// From the newest on. Shards come here a little out of order, so the first that is old enough does
+// not end the search.
 bool Overlaps::MeetsIn(Bucket* bucket, const Seen& mine, uint64_t after) {
+  constexpr size_t kOldEnough = 16;
   const std::lock_guard<std::mutex> lock(bucket->mutex);
+  std::vector<Seen>& seen = bucket->seen;
   bool meets = false;
-  for (const Seen& other : bucket->seen) {
-    const bool apart = other.column != 0 && other.column == mine.column &&
-                       other.value != mine.value;
-    meets = meets || (other.acked > after && other.session != mine.session &&
-                      other.table == mine.table && !apart);
+  size_t old = 0;
+  for (size_t i = 1; i <= seen.size() && old < kOldEnough && !meets; ++i) {
+    const Seen& other = seen[(bucket->next + seen.size() - i) % seen.size()];
+    const bool apart =
+        other.column != 0 && other.column == mine.column && other.value != mine.value;
+    old = other.acked > after ? 0 : old + 1;
+    meets = old == 0 && other.session != mine.session && other.table == mine.table && !apart;
   }
-  Seen* const place = &bucket->seen[bucket->next++ % kSeenMax];
-  meets = meets || place->acked > after;  // forgotten, and perhaps not the only one
-  *place = mine;
+  if (seen.size() < kSeenMax) {
+    seen.push_back(mine);
+    bucket->next = seen.size() % kSeenMax;
+    return meets;
+  }
+  meets = meets || seen[bucket->next].acked > after;  // forgotten, and perhaps not the only one
+  seen[bucket->next] = mine;
+  bucket->next = (bucket->next + 1) % kSeenMax;
   return meets;
 }
 

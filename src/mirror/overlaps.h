@@ -14,6 +14,7 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "mirror/unit.h"
 #include "sql/lexer.h"
@@ -23,7 +24,7 @@ namespace mirror {
 class Overlaps {
  public:
   static constexpr size_t kBuckets = 64;
-  static constexpr size_t kSeenMax = 64;
+  static constexpr size_t kSeenMax = 512;
 
   Overlaps() = default;
   Overlaps(const Overlaps&) = delete;
@@ -43,8 +44,8 @@ class Overlaps {
   };
   struct Bucket {
     std::mutex mutex;
-    std::array<Seen, kSeenMax> seen;  // a ring
-    size_t next = 0;
+    std::vector<Seen> seen;  // a ring once it is full
+    size_t next = 0;         // where the next one goes
   };
 
   bool MeetsIn(Bucket* bucket, const Seen& mine, uint64_t after);
