@@ -141,7 +141,7 @@ def test_one_that_holds_what_an_earlier_one_needs_lets_go(ordered):
 
 
 def test_what_overlapped_outside_of_transactions_is_named(ordered):
-    """Nobody can tell which of two such statements wrote first; of other rows it does not matter."""
+    """Nobody can tell which of two such statements wrote first; of other rows nobody asks."""
     pair = ordered("causal")
     for side in (pair.on_primary, pair.on_mirror):
         side("INSERT INTO t VALUES (1, '')")
