@@ -10,6 +10,7 @@
 #include "mirror/replay.h"
 #include "mirror/shadow.h"
 #include "mirror/trace.h"
+#include "sql/quote.h"
 
 namespace mirror {
 namespace {
@@ -31,14 +32,6 @@ constexpr std::string_view kReadOnly = "25006";
 // The schema, the table or the function is not there.
 bool IsMissing(std::string_view sqlstate) {
   return sqlstate == "42P01" || sqlstate == "3F000" || sqlstate == "42883";
-}
-
-std::string QuoteName(std::string_view name) {
-  std::string quoted = "\"";
-  for (const char c : name) {
-    quoted += c == '"' ? "\"\"" : std::string(1, c);
-  }
-  return quoted + '"';
 }
 
 }  // namespace
@@ -77,7 +70,7 @@ io::Task<void> Lane::OpenMarker() {
 io::Task<void> Lane::TakeRole() {
   std::string sqlstate;
   for (const std::string_view how : {"SET SESSION AUTHORIZATION ", "SET ROLE "}) {
-    const std::string text = std::string(how) + QuoteName(client_);
+    const std::string text = std::string(how) + sql::Quote(client_, '"');
     Replay replay(&link_->connection());
     replay.Query(text);
     const Flight flight = co_await Ask(&replay);
@@ -211,17 +204,17 @@ Lane::Plan Lane::PlanFor(const Queued& front) const {
 }
 
 // A mark within a prepared transaction would be taken back by ROLLBACK PREPARED.
-std::string Lane::MarkFor(const Queued& front) const {
+bool Lane::Marks(const Queued& front) const {
   const std::vector<Step>& steps = front.unit.steps;
   const bool alters = !steps.empty() && (steps[0].trace == Trace::kDiscard || steps[0].fails());
-  const bool marked = link_->marked() && !front.unmarked && !front.unit.read_only && !alters &&
-                      front.unit.prepare.empty();
-  return marked ? marker::MarkText(link_->number(), link_->done() + 1) : std::string();
+  return link_->marked() && !front.unmarked && !front.unit.read_only && !alters &&
+         front.unit.prepare.empty();
 }
 
 void Lane::Send(Plan plan, Replay* replay) {
   const Queued& front = queue_.front();
-  const std::string mark = MarkFor(front);
+  const std::string mark =
+      Marks(front) ? marker::MarkText(link_->number(), link_->done() + 1) : std::string();
   if (link_->lane() != 0 && link_->lane() != id_) {
     replay->Query("DISCARD SEQUENCES");  // what they gave to another session
   }
@@ -352,7 +345,7 @@ io::Task<void> Lane::Conclude(Flight flight, const Replay* replay, bool may_have
     co_await OnNotAnswered(flight, may_have_committed);
     co_return;
   }
-  const bool marked = link_->marked() && !MarkFor(queue_.front()).empty();
+  const bool marked = Marks(queue_.front());
   if (link_->connection().machine().status() != 'I') {
     co_await TakeBack();
   }
@@ -395,7 +388,7 @@ void Lane::Remember(bool applied) {
 io::Task<void> Lane::OnNotAnswered(Flight flight, bool may_have_committed) {
   Queued& front = queue_.front();
   const Doubt doubt{.link = link_->number(), .done = link_->done()};
-  const bool marked = !MarkFor(front).empty();
+  const bool marked = Marks(front);
   const backend::CancelTarget running = link_->cancel();
   if (link_->marked()) {
     stale_ = link_->number();
@@ -473,10 +466,9 @@ io::Task<Lane::Flight> Lane::Fly(Replay* replay) {
   backend::Connection& connection = link_->connection();
   const base::Deadline deadline = loop_->In(loop_->limits().mirror_timeout);
   const uint64_t stamp = queue_.front().unit.place.stamp;
-  std::vector<backend::Note> notes;
   for (;;) {
-    connection.TakeNotes(&notes);
-    replay->OnNotes(notes);
+    connection.TakeNotes(&notes_);
+    replay->OnNotes(notes_);
     if (!connection.machine().owes() && !connection.machine().failed()) {
       co_return Flight::kAnswered;
     }

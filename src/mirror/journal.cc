@@ -7,6 +7,7 @@
 #include "mirror/trace.h"
 #include "sql/lexer.h"
 #include "sql/tables.h"
+#include "sql/tokens.h"
 
 namespace mirror {
 namespace {
@@ -35,9 +36,7 @@ bool HasName(std::string_view text, const Wanted& wanted) {
   sql::Lexer lexer(text);
   bool qualified = false;
   for (sql::Token token = lexer.Next(); token.kind != sql::TokenKind::kEnd; token = lexer.Next()) {
-    const bool name = token.kind == sql::TokenKind::kIdentifier ||
-                      token.kind == sql::TokenKind::kQuotedIdentifier;
-    if (name && !qualified && wanted(sql::IdentifierName(token))) {
+    if (sql::IsName(token) && !qualified && wanted(sql::IdentifierName(token))) {
       return true;
     }
     qualified = token.symbol == '.';

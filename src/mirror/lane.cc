@@ -55,7 +55,7 @@ void Lane::Reserve(uint64_t stamp) { shadow_->order().Reserve(stamp); }
 
 void Lane::Release(uint64_t stamp) { shadow_->order().Release(stamp); }
 
-void Lane::Offer(const Unit& unit, Cause lost) {
+void Lane::Offer(Unit unit, Cause lost) {
   MirrorMetrics& metrics = shadow_->metrics();
   metrics.offered.Add();
   Charge charge;
@@ -73,14 +73,13 @@ void Lane::Offer(const Unit& unit, Cause lost) {
   if (unit.meets) {
     shadow_->ledger()->RecordUnit(unit, Cause::kOrderUnknown, "");
   }
-  Queued queued;
-  queued.unit = unit;
-  queued.unit.place.is_explicit = unit.block();
-  queued.charge = std::move(charge);
-  shadow_->order().Add(queued.unit.place);
-  queue_.push_back(std::move(queued));
+  unit.place.is_explicit = unit.block();
+  shadow_->order().Add(unit.place);
   metrics.queued_units.Add(1);
   metrics.queued_bytes.Add(unit.bytes);
+  Queued& queued = queue_.emplace_back();
+  queued.unit = std::move(unit);
+  queued.charge = std::move(charge);
   if (!running_) {
     running_ = true;
     shadow_->RemoveResting(this);

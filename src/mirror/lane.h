@@ -46,7 +46,7 @@ class Lane final : public Target, private OrderWaiter {
   void Expect() override;
   void Reserve(uint64_t stamp) override;
   void Release(uint64_t stamp) override;
-  void Offer(const Unit& unit, Cause lost) override;
+  void Offer(Unit unit, Cause lost) override;
   void End() override;
 
   // -- the shard's ------------------------------------------------------------------------------
@@ -152,7 +152,7 @@ class Lane final : public Target, private OrderWaiter {
   io::Task<Flight> Fly(Replay* replay);
   io::Task<Flight> Ask(Replay* replay);
   Plan PlanFor(const Queued& front) const;
-  std::string MarkFor(const Queued& front) const;
+  bool Marks(const Queued& front) const;
   void Send(Plan plan, Replay* replay);
   bool MayRunAgain();
   io::Task<void> Pause(base::Deadline until);
@@ -170,6 +170,7 @@ class Lane final : public Target, private OrderWaiter {
   const std::string client_;  // empty: who logs in
   io::Event event_;
   std::deque<Queued> queue_;
+  std::vector<backend::Note> notes_;  // taken last; kept for its memory
   std::unique_ptr<Link> link_;
   Link* dialling_ = nullptr;  // while Connect waits for it
   Journal journal_;

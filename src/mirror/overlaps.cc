@@ -9,6 +9,7 @@
 #include "pg/views.h"
 #include "sql/row_key.h"
 #include "sql/tables.h"
+#include "sql/tokens.h"
 
 namespace mirror {
 namespace {
@@ -17,7 +18,7 @@ uint64_t Hash(std::string_view text) { return std::hash<std::string_view>()(text
 
 // `word` in lower case.
 bool Has(std::string_view text, std::string_view word) {
-  const auto same = [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a + 32 : a) == b; };
+  const auto same = [](char a, char b) { return sql::Lower(a) == b; };
   return std::search(text.begin(), text.end(), word.begin(), word.end(), same) != text.end();
 }
 

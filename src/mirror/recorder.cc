@@ -259,7 +259,7 @@ void Recorder::OnQuery(turn::RequestId id, std::string_view text) {
     return;
   }
   std::vector<Part> parts;
-  if (ReadParts(text, &parts) == 0 && !unsure) {
+  if (ReadParts(text, facts, &parts) == 0 && !unsure) {
     return;
   }
   Request& request = Push(id, Act::kQuery);
@@ -270,17 +270,17 @@ void Recorder::OnQuery(turn::RequestId id, std::string_view text) {
   OnQueryForwarded(&request);
 }
 
-// The statements of `text`, and who may want any of them.
-uint32_t Recorder::ReadParts(std::string_view text, std::vector<Part>* parts) const {
-  const auto add = [&](std::string_view statement, const sql::Statement& facts) {
+// The statements of `text`, of which `facts` tells, and who may want any of them.
+uint32_t Recorder::ReadParts(std::string_view text, const sql::Statement& facts,
+                             std::vector<Part>* parts) const {
+  const auto add = [&](std::string_view statement, const sql::Statement& its) {
     Part part;
     part.begin = static_cast<uint32_t>(statement.data() - text.data());
     part.length = static_cast<uint32_t>(statement.size());
-    part.facts = facts;
+    part.facts = its;
     parts->push_back(std::move(part));
-    return MayWant(facts);
+    return MayWant(its);
   };
-  const sql::Statement& facts = tools_.cache->Classify(text, lex_);
   if (!facts.several) {
     return add(text, facts);
   }

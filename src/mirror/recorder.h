@@ -59,7 +59,7 @@ class Target {
   virtual void Release(uint64_t stamp) = 0;
   // A committed transaction, before its client knows. `lost`: kNone, or why it cannot be sent; then
   // it only counts.
-  virtual void Offer(const Unit& unit, Cause lost) = 0;
+  virtual void Offer(Unit unit, Cause lost) = 0;
   // The session is over; nothing more is offered.
   virtual void End() = 0;
 };
@@ -146,7 +146,8 @@ class Recorder final : public backend::NoteTaker {
   void Works(Request* request);
   void ReserveFor(Request* request);
   void OnQueryForwarded(Request* request);
-  uint32_t ReadParts(std::string_view text, std::vector<Part>* parts) const;
+  uint32_t ReadParts(std::string_view text, const sql::Statement& facts,
+                     std::vector<Part>* parts) const;
   bool BindsCommit(std::string_view portal) const;
   const sql::Statement* FactsOf(std::string_view statement) const;
 
@@ -159,6 +160,7 @@ class Recorder final : public backend::NoteTaker {
   void OnUnfollowed(const backend::Note& note);
   void OnQueryDone(Request* request, std::string_view tag);
   void OnExecuteDone(Request* request, const backend::Note& note);
+  static Item MakeItem(const Request& request, const Part& part);
   Item MakeItem(Request* request, Portal* portal);
   void ExecutedAgain(const Request& request, const Portal& portal, const backend::Note& note);
   void OnFailed(const backend::Note& note);

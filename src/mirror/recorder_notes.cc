@@ -181,19 +181,15 @@ void Recorder::OnUnfollowed(const backend::Note& note) {
 void Recorder::OnQueryDone(Request* request, std::string_view tag) {
   if (request->unsure && request->completed == 0 && request->lex != lex_ &&
       request->kept.lost == Cause::kNone) {
+    const std::string_view text = request->kept.bytes.view();
     request->parts.clear();
-    ReadParts(request->kept.bytes.view(), &request->parts);
+    ReadParts(text, tools_.cache->Classify(text, lex_), &request->parts);
   }
   if (request->completed >= request->parts.size()) {
     return;
   }
   const Part& part = request->parts[request->completed++];
-  Item item;
-  item.seen = request->seen;
-  item.lost = request->kept.lost;
-  if (item.lost == Cause::kNone) {
-    item.step.text = request->kept.bytes.Sub(part.begin, part.length);
-  }
+  Item item = MakeItem(*request, part);
   if (Wanted(part.facts, tag, item.lost) != 0) {
     item.charge = std::move(request->kept.charge);  // the first one carries it for all
   }
@@ -232,6 +228,16 @@ void Recorder::OnExecuteDone(Request* request, const backend::Note& note) {
   if (const auto still = portals_.find(request->name); still != portals_.end()) {
     still->second.item = serial;
   }
+}
+
+Recorder::Item Recorder::MakeItem(const Request& request, const Part& part) {
+  Item item;
+  item.seen = request.seen;
+  item.lost = request.kept.lost;
+  if (item.lost == Cause::kNone) {
+    item.step.text = request.kept.bytes.Sub(part.begin, part.length);
+  }
+  return item;
 }
 
 Recorder::Item Recorder::MakeItem(Request* request, Portal* portal) {
@@ -304,9 +310,7 @@ void Recorder::OnPartlyDone(Request* request, std::string_view sqlstate) {
   const sql::Statement* facts = nullptr;
   if (request->act == Act::kQuery && request->parts.size() == 1 && request->completed == 0) {
     facts = &request->parts.front().facts;
-    item.seen = request->seen;
-    item.lost = request->kept.lost;
-    item.step.text = request->kept.bytes;
+    item = MakeItem(*request, request->parts.front());
     item.charge = std::move(request->kept.charge);
   } else if (const auto portal = portals_.find(request->name);
              request->act == Act::kExecute && portal != portals_.end()) {

@@ -81,6 +81,7 @@ bool Recorder::Choose(Choice* choice, std::span<Item> items) {
   bool sampled_out = false;
   bool all = true;
   int64_t charged = 0;
+  unit->steps.reserve(items.size());
   for (Item& item : items) {
     const bool wanted = (item.wanted & view.bit) != 0;
     const bool goes = wanted && (in_sample || item.kept);
@@ -93,7 +94,9 @@ bool Recorder::Choose(Choice* choice, std::span<Item> items) {
     *lost = *lost == Cause::kNone ? item.lost : *lost;
     charged += item.charge.bytes();
     unit->after = std::max(unit->after, item.seen);
-    choice->groups.push_back(unit->steps.size());
+    if (tools_.statements_alone) {
+      choice->groups.push_back(unit->steps.size());
+    }
     const Around none;
     const Around& around = item.around == nullptr ? none : *item.around;
     unit->steps.insert(unit->steps.end(), around.before.begin(), around.before.end());
@@ -136,9 +139,11 @@ void Recorder::Offer(std::span<Choice> choices) {
     choice.unit.committed = tools_.loop->now();
     choice.unit.meets = tools_.overlaps != nullptr && choice.lost == Cause::kNone &&
                         tools_.overlaps->Meets(choice.unit, tools_.session, lex_);
-    for (const Route& route : choice.view->routes) {
-      route.target->Offer(choice.unit, choice.lost);
+    const std::vector<Route>& routes = choice.view->routes;
+    for (size_t i = 0; i + 1 < routes.size(); ++i) {
+      routes[i].target->Offer(choice.unit, choice.lost);
     }
+    routes.back().target->Offer(std::move(choice.unit), choice.lost);
   }
 }
 

@@ -2,9 +2,10 @@
 #include <array>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "mirror/recorder.h"
 #include "mirror/trace.h"
+#include "sql/quote.h"
+#include "sql/tokens.h"
 
 namespace mirror {
 namespace {
@@ -16,7 +17,7 @@ constexpr std::string_view kStandardStrings = "standard_conforming_strings";
 constexpr std::string_view kEncoding = "client_encoding";
 // The server reports them, and reads a constant of a text by them when it parses it. What else a
 // statement depends on (search_path, for one) it looks up again when it runs it.
-constexpr std::array<std::string_view, 4> kReading = {"DateStyle", "IntervalStyle", "TimeZone",
+constexpr std::array<std::string_view, 4> kReading = {"datestyle", "intervalstyle", "timezone",
                                                       kStandardStrings};
 // On the mirror: of a statement that has to be parsed under other settings than it runs under.
 constexpr std::string_view kParsedName = "pgbraid_parsed";
@@ -44,21 +45,8 @@ Step ParseStep(const base::Slice& parse, std::string_view name) {
   return step;
 }
 
-void AppendQuoted(std::string* to, std::string_view text, char quote) {
-  *to += quote;
-  for (const char c : text) {
-    *to += c;
-    if (c == quote) {
-      *to += c;
-    }
-  }
-  *to += quote;
-}
-
 Step DeallocateStep(std::string_view name) {
-  std::string text = "DEALLOCATE ";
-  AppendQuoted(&text, name, '"');
-  return TextStep(text, "DEALLOCATE");
+  return TextStep("DEALLOCATE " + sql::Quote(name, '"'), "DEALLOCATE");
 }
 
 bool Moves(std::string_view tag) { return tag.starts_with("FETCH ") || tag.starts_with("MOVE "); }
@@ -74,9 +62,7 @@ void Recorder::SetLexing(std::string_view setting, std::string_view value) {
     lex_.encoding = sql::EncodingOf(value);
   }
   for (size_t i = 0; i < kReading.size(); ++i) {
-    const absl::string_view name(kReading[i].data(), kReading[i].size());
-    if (absl::EqualsIgnoreCase(name, absl::string_view(setting.data(), setting.size())) &&
-        reading_values_[i] != value) {
+    if (sql::EqualFolded(setting, kReading[i]) && reading_values_[i] != value) {
       reading_values_[i] = value;
       reading_.Reset();
     }
@@ -130,8 +116,7 @@ base::Slice Recorder::Reading() {
       text += ", pg_catalog.set_config('";
       text += kReading[i];
       text += "', ";
-      AppendQuoted(&text, reading_values_[i], '\'');
-      text += ", true)";
+      text += sql::Quote(reading_values_[i], '\'') + ", true)";
     }
     reading_ = base::Slice::CopyOf(text);
   }

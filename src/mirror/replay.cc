@@ -184,11 +184,16 @@ void Replay::OnNotes(std::span<const backend::Note> notes) {
   }
 }
 
+const Replay::Sent* Replay::Next(turn::RequestId up_to) const {
+  const bool any = answered_ < sent_.size() && sent_[answered_].request <= up_to;
+  return any ? &sent_[answered_] : nullptr;
+}
+
 void Replay::OnFailed(const backend::Note& note) {
-  while (!sent_.empty() && sent_.front().request < note.request && sent_.front().step != nullptr) {
-    sent_.pop_front();
+  for (const Sent* sent; (sent = Next(note.request - 1)) != nullptr && sent->step != nullptr;) {
+    ++answered_;
   }
-  const Step* const step = sent_.empty() ? nullptr : sent_.front().step;
+  const Step* const step = answered_ < sent_.size() ? sent_[answered_].step : nullptr;
   if (step != nullptr && step->fails() && step->tag.substr(1) == note.text) {
     return;  // as on the primary
   }
@@ -196,8 +201,8 @@ void Replay::OnFailed(const backend::Note& note) {
     sqlstate_ = note.text.empty() ? "XX000" : note.text;
     mark_failed_ = mark_begin_ <= note.request && note.request < mark_end_;
   }
-  for (; !sent_.empty() && sent_.front().request <= note.request; sent_.pop_front()) {
-    if (sent_.front().step == nullptr) {
+  for (const Sent* sent; (sent = Next(note.request)) != nullptr; ++answered_) {
+    if (sent->step == nullptr) {
       tags_.emplace_back();
     }
   }
@@ -205,14 +210,13 @@ void Replay::OnFailed(const backend::Note& note) {
 
 // A frame before it that had no answer of its own has failed, or was swallowed.
 void Replay::OnCompleted(const backend::Note& note) {
-  while (!sent_.empty() && sent_.front().request < note.request) {
-    sent_.pop_front();
+  while (Next(note.request - 1) != nullptr) {
+    ++answered_;
   }
-  if (sent_.empty() || sent_.front().request != note.request) {
+  if (Next(note.request) == nullptr) {
     return;
   }
-  const Step* const step = sent_.front().step;
-  sent_.pop_front();
+  const Step* const step = sent_[answered_++].step;
   if (step == nullptr) {
     tags_.push_back(note.text);
   } else if (!step->tag.empty() && !SameTag(step->tag, note.text)) {

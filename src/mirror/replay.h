@@ -6,7 +6,6 @@
 // outlives it.
 #pragma once
 
-#include <deque>
 #include <initializer_list>
 #include <span>
 #include <string>
@@ -66,11 +65,14 @@ class Replay {
   void Expect(const Step* step);
   void OnCompleted(const backend::Note& note);
   void OnFailed(const backend::Note& note);
+  // The oldest not answered, if it is among those up to request `up_to`.
+  const Sent* Next(turn::RequestId up_to) const;
 
   backend::Connection* const connection_;
   std::string out_;
   std::string sqlstate_;
-  std::deque<Sent> sent_;  // not answered
+  std::vector<Sent> sent_;
+  size_t answered_ = 0;  // of sent_
   std::vector<std::string> tags_;
   base::Slice parsed_;  // what the unnamed statement was last made of
   bool failed_ = false;

@@ -3,15 +3,13 @@
 #include <algorithm>
 #include <vector>
 
+#include "sql/tokens.h"
+
 namespace sql {
 namespace {
 
-bool IsName(const Token& token) {
-  return token.kind == TokenKind::kIdentifier || token.kind == TokenKind::kQuotedIdentifier;
-}
-
 bool IsWord(const Token& token, std::string_view word) {
-  return token.kind == TokenKind::kIdentifier && IdentifierName(token) == word;
+  return token.kind == TokenKind::kIdentifier && EqualFolded(token.text, word);
 }
 
 uint32_t ParameterOf(const Token& token) {

@@ -47,7 +47,7 @@ std::string Text(const Step& step) {
 
 }  // namespace
 
-void Shelf::Offer(const Unit& unit, Cause lost) {
+void Shelf::Offer(Unit unit, Cause lost) {
   raw.push_back(unit);
   if (lost != Cause::kNone) {
     units.push_back("dropped " + std::string(Name(lost)));

@@ -24,7 +24,7 @@ class Shelf final : public Target {
   void Expect() override {}
   void Reserve(uint64_t stamp) override { reserved.push_back(stamp); }
   void Release(uint64_t stamp) override { released.push_back(stamp); }
-  void Offer(const Unit& unit, Cause lost) override;
+  void Offer(Unit unit, Cause lost) override;
   void End() override { ended = true; }
 
   std::vector<std::string> units;

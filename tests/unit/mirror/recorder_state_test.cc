@@ -135,12 +135,12 @@ TEST(RecorderState, ParsedTextIsReadUnderTheSettingsOfItsParse) {
   const std::vector<Step>& steps = c.shelf.raw[2].steps;
   ASSERT_EQ(steps.size(), 5u);
   EXPECT_EQ(steps[0].text.view(),
-            "SELECT 1, pg_catalog.set_config('DateStyle', 'ISO, MDY', true), "
-            "pg_catalog.set_config('TimeZone', 'UTC', true)");
+            "SELECT 1, pg_catalog.set_config('datestyle', 'ISO, MDY', true), "
+            "pg_catalog.set_config('timezone', 'UTC', true)");
   EXPECT_TRUE(steps[1].bind.empty());
   EXPECT_EQ(steps[2].text.view(),
-            "SELECT 1, pg_catalog.set_config('DateStyle', 'ISO, DMY', true), "
-            "pg_catalog.set_config('TimeZone', 'UTC', true)");
+            "SELECT 1, pg_catalog.set_config('datestyle', 'ISO, DMY', true), "
+            "pg_catalog.set_config('timezone', 'UTC', true)");
   EXPECT_EQ(steps[3].statement, steps[1].statement);
   EXPECT_FALSE(steps[3].bind.empty());
 }
