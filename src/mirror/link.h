@@ -44,6 +44,10 @@ class Link {
     marked_ = marked;
   }
   uint64_t number() const { return number_; }
+  // Transactions that it has committed.
+  uint64_t done() const { return done_; }
+  void CountDone() { ++done_; }
+
   // -- whose it is --------------------------------------------------------------------------------
   // The lane whose units it has run last; 0: it has run none.
   uint64_t lane() const { return lane_; }
@@ -60,10 +64,6 @@ class Link {
   }
   // What stops the statement that it runs. Secret empty: there is nothing that does.
   backend::CancelTarget cancel() const;
-
-  // Transactions that it has committed.
-  uint64_t done() const { return done_; }
-  void CountDone() { ++done_; }
 
   backend::Connection& connection() { return connection_; }
   bool alive() const { return !connection_.over(); }

@@ -19,6 +19,15 @@ constexpr int kCarefree = 5;  // times as long as the last care: then they meet 
 absl::Duration CancelTime() { return absl::Seconds(1); }
 constexpr size_t kUsersToldMax = 64;
 
+io::Task<void> CancelOne(io::Loop* loop, backend::Epoch epoch, backend::CancelTarget target) {
+  const base::Deadline deadline = loop->In(CancelTime());
+  const absl::Status status =
+      co_await backend::ForwardCancel(loop, epoch->dialler.get(), std::move(target), deadline);
+  if (!status.ok()) {
+    base::Log(base::LogLevel::kDebug, "mirror.cancel_failed", {{"why", base::Message(status)}});
+  }
+}
+
 }  // namespace
 
 Shadow::Shadow(Mirrors* mirrors, const config::Server& server, Shared::PerMirror* shared)
@@ -26,6 +35,7 @@ Shadow::Shadow(Mirrors* mirrors, const config::Server& server, Shared::PerMirror
       server_(server),
       shared_(shared),
       credit_(&shared->budget),
+      idle_told_(shared->tally.Register()),
       order_(shared->ordered ? &shared->board : nullptr, mirrors),
       breaker_(&mirrors->tools().loop->prng()) {}
 
@@ -66,7 +76,7 @@ std::unique_ptr<Link> Shadow::TakeIdle(const std::string& key) {
     std::unique_ptr<Link> link = std::move(place);
     idle_.erase(idle_.begin() + static_cast<ptrdiff_t>(i - 1));
     if (link->alive()) {
-      CountConnections(0);
+      TellIdle();
       return link;
     }
     Discard(std::move(link));
@@ -96,26 +106,27 @@ void Shadow::GiveBack(std::unique_ptr<Link> link) {
     return;
   }
   idle_.push_back(std::move(link));
-  CountConnections(0);
+  TellIdle();
 }
 
 void Shadow::AddResting(Lane* lane) {
   resting_.push_back(lane);
-  CountConnections(0);
+  TellIdle();
 }
 
 void Shadow::RemoveResting(const Lane* lane) {
   if (std::erase(resting_, lane) > 0) {
-    CountConnections(0);
+    TellIdle();
   }
 }
 
 void Shadow::CountConnections(int change) {
   metrics_.connections.Add(change);
-  const size_t idle = idle_.size() + resting_.size();
-  const auto more = static_cast<int64_t>(idle) - static_cast<int64_t>(idle_told_);
-  idle_told_ = idle;
-  shared_->tally.Change(change, more, server_.name, mirrors_->tools().loop->now());
+  shared_->tally.Change(change, server_.name, mirrors_->tools().loop->now());
+}
+
+void Shadow::TellIdle() {
+  idle_told_->Store(static_cast<int64_t>(idle_.size() + resting_.size()));
 }
 
 void Shadow::Discard(std::unique_ptr<Link> link) {
@@ -128,19 +139,6 @@ io::Task<void> Shadow::Close(std::unique_ptr<Link> link) {
   link.reset();
   gate()->Leave();
 }
-
-namespace {
-
-io::Task<void> CancelOne(io::Loop* loop, backend::Epoch epoch, backend::CancelTarget target) {
-  const base::Deadline deadline = loop->In(CancelTime());
-  const absl::Status status =
-      co_await backend::ForwardCancel(loop, epoch->dialler.get(), std::move(target), deadline);
-  if (!status.ok()) {
-    base::Log(base::LogLevel::kDebug, "mirror.cancel_failed", {{"why", base::Message(status)}});
-  }
-}
-
-}  // namespace
 
 void Shadow::Cancel(backend::CancelTarget target) {
   const MirrorsTools& tools = mirrors_->tools();

@@ -94,18 +94,19 @@ class Shadow {
 
  private:
   void CountConnections(int change);
+  void TellIdle();
   io::Task<void> Close(std::unique_ptr<Link> link);
 
   Mirrors* const mirrors_;
   const config::Server server_;  // the same in every epoch
   Shared::PerMirror* const shared_;
   base::Credit credit_;
+  Tally::Idle* const idle_told_;  // of idle_ and resting_
   Order order_;
   Breaker breaker_;
   MirrorMetrics metrics_;
   std::vector<std::unique_ptr<Link>> idle_;
   std::deque<Lane*> waiting_;
-  size_t idle_told_ = 0;  // of idle_ and resting_, as the tally knows
   std::vector<Lane*> resting_;  // since the longest time first
   std::set<std::string> other_users_;  // of whom it was told
   base::Instant next_log_;
