@@ -68,6 +68,16 @@ void WriteCounters(const MirrorReport& mirror, base::JsonWriter* json) {
   json->Signed(mirror.queued_units);
   json->Key("queued_bytes");
   json->Signed(mirror.queued_bytes);
+  json->Key("spilled");
+  json->Unsigned(mirror.spilled);
+  json->Key("spilled_bytes");
+  json->Unsigned(mirror.spilled_bytes);
+  json->Key("spill_failures");
+  json->Unsigned(mirror.spill_failures);
+  json->Key("spill_units");
+  json->Signed(mirror.spill_units);
+  json->Key("spill_bytes");
+  json->Signed(mirror.spill_bytes);
   json->Key("connections");
   json->Signed(mirror.connections);
 }

@@ -54,9 +54,19 @@ void Lane::Release(uint64_t stamp) { shadow_->order().Release(stamp); }
 void Lane::Offer(const Unit& unit, Cause lost) {
   MirrorMetrics& metrics = shadow_->metrics();
   metrics.offered.Add();
-  Charge charge;
-  if (lost == Cause::kNone && !charge.Take(shadow_->credit(), unit.bytes)) {
-    lost = Cause::kOverBudget;
+  Queued queued;
+  queued.unit = unit;
+  queued.unit.place.is_explicit = unit.block();
+  if (lost == Cause::kNone) {
+    Spill* const spill = shadow_->spill();
+    const bool behind = spill != nullptr && spill->holds();
+    if (behind || !queued.charge.Take(shadow_->credit(), unit.bytes)) {
+      if (spill != nullptr && spill->Take(*this, queued.unit)) {
+        ++away_;
+        return;
+      }
+      lost = Cause::kOverBudget;
+    }
   }
   if (lost != Cause::kNone) {
     shadow_->order().Unexpect();  // nobody waits for it
@@ -65,14 +75,14 @@ void Lane::Offer(const Unit& unit, Cause lost) {
     LogDrop(lost);
     return;
   }
-  Queued queued;
-  queued.unit = unit;
-  queued.unit.place.is_explicit = unit.block();
-  queued.charge = std::move(charge);
   shadow_->order().Add(queued.unit.place);
-  queue_.push_back(std::move(queued));
   metrics.queued_units.Add(1);
   metrics.queued_bytes.Add(unit.bytes);
+  Push(std::move(queued));
+}
+
+void Lane::Push(Queued queued) {
+  queue_.push_back(std::move(queued));
   if (!running_) {
     running_ = true;
     shadow_->mirrors()->Start(this);
@@ -81,9 +91,30 @@ void Lane::Offer(const Unit& unit, Cause lost) {
 
 void Lane::End() {
   ended_ = true;
-  if (!running_) {
+  if (over()) {
     shadow_->mirrors()->Retire(this);
   }
+}
+
+void Lane::Return(Unit unit, Charge charge, uint64_t spilled) {
+  --away_;
+  Queued queued;
+  queued.unit = std::move(unit);
+  queued.charge = std::move(charge);
+  queued.spilled = spilled;
+  Push(std::move(queued));
+}
+
+void Lane::OnAwayGone(uint64_t units) {
+  away_ -= units;
+  if (over()) {
+    shadow_->mirrors()->Retire(this);
+  }
+}
+
+SpillOwner Lane::Owner() const {
+  return SpillOwner{.lane = id_, .session = session_, .database = facts_.database,
+                    .parameters = facts_.parameters};
 }
 
 // -- the task -------------------------------------------------------------------------------------
@@ -191,6 +222,10 @@ void Lane::Stop() {
     dialling_->Abort();
   }
   event_.Raise(kWoken);
+  if (!running_) {  // only what is in the spill has kept it
+    running_ = true;
+    shadow_->mirrors()->Start(this);
+  }
 }
 
 void Lane::OnPlace() {

@@ -28,6 +28,7 @@
 #include "mirror/link.h"
 #include "mirror/order.h"
 #include "mirror/recorder.h"
+#include "mirror/spill_batch.h"
 #include "mirror/unit.h"
 
 namespace mirror {
@@ -46,6 +47,14 @@ class Lane final : public Target, private OrderWaiter {
   void Release(uint64_t stamp) override;
   void Offer(const Unit& unit, Cause lost) override;
   void End() override;
+
+  // -- the spill's, see Spill ---------------------------------------------------------------------
+  // The oldest of its units that were away, with what tells it from others to Spill::OnSettled.
+  void Return(Unit unit, Charge charge, uint64_t spilled);
+  // So many of them, the oldest, will not come back.
+  void OnAwayGone(uint64_t units);
+  uint64_t away() const { return away_; }
+  SpillOwner Owner() const;
 
   // -- the shard's ------------------------------------------------------------------------------
   io::Task<void> Run();
@@ -66,7 +75,9 @@ class Lane final : public Target, private OrderWaiter {
   uint64_t id() const { return id_; }
   const std::string& key() const { return key_; }
   bool running() const { return running_; }
-  bool ended() const { return ended_; }
+  bool stopped() const { return stopped_; }
+  // True exactly when nothing will come any more, from its session or the spill.
+  bool over() const { return ended_ && !running_ && (away_ == 0 || stopped_); }
   const Shadow* shadow() const { return shadow_; }
   // Closes the connection it may have: the session is over.
   void LetGo();
@@ -82,6 +93,7 @@ class Lane final : public Target, private OrderWaiter {
   struct Queued {
     Unit unit;
     Charge charge;
+    uint64_t spilled = 0;    // for Spill::OnSettled; 0: it was always here
     uint32_t tries = 0;      // that have reached the mirror in vain
     bool executed = false;   // as the order has been told
     bool reordered = false;  // runs again once those before it have been executed
@@ -105,6 +117,7 @@ class Lane final : public Target, private OrderWaiter {
 
   // -- lane.cc ------------------------------------------------------------------------------------
   void OnOrder() override;
+  void Push(Queued queued);
   io::Task<void> Advance();
   void Rest();
   bool MayStart();
@@ -156,6 +169,7 @@ class Lane final : public Target, private OrderWaiter {
   const std::string key_;
   io::Event event_;
   std::deque<Queued> queue_;
+  uint64_t away_ = 0;  // units in the spill, all behind those in queue_
   std::unique_ptr<Link> link_;
   Link* dialling_ = nullptr;  // while Connect waits for it
   Journal journal_;

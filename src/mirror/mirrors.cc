@@ -9,7 +9,6 @@ namespace mirror {
 namespace {
 
 constexpr size_t kCacheBytes = 1 << 20;
-constexpr uint32_t kLaneEnded = 1;
 
 // Sessions whose connections to a mirror may be exchanged: the same database and parameters.
 std::string KeyOf(const backend::LoginFacts& facts) {
@@ -178,7 +177,7 @@ void Mirrors::Start(Lane* lane) { tasks_.Spawn(RunLane(lane)); }
 
 io::Task<void> Mirrors::RunLane(Lane* lane) {
   co_await lane->Run();
-  if (lane->ended()) {
+  if (lane->over()) {
     Retire(lane);
   }
 }
@@ -251,14 +250,45 @@ void Mirrors::Shed(const Gate* gate) {
 
 // -- the end --------------------------------------------------------------------------------------
 
-void Mirrors::OnUnreachable(const Shadow* shadow) {
+void Mirrors::OnUnreachable(Shadow* shadow) {
   if (!draining_) {
     return;
+  }
+  tasks_.Spawn(GiveUp(shadow));
+}
+
+// What is in the spill first: it says whose it is.
+io::Task<void> Mirrors::GiveUp(Shadow* shadow) {
+  if (shadow->spill() != nullptr) {
+    co_await shadow->spill()->Close();
   }
   for (const auto& [id, lane] : lanes_) {
     if (lane->shadow() == shadow && !lane->connected()) {
       lane->Stop();
     }
+  }
+}
+
+bool Mirrors::SpillsClosed() const {
+  return std::all_of(shadows_.begin(), shadows_.end(), [](const auto& shadow) {
+    return shadow->spill() == nullptr || shadow->spill()->closed();
+  });
+}
+
+Lane* Mirrors::FindLane(uint64_t id) const {
+  const auto found = lanes_.find(id);
+  return found == lanes_.end() ? nullptr : found->second.get();
+}
+
+void Mirrors::OnAwayLost(const Shadow* shadow) {
+  std::vector<Lane*> lanes;
+  for (const auto& [id, lane] : lanes_) {
+    if (lane->shadow() == shadow && lane->away() > 0) {
+      lanes.push_back(lane.get());
+    }
+  }
+  for (Lane* lane : lanes) {
+    lane->OnAwayGone(lane->away());
   }
 }
 
@@ -271,6 +301,14 @@ io::Task<void> Mirrors::Drain(base::Deadline deadline) {
   }
   while (!lanes_.empty() && tools_.loop->now() < deadline) {
     co_await idle_.Wait(deadline);
+  }
+  for (const std::unique_ptr<Shadow>& shadow : shadows_) {
+    if (shadow->spill() != nullptr) {
+      co_await shadow->spill()->Close();
+    }
+  }
+  while (!SpillsClosed()) {
+    co_await idle_.Wait();
   }
   std::vector<Lane*> left;
   for (const auto& [id, lane] : lanes_) {

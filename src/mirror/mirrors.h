@@ -47,6 +47,7 @@ struct MirrorsTools {
   backend::Epoch epoch;
   Shared* shared = nullptr;
   backend::Deriver* deriver = nullptr;  // null in tests: keys are derived on the spot
+  io::Worker::Kind worker = io::Worker::Kind::kThread;  // of spills; in a simulation, inline
 };
 
 class Mirrors final : public OrderBoard::Shard {
@@ -73,7 +74,7 @@ class Mirrors final : public OrderBoard::Shard {
   // Any thread. `labels`: the shard's.
   void Describe(base::MetricSink* sink, std::string_view labels) const;
 
-  // -- any thread, for Gate and OrderBoard ---------------------------------------------------------------------
+  // -- any thread, for Gate and OrderBoard --------------------------------------------------------
   void PostPlace(uint64_t lane);
   void PostShed(Gate* gate);
   void PostBlocked(Gate* gate, uint64_t stamp);
@@ -89,7 +90,12 @@ class Mirrors final : public OrderBoard::Shard {
   // Its lanes may dial now, or one of them must probe.
   void OnBreaker(const Shadow* shadow);
   // The last attempt to connect to it has failed.
-  void OnUnreachable(const Shadow* shadow);
+  void OnUnreachable(Shadow* shadow);
+  // Null once it is gone.
+  Lane* FindLane(uint64_t id) const;
+  // What its lanes had in the spill is lost.
+  void OnAwayLost(const Shadow* shadow);
+  void OnSpillClosed() { idle_.Raise(kSpillClosed); }
   io::Scope& tasks() { return tasks_; }
   const MirrorsTools& tools() const { return tools_; }
   backend::BackendMetrics* connection_metrics() { return &connection_metrics_; }
@@ -101,7 +107,12 @@ class Mirrors final : public OrderBoard::Shard {
   template <typename Action>
   void Post(Action action);
 
+  static constexpr uint32_t kLaneEnded = 1;
+  static constexpr uint32_t kSpillClosed = 2;
+
   io::Task<void> RunLane(Lane* lane);
+  io::Task<void> GiveUp(Shadow* shadow);
+  bool SpillsClosed() const;
   Lane* MakeLane(Shadow* shadow, const SessionFacts& facts);
   void Shed(const Gate* gate);
   void Look();

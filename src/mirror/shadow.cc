@@ -20,7 +20,14 @@ Shadow::Shadow(Mirrors* mirrors, const config::Server& server, Shared::PerMirror
       shared_(shared),
       credit_(&shared->budget),
       order_(shared->ordered ? &shared->board : nullptr, mirrors),
-      breaker_(&mirrors->tools().loop->prng()) {}
+      breaker_(&mirrors->tools().loop->prng()) {
+  SpillRoot* const root = mirrors->tools().shared->spill();
+  const uint32_t shard = shared->shards.fetch_add(1, std::memory_order_relaxed);
+  if (root != nullptr) {
+    spill_ = std::make_unique<Spill>(this, root, shared, shard);
+    spill_->Open(mirrors->tools().worker);
+  }
+}
 
 const Clock* Shadow::clock() const { return mirrors_->tools().shared->clock(); }
 

@@ -19,6 +19,7 @@
 #include "mirror/mirror_metrics.h"
 #include "mirror/order.h"
 #include "mirror/shared.h"
+#include "mirror/spill.h"
 
 namespace mirror {
 
@@ -43,6 +44,8 @@ class Shadow {
   void StopMarking(std::string_view sqlstate);
   GapLedger* ledger() const { return &shared_->ledger; }
   base::Credit* credit() { return &credit_; }
+  // Null: what there is no memory for is dropped.
+  Spill* spill() { return spill_.get(); }
   MirrorMetrics& metrics() { return metrics_; }
   const MirrorMetrics& metrics() const { return metrics_; }
 
@@ -87,6 +90,7 @@ class Shadow {
   base::Credit credit_;
   Order order_;
   Breaker breaker_;
+  std::unique_ptr<Spill> spill_;
   MirrorMetrics metrics_;
   std::vector<std::unique_ptr<Link>> idle_;
   std::deque<Lane*> waiting_;

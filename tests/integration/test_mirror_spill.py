@@ -1,0 +1,217 @@
+"""The spill: what a mirror's memory has no room for waits on the disk, in order; what the disk does
+not take is counted and named; a kill and a restart lose nothing unsaid.
+
+The servers and the disks are real: a disk that is full is a small tmpfs.
+"""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from conftest import FULL
+from harness import postgres, processes, wire
+from harness.processes import wait_until
+
+pytestmark = [pytest.mark.proxy_only, pytest.mark.one_io]
+
+LITTLE = ["--mirror-queue-bytes", "64k", "--drain-timeout", "2s"]
+KEY = "00112233445566778899aabbccddeeff" * 2
+
+
+@pytest.fixture
+def spilling(own_mirror, tmp_path):
+    """Makes a pair with little memory for what waits and a folder on the disk."""
+    def make(*flags, folder=None, memory=LITTLE):
+        folder = folder or str(tmp_path / "spill")
+        pair = own_mirror(flags=["--spill-dir", folder, *memory, *flags])
+        pair.folder = folder
+        return pair
+
+    return make
+
+
+@pytest.fixture
+def key_file(tmp_path):
+    path = tmp_path / "key"
+    path.write_text(KEY + "\n")
+    path.chmod(0o600)
+    return str(path)
+
+
+def segments(pair):
+    """Files with records, of all logs of the only mirror."""
+    return [os.path.join(where, name) for where, _, names in os.walk(pair.folder)
+            for name in names if name.endswith(".segment")]
+
+
+def gaps(pair):
+    (mirror,) = json.loads(pair.target.http("/v1/mirrors")[1])
+    return {(gap["table"], gap["cause"]): gap["transactions"] for gap in mirror["gaps"]}
+
+
+def pgbench(pair, *options):
+    done = processes.run([postgres.program("pgbench"), *options,
+                          *pair.target.address(pair.database)[:-2], pair.database], timeout=1800)
+    assert "number of failed transactions: 0 " in done.stdout + done.stderr or "-i" in options
+    return done
+
+
+def insert(pair, raw, numbers):
+    for number in numbers:
+        assert pair.ask(raw, f"INSERT INTO t VALUES ({number}, '{'x' * 100}')") == [""]
+
+
+def missing(pair, table="t"):
+    count = f"SELECT count(*) FROM {table}"
+    return pair.on_primary(count)[0][0] - pair.on_mirror(count)[0][0]
+
+
+def test_all_that_a_stopped_mirror_has_missed_is_delivered_and_the_files_go(spilling):
+    pair = spilling()
+    pgbench(pair, "-i", "-q", "-s", "1")
+    pair.check_equal(pair.session(), without=["mtime"])
+    pair.mirror.pause()
+    pgbench(pair, "-n", "-c", "8", "-j", "2", "-t", "2500" if FULL else "400")
+    pair.target.wait_for("pgbraid_mirror_spilled_total", 2000)
+    assert segments(pair)
+    pair.mirror.resume()
+    pgbench(pair, "-n", "-c", "8", "-j", "2", "-t", "50")
+    pair.check_equal(pair.session(), without=["mtime"])
+    assert pair.dropped() == 0
+    assert pair.target.metric("pgbraid_mirror_spill_units") == 0
+    wait_until(lambda: not segments(pair), "the files to go")
+    assert pair.target.metric("pgbraid_mirror_spill_bytes") == 0
+    (mirror,) = json.loads(pair.target.http("/v1/mirrors")[1])
+    assert mirror["spilled"] >= 2000 and mirror["spill_units"] == 0
+
+
+def test_sessions_that_are_gone_have_their_order_on_the_disk(spilling):
+    """Every session changes one row again and again, and ends while the mirror stands."""
+    pair = spilling()
+    setup = pair.session()
+    insert(pair, setup, range(8))
+    pair.finish(setup)
+    pair.mirror.pause()
+    for row in range(8):
+        raw = pair.session()
+        for number in range(100):
+            assert pair.ask(raw, "BEGIN", f"UPDATE t SET v = v || '{number},' WHERE id = {row}",
+                            "COMMIT") == [""] * 3
+        raw.send(wire.TERMINATE).expect_closed()
+    pair.target.wait_for("pgbraid_mirror_spilled_total", 100)
+    pair.mirror.resume()
+    pair.check_equal(pair.session())
+    assert pair.dropped() == 0
+
+
+def test_copy_and_prepared_statements_come_back_as_they_were(spilling):
+    pair = spilling()
+    raw = pair.session()
+    pair.finish(raw)
+    pair.mirror.pause()
+    for number in range(50):
+        raw.send(wire.query("COPY t FROM STDIN"))
+        raw.send(wire.copy_data(b"".join(b"%d\tcopied\n" % (number * 100 + i)
+                                         for i in range(100))), wire.COPY_DONE)
+        assert wire.first_error(raw.read_turn()) == {}
+    raw.send(wire.parse("INSERT INTO n VALUES ($1, 2, $2)", "s"), wire.SYNC).read_turn()
+    for number in range(300):
+        turn = raw.send(wire.bind([str(number).encode(), b"v"], name="s"), wire.execute(),
+                        wire.SYNC).read_turn()
+        assert wire.first_error(turn) == {}
+    pair.target.wait_for("pgbraid_mirror_spilled_total", 100)
+    pair.mirror.resume()
+    pair.check_equal(raw)
+    assert pair.dropped() == 0
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder on a disk of 12 MB: room for two segments and little more."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(folder)],
+                             capture_output=True, text=True)
+    assert mounted.returncode == 0, mounted.stderr
+    yield str(folder)
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_what_a_full_disk_does_not_take_is_counted_and_named_and_no_client_sees_it(
+        spilling, small_disk):
+    pair = spilling(folder=small_disk)
+    raw = pair.session()
+    pair.ask(raw, "CREATE TABLE big(a text)")
+    pair.finish(raw)
+    pair.mirror.pause()
+    for _ in range(800):
+        turn = raw.send(wire.one_shot("INSERT INTO big VALUES ($1)", [b"x" * 30_000]),
+                        wire.SYNC).read_turn()
+        assert wire.first_error(turn) == {}
+    assert pair.target.metric("pgbraid_mirror_spilled_total") > 0
+    assert pair.target.metric("pgbraid_mirror_spill_failures_total") > 0
+    assert pair.dropped() > 0
+    assert "mirror.spill_failed" in pair.target.log_text()
+    pair.mirror.resume()
+    pair.settle()
+    assert missing(pair, "big") == pair.dropped()
+    assert sum(count for (table, _), count in gaps(pair).items()
+               if table == "big") == pair.dropped()
+    assert {cause for _, cause in gaps(pair)} <= {"over_budget", "spill_lost"}
+    wait_until(lambda: not segments(pair), "the files to go")
+    insert(pair, raw, range(1000, 1010))
+    pair.finish(raw)
+
+
+def test_spill_max_is_a_bound(spilling):
+    pair = spilling("--spill-max", "1m")
+    raw = pair.session()
+    pair.ask(raw, "CREATE TABLE big(a text)")
+    pair.finish(raw)
+    pair.mirror.pause()
+    for _ in range(200):
+        turn = raw.send(wire.one_shot("INSERT INTO big VALUES ($1)", [b"x" * 30_000]),
+                        wire.SYNC).read_turn()
+        assert wire.first_error(turn) == {}
+        assert pair.target.metric("pgbraid_mirror_spill_bytes") <= 1 << 20
+    assert pair.target.metric("pgbraid_mirror_spilled_total") > 0
+    pair.mirror.resume()
+    pair.check_equal_or_counted("big")
+    assert pair.dropped() > 0
+
+
+def test_a_kill_without_a_key_leaves_names(spilling, tmp_path):
+    pair = spilling("--state-dir", str(tmp_path / "state"))
+    raw = pair.session()
+    pair.finish(raw)
+    pair.mirror.pause()
+    insert(pair, raw, range(2000))
+    pair.target.wait_for("pgbraid_mirror_spill_units", 500)
+    waiting = pair.target.metric("pgbraid_mirror_spill_units")
+    pair.target.kill()
+    pair.mirror.resume()
+    pair.target.start()
+    named = gaps(pair)
+    assert named[("t", "spill_lost")] >= waiting
+    assert named[("t", "spill_lost")] <= missing(pair)
+    assert "mirror.spill_lost" in pair.target.log_text()
+    assert not segments(pair)
+
+
+def test_an_orderly_end_without_a_key_names_what_was_left(spilling, tmp_path):
+    pair = spilling("--state-dir", str(tmp_path / "state"))
+    raw = pair.session()
+    pair.finish(raw)
+    pair.mirror.pause()
+    insert(pair, raw, range(2000))
+    pair.target.wait_for("pgbraid_mirror_spill_units", 500)
+    raw.send(wire.TERMINATE).expect_closed()
+    pair.target.stop()
+    assert not segments(pair)
+    pair.mirror.resume()
+    pair.target.start()
+    known = sum(count for (table, cause), count in gaps(pair).items()
+                if table == "t" and cause in ("shutdown", "outcome_unknown"))
+    assert missing(pair) <= known <= missing(pair) + 2
