@@ -394,15 +394,16 @@ void Lane::Settle(const Verdict& verdict) {
   Count(verdict);
   const Place place = queue_.front().unit.place;
   const bool executed = queue_.front().executed;
-  const uint64_t spilled = queue_.front().spilled;
+  UnitTeller* const teller = queue_.front().teller;
+  const uint64_t number = queue_.front().number;
   shadow_->metrics().queued_units.Add(-1);
   shadow_->metrics().queued_bytes.Add(-queue_.front().unit.bytes);
   queue_.pop_front();
   doubt_.reset();
   waits_from_ = base::Instant();
   shadow_->order().Resolve(place, executed);
-  if (spilled != 0) {
-    shadow_->spill()->OnSettled(spilled);
+  if (teller != nullptr) {
+    teller->OnSettled(number);
   }
 }
 

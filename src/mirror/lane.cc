@@ -96,12 +96,26 @@ void Lane::End() {
   }
 }
 
-void Lane::Return(Unit unit, Charge charge, uint64_t spilled) {
+void Lane::Return(Unit unit, Charge charge, uint64_t number) {
   --away_;
   Queued queued;
   queued.unit = std::move(unit);
   queued.charge = std::move(charge);
-  queued.spilled = spilled;
+  queued.teller = shadow_->spill();
+  queued.number = number;
+  Push(std::move(queued));
+}
+
+void Lane::Bring(Unit unit, UnitTeller* teller, uint64_t number) {
+  MirrorMetrics& metrics = shadow_->metrics();
+  metrics.offered.Add();
+  metrics.queued_units.Add(1);
+  metrics.queued_bytes.Add(unit.bytes);
+  shadow_->order().Add(unit.place);
+  Queued queued;
+  queued.unit = std::move(unit);
+  queued.teller = teller;
+  queued.number = number;
   Push(std::move(queued));
 }
 

@@ -49,8 +49,10 @@ class Lane final : public Target, private OrderWaiter {
   void End() override;
 
   // -- the spill's, see Spill ---------------------------------------------------------------------
-  // The oldest of its units that were away, with what tells it from others to Spill::OnSettled.
-  void Return(Unit unit, Charge charge, uint64_t spilled);
+  // The oldest of its units that were away, with its number for Spill::OnSettled.
+  void Return(Unit unit, Charge charge, uint64_t number);
+  // One of an earlier process, whose place is new; the next one comes when this one is settled.
+  void Bring(Unit unit, UnitTeller* teller, uint64_t number);
   // So many of them, the oldest, will not come back.
   void OnAwayGone(uint64_t units);
   uint64_t away() const { return away_; }
@@ -93,7 +95,8 @@ class Lane final : public Target, private OrderWaiter {
   struct Queued {
     Unit unit;
     Charge charge;
-    uint64_t spilled = 0;    // for Spill::OnSettled; 0: it was always here
+    UnitTeller* teller = nullptr;  // null: nobody waits for its fate
+    uint64_t number = 0;           // for the teller
     uint32_t tries = 0;      // that have reached the mirror in vain
     bool executed = false;   // as the order has been told
     bool reordered = false;  // runs again once those before it have been executed

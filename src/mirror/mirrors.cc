@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "mirror/spill_replay.h"
 #include "pg/startup.h"
 
 namespace mirror {
@@ -111,6 +112,9 @@ Mirrors::Mirrors(const MirrorsTools& tools)
     shadows_.push_back(std::make_unique<Shadow>(this, servers[i], shared));
     shared->gate.Register(this);
     shared->ledger.Watch(&shadows_[i]->metrics());
+    if (shadows_[i]->spill_replay() != nullptr) {
+      tasks_.Spawn(shadows_[i]->spill_replay()->Run());
+    }
   }
 }
 
@@ -165,9 +169,24 @@ Lane* Mirrors::MakeLane(Shadow* shadow, const SessionFacts& facts) {
   }
   std::erase_if(login.parameters,
                 [](const auto& parameter) { return parameter.first.starts_with("_pq_."); });
+  return AddLane(shadow, facts.session, std::move(login));
+}
+
+Lane* Mirrors::MakeLaneFor(Shadow* shadow, const SpillOwner& owner) {
+  backend::LoginFacts login;
+  login.user = shadow->server()->user;
+  login.password = shadow->server()->password;
+  login.auth = shadow->server()->auth;
+  login.deriver = tools_.deriver;
+  login.database = owner.database;
+  login.parameters = owner.parameters;
+  return AddLane(shadow, owner.session, std::move(login));
+}
+
+Lane* Mirrors::AddLane(Shadow* shadow, uint64_t session, backend::LoginFacts login) {
   std::string key = KeyOf(login);
   const uint64_t id = ++last_lane_;
-  auto lane = std::make_unique<Lane>(shadow, id, facts.session, std::move(login), std::move(key));
+  auto lane = std::make_unique<Lane>(shadow, id, session, std::move(login), std::move(key));
   return lanes_.emplace(id, std::move(lane)).first->second.get();
 }
 
@@ -294,6 +313,11 @@ void Mirrors::OnAwayLost(const Shadow* shadow) {
 
 io::Task<void> Mirrors::Drain(base::Deadline deadline) {
   draining_ = true;
+  for (const std::unique_ptr<Shadow>& shadow : shadows_) {
+    if (shadow->spill_replay() != nullptr) {
+      shadow->spill_replay()->Stop();
+    }
+  }
   for (const std::unique_ptr<Shadow>& shadow : shadows_) {
     if (!shadow->reachable()) {
       OnUnreachable(shadow.get());

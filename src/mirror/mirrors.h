@@ -93,6 +93,8 @@ class Mirrors final : public OrderBoard::Shard {
   void OnUnreachable(Shadow* shadow);
   // Null once it is gone.
   Lane* FindLane(uint64_t id) const;
+  // For a session of an earlier process.
+  Lane* MakeLaneFor(Shadow* shadow, const SpillOwner& owner);
   // What its lanes had in the spill is lost.
   void OnAwayLost(const Shadow* shadow);
   void OnSpillClosed() { idle_.Raise(kSpillClosed); }
@@ -114,6 +116,7 @@ class Mirrors final : public OrderBoard::Shard {
   io::Task<void> GiveUp(Shadow* shadow);
   bool SpillsClosed() const;
   Lane* MakeLane(Shadow* shadow, const SessionFacts& facts);
+  Lane* AddLane(Shadow* shadow, uint64_t session, backend::LoginFacts login);
   void Shed(const Gate* gate);
   void Look();
 

@@ -43,8 +43,8 @@ class Order {
   // A COMMIT with `stamp` is being forwarded; others wait for it until Release().
   void Reserve(uint64_t stamp);
   void Release(uint64_t stamp);
-  // An acknowledged transaction; its stamp is the newest one or a reserved one. `away`: it is not in
-  // memory, but in the spill, until Back().
+  // An acknowledged transaction; its stamp is the newest one or a reserved one. `away`: it is in
+  // the spill, not in memory, until Back().
   void Add(const Place& place, bool away = false);
   void Back(const Place& place);
   // Those that are away are lost, as if all were back and resolved.

@@ -6,6 +6,8 @@
 #include "base/log.h"
 #include "mirror/lane.h"
 #include "mirror/mirrors.h"
+#include "mirror/spill_replay.h"
+#include "mirror/spill_root.h"
 
 namespace mirror {
 namespace {
@@ -26,8 +28,14 @@ Shadow::Shadow(Mirrors* mirrors, const config::Server& server, Shared::PerMirror
   if (root != nullptr) {
     spill_ = std::make_unique<Spill>(this, root, shared, shard);
     spill_->Open(mirrors->tools().worker);
+    if (shard == 0 && shared->replaying) {
+      spill_replay_ =
+          std::make_unique<SpillReplay>(this, root, shared, mirrors->tools().worker);
+    }
   }
 }
+
+Shadow::~Shadow() = default;
 
 const Clock* Shadow::clock() const { return mirrors_->tools().shared->clock(); }
 

@@ -24,10 +24,12 @@
 namespace mirror {
 
 class Lane;
+class SpillReplay;
 
 class Shadow {
  public:
   Shadow(Mirrors* mirrors, const config::Server& server, Shared::PerMirror* shared);
+  ~Shadow();
   Shadow(const Shadow&) = delete;
   Shadow& operator=(const Shadow&) = delete;
 
@@ -46,6 +48,8 @@ class Shadow {
   base::Credit* credit() { return &credit_; }
   // Null: what there is no memory for is dropped.
   Spill* spill() { return spill_.get(); }
+  // Null: nothing was left for it, or another shard delivers that.
+  SpillReplay* spill_replay() { return spill_replay_.get(); }
   MirrorMetrics& metrics() { return metrics_; }
   const MirrorMetrics& metrics() const { return metrics_; }
 
@@ -91,6 +95,7 @@ class Shadow {
   Order order_;
   Breaker breaker_;
   std::unique_ptr<Spill> spill_;
+  std::unique_ptr<SpillReplay> spill_replay_;
   MirrorMetrics metrics_;
   std::vector<std::unique_ptr<Link>> idle_;
   std::deque<Lane*> waiting_;

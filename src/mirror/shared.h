@@ -45,13 +45,15 @@ class Shared {
     base::CreditPool spill_in_flight;  // on their way to the disk
     base::CreditPool spill_places;     // of those on the disk, in memory
     std::atomic<uint32_t> shards{0};   // that have come for it
+    // True exactly while what an earlier process has left is being delivered.
+    std::atomic<bool> replaying{false};
   };
   PerMirror* mirror(size_t index) { return mirrors_[index].get(); }
   // Memory of units on their way to the disk: room for the largest transaction twice.
   static int64_t SpillInFlight(const base::Limits& limits);
   // A small part of what they take on the disk.
   static int64_t SpillPlaces(const base::Limits& limits);
-  // Before the shards; null: nothing is spilled.
+  // Before the shards.
   void SetSpill(std::unique_ptr<SpillRoot> root);
   SpillRoot* spill() const { return spill_.get(); }
   // In the order of the configuration; they live as long as this.

@@ -204,8 +204,9 @@ void Spill::OnNotStored(const absl::Status& status) {
              {"why", base::Message(status)},
              {"transactions", writing_.size()},
              {"final", final},
-             {"what", final ? "the disk below --spill-dir has failed: nothing more is spilled until "
-                              "the next start, what does not fit --mirror-queue-bytes is dropped"
+             {"what", final ? "the disk below --spill-dir has failed: nothing more is spilled "
+                              "until the next start, and what does not fit "
+                              "--mirror-queue-bytes is dropped"
                             : kAdvice}});
   blocked_until_ = loop_->In(FullFor());
   for (const Pending& pending : writing_) {
@@ -310,6 +311,9 @@ io::Task<void> Spill::ReadSome() {
 
 bool Spill::MayRead() const {
   const base::CreditPool& budget = shared_->budget;
+  if (shared_->replaying.load(std::memory_order_acquire)) {
+    return false;
+  }
   return loaded_ == 0 || shadow_->order().FirstIsAway() || budget.left() >= budget.ceiling() / 2;
 }
 
@@ -403,8 +407,8 @@ void Spill::OnUnreadable(const absl::Status& status) {
             {{"mirror", shadow_->server()->name},
              {"why", base::Message(status)},
              {"transactions", units_},
-             {"what", "the mirror lacks them, see its gap ledger; nothing more is spilled until the "
-                      "next start"}});
+             {"what", "the mirror lacks them, see its gap ledger; nothing more is spilled until "
+                      "the next start"}});
   for (const Pending& pending : writing_) {
     shadow_->ledger()->RecordUnit(pending.spilled.unit, Cause::kSpillLost, "");
   }

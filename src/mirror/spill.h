@@ -9,9 +9,9 @@
 // then it is read though there is no room. Files go as their units are settled.
 //
 // Failure: what cannot be written is dropped and named (spill_lost); the record log decides whether
-// that was the last write. What cannot be read takes all that is on the disk with it. Memory goes on
-// alone. Bounds: spill_max on the disk, all mirrors; for units on their way to the disk and for the
-// places of those on it, Shared's budgets; one batch beyond the mirror's budget when read.
+// that was the last write. What cannot be read takes all that is on the disk with it. Memory goes
+// on alone. Bounds: spill_max on the disk, all mirrors; Shared's budgets for units on their way to
+// the disk and for the places of those on it; one batch beyond the mirror's budget when read.
 #pragma once
 
 #include <cstdint>
@@ -35,23 +35,25 @@ namespace mirror {
 class Lane;
 class Shadow;
 
-class Spill {
+class Spill final : public UnitTeller {
  public:
   // `root` outlives it.
   Spill(Shadow* shadow, SpillRoot* root, Shared::PerMirror* shared, uint32_t shard);
-  ~Spill();  // closed, or never opened
+  ~Spill() override;  // closed, or never opened
   Spill(const Spill&) = delete;
   Spill& operator=(const Spill&) = delete;
 
   // Blocking, at the start. A spill that cannot be opened takes nothing; the log says why.
   void Open(io::Worker::Kind worker);
   // True exactly while units wait here: whatever is offered now goes here, too.
-  bool holds() const { return units_ > 0; }
+  bool holds() const {
+    return units_ > 0 || shared_->replaying.load(std::memory_order_acquire);
+  }
   // False: no room, or the disk has failed. Else the lane will hear of it: Lane::Return, or
   // Lane::OnAwayGone.
   bool Take(const Lane& lane, const Unit& unit);
   // A unit that Return() brought with this number has met its fate.
-  void OnSettled(uint64_t sequence);
+  void OnSettled(uint64_t sequence) override;
   // Takes nothing any more. What waits is dropped and named, or, with a key of the operator's, left
   // for the next start.
   io::Task<void> Close();

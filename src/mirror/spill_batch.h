@@ -1,9 +1,9 @@
 // SpillBatch: the units that one record of a mirror's spill holds, as bytes and back.
 //
-// A record is a header that anyone may read, with numbers and the names of the tables that its units
-// write, so that what can never be replayed can at least be named; and a body, sealed together with
-// the header, with the units and the sessions that they are of. Pure; any thread, but the slices of
-// what is opened belong to the thread that calls ParseBatch.
+// A record is a header that anyone may read, with numbers and the names of the tables that its
+// units write, so that what can never be replayed can at least be named; and a body, sealed
+// together with the header, with the units and the sessions that they are of. Pure; any thread, but
+// the slices of what is opened belong to the thread that calls ParseBatch.
 #pragma once
 
 #include <cstdint>

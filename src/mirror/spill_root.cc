@@ -1,6 +1,7 @@
 #include "mirror/spill_root.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -17,7 +18,8 @@ namespace {
 
 constexpr std::string_view kLeft = "left-";
 constexpr std::string_view kBroken = "broken-";
-constexpr int kMovedMax = 10'000;
+constexpr int kSetAsideMax = 10'000;
+constexpr size_t kGenerationDigits = 8;  // so that their names sort as they came
 
 int HexDigit(char c) {
   return c >= '0' && c <= '9'   ? c - '0'
@@ -49,11 +51,9 @@ absl::StatusOr<std::string> ReadKey(const std::string& path) {
   return key;
 }
 
-bool IsLog(std::string_view name) {
-  const bool number = !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
-    return c >= '0' && c <= '9';
-  });
-  return number || name.starts_with(kLeft);
+bool IsNumber(std::string_view name) {
+  return !name.empty() && std::all_of(name.begin(), name.end(),
+                                      [](char c) { return c >= '0' && c <= '9'; });
 }
 
 }  // namespace
@@ -94,46 +94,82 @@ std::string SpillRoot::FolderFor(std::string_view mirror, uint32_t shard) const 
 
 absl::Status SpillRoot::LookAt(GapLedger* ledger) {
   const std::string folder = folder_ + "/" + PathName(ledger->mirror());
+  std::vector<std::string>& left = left_[ledger->mirror()];
   RETURN_IF_ERROR(io::MakeFolder(folder));
   ASSIGN_OR_RETURN(const std::vector<std::string> names, io::ListFolder(folder));
+  uint64_t newest = 0;
   for (const std::string& name : names) {
-    if (IsLog(name)) {
-      RETURN_IF_ERROR(LookAtLog(folder + "/" + name, ledger));
+    if (!name.starts_with(kLeft)) {
+      continue;
     }
+    newest = std::max<uint64_t>(newest, std::strtoull(name.c_str() + kLeft.size(), nullptr, 10));
+    ASSIGN_OR_RETURN(const std::vector<std::string> logs, LogsOf(folder + "/" + name));
+    bool any = false;
+    for (const std::string& log : logs) {
+      bool replays = false;
+      RETURN_IF_ERROR(LookAtLog(log, ledger, &replays));
+      any = any || replays;
+    }
+    if (any) {
+      left.push_back(folder + "/" + name);
+    }
+  }
+  std::string next = std::to_string(newest + 1);
+  next.insert(0, kGenerationDigits - std::min(kGenerationDigits, next.size()), '0');
+  const std::string generation = folder + "/" + std::string(kLeft) + next;
+  ASSIGN_OR_RETURN(const std::vector<std::string> logs, LogsOf(folder));
+  for (const std::string& log : logs) {
+    bool replays = false;
+    RETURN_IF_ERROR(LookAtLog(log, ledger, &replays));
+    if (!replays) {
+      continue;
+    }
+    if (left.empty() || left.back() != generation) {
+      RETURN_IF_ERROR(io::MakeFolder(generation));
+      left.push_back(generation);
+    }
+    RETURN_IF_ERROR(io::RenameFile(log, generation + log.substr(log.rfind('/'))));
+  }
+  if (!left.empty() && left.back() == generation) {
+    RETURN_IF_ERROR(io::SyncFolder(generation));
   }
   return io::SyncFolder(folder);
 }
 
-absl::Status SpillRoot::LookAtLog(const std::string& log, GapLedger* ledger) {
+absl::Status SpillRoot::LookAtLog(const std::string& log, GapLedger* ledger, bool* replays) {
   const std::string& mirror = ledger->mirror();
   Found found;
   const absl::Status status = Read(log, mirror, &found);
-  std::string kept = log;
   if (!status.ok()) {
     Gap anything;
     anything.table = sql::kAnyTable;
     anything.cause = Cause::kSpillLost;
     anything.first = anything.last = absl::FromUnixMillis(absl::ToUnixMillis(absl::Now()));
     ledger->Restore(anything);
-    RETURN_IF_ERROR(MoveTo(std::string(kBroken), log, &kept));
+    RETURN_IF_ERROR(SetAside(log));
   }
   ledger->RecordGaps(found.doubtful.Gaps(Cause::kOutcomeUnknown), found.doubtful.statements);
-  const bool replays = status.ok() && keeps_ && found.opens && found.waiting.units > 0;
+  *replays = status.ok() && keeps_ && found.opens && found.waiting.units > 0;
   if (found.doubtful.units > 0) {
     base::Log(base::LogLevel::kWarn, "mirror.spill_outcome_unknown",
               {{"mirror", mirror}, {"transactions", found.doubtful.units},
                {"what", "they were being delivered when an earlier process ended"}});
   }
-  if (replays) {
-    RETURN_IF_ERROR(MoveTo(std::string(kLeft), log, &kept));
-    left_[mirror].push_back(kept);
+  if (*replays && found.doubtful.units > 0) {  // it is said once
+    ASSIGN_OR_RETURN(SpillMark mark, ReadSpillMark(log));
+    ASSIGN_OR_RETURN(io::File file,
+                     io::File::OpenForWriting(log + "/" + std::string(kSpillMarkName)));
+    mark.done = mark.handed;
+    RETURN_IF_ERROR(WriteSpillMark(&file, mark));
+  }
+  if (*replays) {
     return absl::OkStatus();
   }
   ledger->RecordGaps(found.waiting.Gaps(Cause::kSpillLost), found.waiting.statements);
   if (found.waiting.units > 0 || !status.ok()) {
     base::Log(base::LogLevel::kWarn, "mirror.spill_lost",
               {{"mirror", mirror},
-               {"folder", kept},
+               {"folder", log},
                {"transactions", found.waiting.units},
                {"why", !status.ok() ? base::Message(status)
                        : keeps_     ? "they were sealed with another key"
@@ -176,19 +212,37 @@ absl::Status SpillRoot::Read(const std::string& log, std::string_view mirror,
 }
 
 // Never over what is there.
-absl::Status SpillRoot::MoveTo(const std::string& kind, const std::string& log,
-                               std::string* moved) const {
-  const std::string folder = log.substr(0, log.rfind('/'));
-  ASSIGN_OR_RETURN(const std::vector<std::string> names, io::ListFolder(folder));
-  for (int i = 1; i <= kMovedMax; ++i) {
-    const std::string name = kind + std::to_string(i);
+absl::Status SpillRoot::SetAside(const std::string& folder) {
+  const std::string around = folder.substr(0, folder.rfind('/'));
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, io::ListFolder(around));
+  for (int i = 1; i <= kSetAsideMax; ++i) {
+    const std::string name = std::string(kBroken) + std::to_string(i);
     if (std::find(names.begin(), names.end(), name) == names.end()) {
-      *moved = folder + "/" + name;
-      RETURN_IF_ERROR(io::RenameFile(log, *moved));
-      return io::SyncFolder(folder);
+      RETURN_IF_ERROR(io::RenameFile(folder, around + "/" + name));
+      return io::SyncFolder(around);
     }
   }
-  return base::ResourceExhausted(folder + " holds too many logs that were set aside");
+  return base::ResourceExhausted(around + " holds too many logs that were set aside");
+}
+
+absl::StatusOr<std::vector<std::string>> SpillRoot::LogsOf(const std::string& generation) {
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, io::ListFolder(generation));
+  std::vector<std::string> logs;
+  for (const std::string& name : names) {
+    if (IsNumber(name)) {
+      logs.push_back(generation + "/" + name);
+    }
+  }
+  return logs;
+}
+
+// The mark last: without logs it says nothing.
+absl::Status SpillRoot::RemoveGeneration(const std::string& folder) {
+  ASSIGN_OR_RETURN(const std::vector<std::string> logs, LogsOf(folder));
+  for (const std::string& log : logs) {
+    RETURN_IF_ERROR(RemoveLog(log));
+  }
+  return RemoveLog(folder);
 }
 
 void SpillRoot::RemoveNamed() {

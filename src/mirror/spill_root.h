@@ -34,16 +34,22 @@ class SpillRoot {
 
   std::string FolderFor(std::string_view mirror, uint32_t shard) const;
   const base::Seal& seal() const { return seal_; }
-  // True exactly when what is on the disk can be read by another process: the key is the operator's.
+  // True exactly when another process can read what is on the disk: the key is the operator's.
   bool keeps() const { return keeps_; }
   base::CreditPool* disk() { return &disk_; }
-  // Folders of logs of `mirror` that an earlier process has left and that the key opens.
+  // Folders of logs of `mirror`, one for each earlier process that has left some, oldest first,
+  // that the key opens.
   const std::vector<std::string>& Leftovers(const std::string& mirror) { return left_[mirror]; }
 
   // Removes what Open() has named: once the ledgers are kept.
   void RemoveNamed();
   // A record log that nobody has open, with its folder. Blocking.
   static absl::Status RemoveLog(const std::string& folder);
+  // Of what a process has left.
+  static absl::StatusOr<std::vector<std::string>> LogsOf(const std::string& generation);
+  static absl::Status RemoveGeneration(const std::string& folder);
+  // Out of the way, for somebody to look at. Blocking.
+  static absl::Status SetAside(const std::string& folder);
 
  private:
   SpillRoot(const config::Config& config, const std::string& key, io::File lock);
@@ -53,9 +59,8 @@ class SpillRoot {
     bool opens = true;  // true exactly when the key fits all that waits
   };
   absl::Status LookAt(GapLedger* ledger);
-  absl::Status LookAtLog(const std::string& name, GapLedger* ledger);
+  absl::Status LookAtLog(const std::string& log, GapLedger* ledger, bool* replays);
   absl::Status Read(const std::string& log, std::string_view mirror, Found* found) const;
-  absl::Status MoveTo(const std::string& kind, const std::string& log, std::string* moved) const;
 
   const std::string folder_;
   const bool keeps_;

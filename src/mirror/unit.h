@@ -108,6 +108,14 @@ struct Place {
   bool is_explicit = false;  // it was a BEGIN ... COMMIT, or is replayed as one
 };
 
+// Told when a unit that was handed to a lane has met its fate.
+class UnitTeller {
+ public:
+  virtual ~UnitTeller() = default;
+  // `number`: what it came with.
+  virtual void OnSettled(uint64_t number) = 0;
+};
+
 struct Unit {
   std::vector<Step> steps;
   Place place;

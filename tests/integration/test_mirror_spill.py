@@ -63,6 +63,13 @@ def insert(pair, raw, numbers):
         assert pair.ask(raw, f"INSERT INTO t VALUES ({number}, '{'x' * 100}')") == [""]
 
 
+def kill(pair):
+    """Without a word. The kernel may hold the sockets of a dead process's ring a moment longer."""
+    pair.target.kill()
+    wait_until(lambda: not processes.accepts(pair.target.port)
+               and not processes.accepts(pair.target.admin_port), "the ports to be free")
+
+
 def missing(pair, table="t"):
     count = f"SELECT count(*) FROM {table}"
     return pair.on_primary(count)[0][0] - pair.on_mirror(count)[0][0]
@@ -190,7 +197,7 @@ def test_a_kill_without_a_key_leaves_names(spilling, tmp_path):
     insert(pair, raw, range(2000))
     pair.target.wait_for("pgbraid_mirror_spill_units", 500)
     waiting = pair.target.metric("pgbraid_mirror_spill_units")
-    pair.target.kill()
+    kill(pair)
     pair.mirror.resume()
     pair.target.start()
     named = gaps(pair)
@@ -215,3 +222,144 @@ def test_an_orderly_end_without_a_key_names_what_was_left(spilling, tmp_path):
     known = sum(count for (table, cause), count in gaps(pair).items()
                 if table == "t" and cause in ("shutdown", "outcome_unknown"))
     assert missing(pair) <= known <= missing(pair) + 2
+
+
+def restarted_after_a_kill(pair, raw, rows):
+    """Kills it with `rows` rows offered to a mirror that stands; says how many were on the disk."""
+    pair.mirror.pause()
+    insert(pair, raw, range(rows))
+    pair.target.wait_for("pgbraid_mirror_spilled_total", rows // 2)
+    wait_until(lambda: pair.target.metric("pgbraid_mirror_spilled_total") >= (
+        pair.target.metric("pgbraid_mirror_offered_total") - in_memory(pair)), "all on the disk")
+    waiting = int(pair.target.metric("pgbraid_mirror_spill_units"))
+    kill(pair)
+    pair.mirror.resume()
+    pair.target.start()
+    return waiting
+
+
+def in_memory(pair):
+    return (pair.target.metric("pgbraid_mirror_queued_units")
+            - pair.target.metric("pgbraid_mirror_spill_units"))
+
+
+def test_a_kill_with_a_key_loses_only_what_was_in_memory(spilling, key_file, tmp_path):
+    """What was on the disk is delivered by the next process, before what that one is offered."""
+    pair = spilling("--spill-key-file", key_file, "--state-dir", str(tmp_path / "state"))
+    raw = pair.session()
+    pair.finish(raw)
+    waiting = restarted_after_a_kill(pair, raw, 2000)
+    assert waiting > 500
+    again = pair.session()
+    insert(pair, again, range(5000, 5100))
+    pair.finish(again)
+    pair.settle()
+    lost = {row for (row,) in pair.on_primary("SELECT id FROM t")} - {
+        row for (row,) in pair.on_mirror("SELECT id FROM t")}
+    # The oldest, which were in memory; the first of them had been sent, and may be there.
+    assert set(range(1, 2000 - waiting)) <= lost <= set(range(2000 - waiting))
+    assert pair.target.metric("pgbraid_mirror_refused_total") == 0
+    assert pair.target.metric("pgbraid_mirror_delivered_total") == waiting + 101
+    assert ("*", "crash") in gaps(pair) and ("t", "spill_lost") not in gaps(pair)
+    wait_until(lambda: not segments(pair), "the files to go")
+
+
+def test_killed_while_it_delivers_what_was_left_nothing_is_applied_twice(spilling, key_file,
+                                                                         tmp_path):
+    pair = spilling("--spill-key-file", key_file, "--state-dir", str(tmp_path / "state"))
+    raw = pair.session()
+    assert pair.ask(raw, "CREATE TABLE twice(id int)") == [""]
+    pair.finish(raw)
+    pair.mirror.pause()
+    for number in range(2000):
+        assert pair.ask(raw, f"INSERT INTO twice VALUES ({number})") == [""]
+    pair.target.wait_for("pgbraid_mirror_spill_units", 1000)
+    for _ in range(2):
+        kill(pair)
+        pair.mirror.resume()
+        pair.target.start()
+        pair.target.wait_for("pgbraid_mirror_delivered_total", 100)
+    kill(pair)
+    pair.target.start()
+    pair.finish(pair.session())
+    wait_until(lambda: not segments(pair), "the files to go")
+    pair.settle()
+    assert pair.on_mirror("SELECT count(*) - count(DISTINCT id) FROM twice") == [(0,)]
+    named = sum(count for (table, cause), count in gaps(pair).items()
+                if table == "twice" and cause == "outcome_unknown")
+    assert 0 < named <= 3 * 64
+
+
+def test_another_key_opens_nothing_and_names_all(spilling, key_file, tmp_path):
+    pair = spilling("--spill-key-file", key_file, "--state-dir", str(tmp_path / "state"))
+    raw = pair.session()
+    pair.finish(raw)
+    pair.mirror.pause()
+    insert(pair, raw, range(2000))
+    pair.target.wait_for("pgbraid_mirror_spill_units", 500)
+    kill(pair)
+    with open(key_file, "w") as file:
+        file.write(KEY[::-1])
+    pair.mirror.resume()
+    pair.target.start()
+    assert gaps(pair)[("t", "spill_lost")] >= 500
+    assert "sealed with another key" in pair.target.log_text()
+    assert not segments(pair)
+
+
+def test_an_orderly_end_with_a_key_keeps_what_was_left(spilling, key_file, tmp_path):
+    pair = spilling("--spill-key-file", key_file, "--state-dir", str(tmp_path / "state"))
+    raw = pair.session()
+    pair.finish(raw)
+    pair.mirror.pause()
+    insert(pair, raw, range(2000))
+    pair.target.wait_for("pgbraid_mirror_spill_units", 1000)
+    raw.send(wire.TERMINATE).expect_closed()
+    pair.target.stop()
+    assert "mirror.spill_kept" in pair.target.log_text()
+    pair.mirror.resume()
+    pair.target.start()
+    pair.finish(pair.session())
+    pair.settle()
+    known = sum(count for (table, cause), count in gaps(pair).items() if table == "t")
+    assert missing(pair) <= known <= missing(pair) + 2
+    assert missing(pair) < 1000
+
+
+def test_nothing_of_a_statement_is_readable_on_the_disk(spilling):
+    pair = spilling()
+    raw = pair.session()
+    pair.finish(raw)
+    pair.mirror.pause()
+    for number in range(600):
+        assert pair.ask(raw, f"INSERT INTO t VALUES ({number}, 'canary-{'q' * 60}')") == [""]
+    pair.target.wait_for("pgbraid_mirror_spill_units", 100)
+    found = b""
+    for path in segments(pair):
+        with open(path, "rb") as file:
+            found += file.read()
+    assert len(found) > 10_000 and b"canary" not in found and b"INSERT" not in found
+    pair.mirror.resume()
+    pair.check_equal(raw)
+
+
+@pytest.mark.parametrize("spills", [True, False])
+def test_a_flood_of_copy_into_a_stopped_mirror_stays_below_a_ceiling(spills, spilling, own_mirror):
+    """Counters equal the difference of row counts exactly; one COPY is one row there."""
+    pair = spilling(memory=["--mirror-queue-bytes", "64m"]) if spills else own_mirror()
+    raw = pair.session()
+    assert pair.ask(raw, "CREATE TABLE big(a text)") == [""]
+    pair.finish(raw)
+    pair.mirror.pause()
+    row = b"x" * 1_000_000 + b"\n"
+    copies = (8 << 30) // len(row) if FULL else 250
+    for _ in range(copies):
+        raw.send(wire.query("COPY big FROM STDIN"), wire.copy_data(row), wire.COPY_DONE)
+        assert wire.first_error(raw.read_turn()) == {}
+    assert pair.target.peak_rss() < 256 << 20
+    assert (pair.target.metric("pgbraid_mirror_spilled_total") > 0) == spills
+    pair.mirror.resume()
+    pair.settle()
+    assert missing(pair, "big") == pair.dropped()
+    assert spills or pair.dropped() > 0
+    assert pair.target.peak_rss() < 256 << 20
