@@ -143,7 +143,7 @@ class SpillCursorTest : public testing::Test {
   }
 
   Folder folder_;
-  io::EpollEngine engine_;
+  io::EpollEngine engine_{64 * 1024};
   base::Limits limits_;
   io::Loop loop_{&engine_, &limits_, 1};
   io::Scope scope_{&loop_};
