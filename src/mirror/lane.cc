@@ -65,7 +65,10 @@ void Lane::Offer(const Unit& unit, Cause lost) {
         ++away_;
         return;
       }
-      lost = Cause::kOverBudget;
+      // Who would have to wait has committed already: the session waits from now on. Behind what is
+      // on the disk it cannot go to memory.
+      const bool waited_for = shadow_->blocks() && !behind;
+      lost = waited_for ? Cause::kNone : Cause::kOverBudget;
     }
   }
   if (lost != Cause::kNone) {

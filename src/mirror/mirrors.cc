@@ -95,6 +95,7 @@ void Mirrors::Post(Action action) {
 Mirrors::Mirrors(const MirrorsTools& tools)
     : tools_(tools),
       limits_(tools.epoch->config.limits),
+      blocks_(tools.epoch->config.mirror_block),
       idle_(tools.loop),
       tasks_(tools.loop) {
   const std::vector<config::Server>& servers = tools.epoch->config.mirrors;
@@ -286,6 +287,11 @@ io::Task<void> Mirrors::GiveUp(Shadow* shadow) {
       lane->Stop();
     }
   }
+}
+
+bool Mirrors::AnyFull(bool waits) const {
+  return std::any_of(shadows_.begin(), shadows_.end(),
+                     [waits](const auto& shadow) { return shadow->IsFull(waits); });
 }
 
 bool Mirrors::SpillsClosed() const {

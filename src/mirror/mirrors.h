@@ -65,6 +65,9 @@ class Mirrors final : public OrderBoard::Shard {
   const MirrorMetrics& metrics(size_t index) const { return shadows_[index]->metrics(); }
   // Null if no mirror wants the session's database.
   std::unique_ptr<Recorder> Open(const SessionFacts& facts);
+  // True exactly when clients are to wait (mirror_block) because a mirror has little room, or, for
+  // one that `waits`, not much yet.
+  bool Full(bool waits) const { return blocks_ && AnyFull(waits); }
   // False exactly if the last attempt of this shard to connect to it has failed. Any thread.
   bool reachable(size_t index) const { return shadows_[index]->reachable(); }
   // After the sessions have ended: waits until all is delivered, or `deadline`; then what is left
@@ -115,6 +118,7 @@ class Mirrors final : public OrderBoard::Shard {
   io::Task<void> RunLane(Lane* lane);
   io::Task<void> GiveUp(Shadow* shadow);
   bool SpillsClosed() const;
+  bool AnyFull(bool waits) const;
   Lane* MakeLane(Shadow* shadow, const SessionFacts& facts);
   Lane* AddLane(Shadow* shadow, uint64_t session, backend::LoginFacts login);
   void Shed(const Gate* gate);
@@ -124,6 +128,7 @@ class Mirrors final : public OrderBoard::Shard {
   const base::Limits limits_;  // of the start: budgets do not change
   backend::BackendMetrics connection_metrics_;  // the mirrors' connections are not the backend's
   std::vector<std::unique_ptr<Shadow>> shadows_;
+  const bool blocks_;
   std::unique_ptr<Filters> filters_;            // only with mirrors, as what follows
   sql::FunctionNames writing_functions_;
   std::unique_ptr<sql::ClassifyCache> cache_;

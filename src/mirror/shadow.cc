@@ -44,6 +44,8 @@ bool Shadow::marks() const {
          shared_->marks.load(std::memory_order_relaxed);
 }
 
+bool Shadow::blocks() const { return mirrors_->tools().epoch->config.mirror_block; }
+
 void Shadow::StopMarking(std::string_view sqlstate) {
   if (shared_->marks.exchange(false, std::memory_order_relaxed)) {
     base::Log(base::LogLevel::kWarn, "mirror.no_marker",
@@ -145,6 +147,16 @@ void Shadow::SetReachable(bool reachable) {
   if (!reachable) {
     mirrors_->OnUnreachable(this);
   }
+}
+
+// Where transactions go to the spill, its room is the one that counts.
+bool Shadow::IsFull(bool waits) const {
+  if (spill_ != nullptr && spill_->holds()) {
+    return spill_->IsFull(waits);
+  }
+  const base::CreditPool& budget = shared_->budget;
+  const bool full = budget.left() < budget.ceiling() / (waits ? 2 : 4);
+  return full && (spill_ == nullptr || spill_->IsFull(waits));
 }
 
 void Shadow::BeCareful() { careful_until_ = mirrors_->tools().loop->now() + CarefulFor(); }

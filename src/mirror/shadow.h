@@ -42,12 +42,17 @@ class Shadow {
   Breaker& breaker() { return breaker_; }
   // True exactly if its transactions are to be marked, see marker.h.
   bool marks() const;
+  // True exactly when clients wait rather than a transaction being dropped.
+  bool blocks() const;
   // The mirror refuses to keep markers.
   void StopMarking(std::string_view sqlstate);
   GapLedger* ledger() const { return &shared_->ledger; }
   base::Credit* credit() { return &credit_; }
   // Null: what there is no memory for is dropped.
   Spill* spill() { return spill_.get(); }
+  // True exactly when less than a fourth of the room is left, or, for whoever `waits`, less than
+  // half.
+  bool IsFull(bool waits) const;
   // Null: nothing was left for it, or another shard delivers that.
   SpillReplay* spill_replay() { return spill_replay_.get(); }
   MirrorMetrics& metrics() { return metrics_; }

@@ -82,6 +82,19 @@ bool Spill::usable() const {
   return !lost_ && !closing_ && log_->failure().ok() && loop_->now() >= blocked_until_;
 }
 
+bool Spill::IsFull(bool waits) const {
+  const int64_t part = waits ? 2 : 4;
+  const auto little = [part](const base::CreditPool& pool) {
+    return pool.left() < pool.ceiling() / part;
+  };
+  // What is on its way to the disk will need its room, too.
+  const base::CreditPool& coming = shared_->spill_in_flight;
+  const base::CreditPool& disk = *root_->disk();
+  const int64_t left = disk.left() - (coming.ceiling() - coming.left());
+  return !usable() || little(coming) || little(shared_->spill_places) ||
+         left < disk.ceiling() / part;
+}
+
 // -- to the disk ----------------------------------------------------------------------------------
 
 bool Spill::Take(const Lane& lane, const Unit& unit) {
@@ -314,7 +327,8 @@ bool Spill::MayRead() const {
   if (shared_->replaying.load(std::memory_order_acquire)) {
     return false;
   }
-  return loaded_ == 0 || shadow_->order().FirstIsAway() || budget.left() >= budget.ceiling() / 2;
+  const bool all_here = shadow_->metrics().queued_units.value() == static_cast<int64_t>(units_);
+  return all_here || shadow_->order().FirstIsAway() || budget.left() >= budget.ceiling() / 2;
 }
 
 bool Spill::IsEmpty() const {
@@ -334,7 +348,6 @@ absl::Status Spill::HandOut(ReadJob* job) {
     shadow_->metrics().spill_units.Add(-static_cast<int64_t>(units.size()));
     handed_.push_back(Handed{.units = units.size(), .bytes = opened.bytes});
     const uint64_t sequence = next_read_++;
-    loaded_ += units.size();
     for (SpilledUnit& spilled : units) {
       HandBack(&spilled, sequence);
     }
@@ -360,7 +373,6 @@ void Spill::HandBack(SpilledUnit* spilled, uint64_t sequence) {
 }
 
 void Spill::OnSettled(uint64_t sequence) {
-  --loaded_;
   --handed_[sequence - (next_read_ - handed_.size())].units;
   while (!handed_.empty() && handed_.front().units == 0) {
     disk_.Give(handed_.front().bytes);

@@ -49,6 +49,8 @@ class Spill final : public UnitTeller {
   bool holds() const {
     return units_ > 0 || shared_->replaying.load(std::memory_order_acquire);
   }
+  // As Shadow::IsFull.
+  bool IsFull(bool waits) const;
   // False: no room, or the disk has failed. Else the lane will hear of it: Lane::Return, or
   // Lane::OnAwayGone.
   bool Take(const Lane& lane, const Unit& unit);
@@ -116,7 +118,6 @@ class Spill final : public UnitTeller {
   uint64_t next_read_ = 1;
   uint64_t stored_end_ = 1;       // behind the newest record
   std::deque<Handed> handed_;     // the last of them is next_read_ - 1
-  uint64_t loaded_ = 0;           // units of handed_ that are not settled
   int64_t released_bytes_ = 0;    // of records that are done with since files were removed
   base::Instant blocked_until_;   // the disk was full
   bool lost_ = false;             // true exactly when it could not be read

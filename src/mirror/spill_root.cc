@@ -63,7 +63,8 @@ SpillRoot::SpillRoot(const config::Config& config, const std::string& key, io::F
       keeps_(!config.spill_key_file.empty()),
       seal_(key),
       lock_(std::move(lock)),
-      disk_(config.limits.spill_max, 1 << 20) {}
+      disk_(config.limits.spill_max,
+            std::clamp<int64_t>(config.limits.spill_max / 256, 4096, 1 << 20)) {}
 
 absl::StatusOr<std::unique_ptr<SpillRoot>> SpillRoot::Open(
     const config::Config& config, const std::vector<GapLedger*>& ledgers) {
