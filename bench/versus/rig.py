@@ -234,11 +234,11 @@ class Rig:
         return self.start(
             "null-backend", [self.tool("null_backend"), "--listen", f"127.0.0.1:{port}"], port)
 
-    def start_postgres(self, scale, connections):
+    def start_postgres(self, scale, connections, folder="data"):
         programs = postgres_folder()
         if programs is None:
             raise StartError("PostgreSQL's server programs (initdb, postgres) are not installed")
-        data = self.path("data")
+        data = self.path(folder)
         os.mkdir(data, 0o700)
         if self.owner:
             os.chown(data, self.owner.pw_uid, self.owner.pw_gid)

@@ -241,6 +241,10 @@ std::string DescribeLimits(const base::Limits& limits) {
               DurationText(limits.watchdog_timeout),
               " mirror_timeout=",
               DurationText(limits.mirror_timeout),
+              " mirror_retries=",
+              std::to_string(limits.mirror_retries),
+              " retry_delay=",
+              DurationText(limits.mirror_retry_delay),
               " mirror_queue_bytes=",
               bytes(limits.mirror_bytes_max),
               " mirror_transaction_bytes=",
@@ -279,6 +283,8 @@ std::string DescribeFilters(const Config& config) {
   if (common.exposure != 1) {
     text += Cat({" mirror_exposure=", NumberText(common.exposure)});
   }
+  text += config.mirror_order == MirrorOrder::kSession ? " mirror_order=session" : "";
+  text += config.mirror_marker ? "" : " mirror_marker=false";
   text += config.mirror_statements_alone ? " skip_mirror_tx_locks=true" : "";
   return text + (config.mirror_block ? " async_mirrors=false" : "");
 }

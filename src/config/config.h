@@ -45,6 +45,7 @@ struct Config {
   bool mirror_statements_alone = false;  // without BEGIN and COMMIT around them
   bool mirror_block = false;  // a client waits rather than a transaction being dropped
   MirrorOrder mirror_order = MirrorOrder::kCausal;
+  bool mirror_as_client = true;  // statements run there as the user that ran them on the primary
   bool mirror_marker = true;  // the mirror keeps a record of what it has committed
   Tls tls;
   // Peers whose connections begin with a PROXY protocol header; kUnix: every Unix socket's.

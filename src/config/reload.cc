@@ -42,6 +42,7 @@ std::vector<std::string_view> FixedChanges(const Config& from, const Config& to)
       {"queue_high", before.queue_high == after.queue_high},  // streams stand between the two
       {"queue_low", before.queue_low == after.queue_low},
       {"mirror", AreSameMirrors(from.mirrors, to.mirrors)},
+      {"mirror_order", from.mirror_order == to.mirror_order},
       {"mirror_filter", from.mirror_choices.mode == to.mirror_choices.mode},
       {"mirror_include", from.mirror_choices.include == to.mirror_choices.include},
       {"mirror_exclude", from.mirror_choices.exclude == to.mirror_choices.exclude},

@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "base/status.h"
+#include "config/setters.h"
 #include "config/text.h"
 
 namespace config {
@@ -84,37 +85,6 @@ absl::Status SetListen(std::string_view text, Config* config) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<NetRange> ParsePeers(std::string_view text) {
-  if (text == "unix") {
-    return NetRange();
-  }
-  const size_t slash = std::min(text.find('/'), text.size());
-  const std::optional<NetAddress> address = NetAddress::Parse(text.substr(0, slash));
-  if (address.has_value()) {
-    const uint32_t most = address->family == NetFamily::kIpv4 ? 32 : 128;
-    const absl::StatusOr<uint64_t> bits =
-        slash == text.size() ? most : ParseInteger(text.substr(slash + 1), 0, most);
-    if (bits.ok()) {
-      return *NetRange::Of(*address, static_cast<uint32_t>(*bits));
-    }
-  }
-  return base::InvalidArgument(
-      Cat({Quote(text), " is no address, network (10.0.0.0/8, fd00::/8) or the word unix"}));
-}
-
-// ADDRESS or ADDRESS/BITS, with commas between several; "unix" is every Unix socket.
-absl::Status SetProxyProtocolFrom(std::string_view text, Config* config) {
-  for (;;) {
-    const size_t end = std::min(text.find(','), text.size());
-    ASSIGN_OR_RETURN(const NetRange range, ParsePeers(text.substr(0, end)));
-    config->proxy_protocol_from.push_back(range);
-    if (end == text.size()) {
-      return absl::OkStatus();
-    }
-    text.remove_prefix(end + 1);
-  }
-}
-
 template <auto kMember>
 void Clear(Config* config) {
   (config->*kMember).clear();
@@ -137,42 +107,14 @@ absl::Status SetMirrorOrder(std::string_view text, Config* config) {
   return absl::OkStatus();
 }
 
+absl::Status SetMirrorRole(std::string_view text, Config* config) {
+  ASSIGN_OR_RETURN(const size_t choice, ParseChoice(text, {"client", "login"}));
+  config->mirror_as_client = choice == 0;
+  return absl::OkStatus();
+}
+
 absl::Status SetMirrorMarker(std::string_view text, Config* config) {
   ASSIGN_OR_RETURN(config->mirror_marker, ParseBoolean(text));
-  return absl::OkStatus();
-}
-
-// Octal, as chmod and PostgreSQL's unix_socket_permissions take it.
-absl::Status SetUnixSocketMode(std::string_view text, Config* config) {
-  constexpr uint32_t kMost = 0777;
-  uint32_t mode = 0;
-  const bool octal = !text.empty() && text.size() <= 4 &&
-                     text.find_first_not_of("01234567") == std::string_view::npos;
-  for (const char c : octal ? text : std::string_view()) {
-    mode = mode * 8 + static_cast<uint32_t>(c - '0');
-  }
-  if (!octal || mode > kMost) {
-    return base::InvalidArgument(Cat({Quote(text), " is no mode from 0000 to 0777"}));
-  }
-  config->unix_socket_mode = mode;
-  return absl::OkStatus();
-}
-
-absl::Status SetAdmin(std::string_view text, Config* config) {
-  ASSIGN_OR_RETURN(const Endpoint endpoint, ParseEndpoint(text));
-  if (endpoint.IsUnixSocket()) {
-    return base::InvalidArgument(
-        Cat({Quote(text), " is a Unix socket; the admin endpoint wants a loopback HOST:PORT"}));
-  }
-  if (!endpoint.IsLoopback()) {
-    return base::InvalidArgument(
-        Cat({Quote(text),
-             " is not a loopback address, and the admin endpoint asks for no "
-             "password; write 127.0.0.1:",
-             std::to_string(endpoint.port),
-             " and reach it from elsewhere through an SSH tunnel or a proxy that authenticates"}));
-  }
-  config->admin = endpoint;
   return absl::OkStatus();
 }
 
@@ -529,14 +471,17 @@ constexpr Setting kSettings[] = {
     {"Mirrors", "mirror-timeout", "", 0, Kind::kDuration, "TIME", "120s", "",
      "one transaction on a mirror, sent to answered", SetTime<&Limits::mirror_timeout>},
     {"Mirrors", "mirror-retries", "", 0, Kind::kInteger, "N", "2", "",
-     "times a transaction that has reached a mirror is tried again",
+     "tries of a transaction that has reached a mirror, after the first",
      SetCount<&Limits::mirror_retries, 0, 1000>},
     {"Mirrors", "retry-delay", "", 0, Kind::kDuration, "TIME", "5s", "",
      "longest pause before the first of them; doubled each time",
      SetTime<&Limits::mirror_retry_delay>},
     {"Mirrors", "mirror-order", "", 0, Kind::kText, "ORDER", "causal", "",
-     "causal: after all that its client may have seen; session: after its session's",
+     "causal: behind all that its client saw; session: behind its session",
      SetMirrorOrder},
+    {"Mirrors", "mirror-role", "", 0, Kind::kText, "ROLE", "client", "",
+     "client: run as the client where the login may; login: as itself",
+     SetMirrorRole},
     {"Mirrors", "mirror-marker", "", 0, Kind::kBoolean, "BOOL", "true", "",
      "keep a record on the mirror, so that nothing is applied twice",
      SetMirrorMarker},

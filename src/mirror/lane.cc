@@ -9,6 +9,7 @@
 #include "mirror/backoff.h"
 #include "mirror/mirrors.h"
 #include "mirror/shadow.h"
+#include "mirror/trace.h"
 
 namespace mirror {
 namespace {
@@ -19,6 +20,8 @@ absl::Duration LongestPause() { return absl::Seconds(5); }
 absl::Duration StatePatience() { return absl::Seconds(2); }
 // A drain waits for the first dial to fail: a mirror that needs longer is tried again.
 absl::Duration DialTime() { return absl::Seconds(5); }
+// The longest statement that is kept for what it makes of the session, when its unit is dropped.
+constexpr size_t kStateBytesMax = 16 * 1024;
 
 // Lets the shard's other work go first: delivery begins in the next round, never within a
 // session's own call.
@@ -32,13 +35,14 @@ struct NextRound {
 }  // namespace
 
 Lane::Lane(Shadow* shadow, uint64_t id, uint64_t session, backend::LoginFacts facts,
-           std::string key)
+           std::string key, std::string client)
     : shadow_(shadow),
       loop_(shadow->mirrors()->tools().loop),
       id_(id),
       session_(session),
       facts_(std::move(facts)),
       key_(std::move(key)),
+      client_(std::move(client)),
       event_(loop_) {}
 
 Lane::~Lane() = default;
@@ -57,12 +61,16 @@ void Lane::Offer(const Unit& unit, Cause lost) {
   Queued queued;
   queued.unit = unit;
   queued.unit.place.is_explicit = unit.block();
+  if (lost == Cause::kNone && unit.meets) {
+    shadow_->ledger()->RecordUnit(unit, Cause::kOrderUnknown, "");
+  }
   if (lost == Cause::kNone) {
     Spill* const spill = shadow_->spill();
     const bool behind = spill != nullptr && spill->holds();
     if (behind || !queued.charge.Take(shadow_->credit(), unit.bytes)) {
       if (spill != nullptr && spill->Take(*this, queued.unit)) {
         ++away_;
+        NoteState(unit);
         return;
       }
       // Who would have to wait has committed already: the session waits from now on. Behind what is
@@ -76,19 +84,64 @@ void Lane::Offer(const Unit& unit, Cause lost) {
     shadow_->ledger()->RecordUnit(unit, lost, "");
     metrics.Drop(lost);
     LogDrop(lost);
+    KeepState(unit);
     return;
   }
   shadow_->order().Add(queued.unit.place);
   metrics.queued_units.Add(1);
   metrics.queued_bytes.Add(unit.bytes);
+  NoteState(unit);
   Push(std::move(queued));
+}
+
+void Lane::NoteState(const Unit& unit) {
+  for (const Step& step : unit.steps) {
+    if (step.trace != Trace::kNone) {
+      has_state_ = step.trace != Trace::kDiscard;
+    }
+  }
 }
 
 void Lane::Push(Queued queued) {
   queue_.push_back(std::move(queued));
   if (!running_) {
     running_ = true;
+    shadow_->RemoveResting(this);
     shadow_->mirrors()->Start(this);
+  }
+}
+
+// Of a unit that does not go: the primary's session has its settings, so the mirror's must. What
+// cannot be kept for want of room is missed, as what cannot be rebuilt is.
+void Lane::KeepState(const Unit& unit) {
+  for (const Step& kept : unit.steps) {
+    if (kept.trace == Trace::kNone) {
+      continue;
+    }
+    Step step = kept;
+    if (TextOf(step).size() > kStateBytesMax) {
+      step = Step();
+      step.trace = Trace::kHeld;
+    }
+    if (away_ > 0) {  // its place is behind what is on the disk, which nothing here can tell
+      step = Step();
+      step.trace = Trace::kLost;
+    }
+    if (queue_.empty()) {
+      journal_.Note(&step, false);
+      rebuilt_ = false;
+      continue;
+    }
+    std::vector<Step>& behind = queue_.back().behind;
+    std::erase_if(behind, [&](const Step& other) {
+      return other.trace == step.trace && other.key == step.key;
+    });
+    if (behind.size() < Journal::kMax) {
+      behind.push_back(std::move(step));
+    } else {
+      behind.back() = Step();
+      behind.back().trace = Trace::kHeld;
+    }
   }
 }
 
@@ -122,6 +175,25 @@ void Lane::Bring(Unit unit, UnitTeller* teller, uint64_t number) {
   Push(std::move(queued));
 }
 
+void Lane::OnAwayLost(const Unit& unit) {
+  KeepState(unit);
+  OnAwayGone(1);
+}
+
+void Lane::OnAllAwayLost() {
+  if (has_state_) {
+    LoseState();
+  }
+  OnAwayGone(away_);
+}
+
+void Lane::LoseState() {
+  Unit unknown;
+  unknown.steps.emplace_back();
+  unknown.steps[0].trace = Trace::kLost;
+  KeepState(unknown);
+}
+
 void Lane::OnAwayGone(uint64_t units) {
   away_ -= units;
   if (over()) {
@@ -131,7 +203,7 @@ void Lane::OnAwayGone(uint64_t units) {
 
 SpillOwner Lane::Owner() const {
   return SpillOwner{.lane = id_, .session = session_, .database = facts_.database,
-                    .parameters = facts_.parameters};
+                    .client = client_, .parameters = facts_.parameters};
 }
 
 // -- the task -------------------------------------------------------------------------------------
@@ -161,6 +233,10 @@ io::Task<void> Lane::Run() {
   }
   running_ = false;
   Rest();
+  rests_from_ = loop_->now();
+  if (link_ != nullptr) {
+    shadow_->AddResting(this);
+  }
 }
 
 // The first thing that the first unit lacks.
@@ -170,13 +246,17 @@ io::Task<void> Lane::Advance() {
   } else if (link_ != nullptr && !link_->alive()) {
     co_await DropLink();
   } else if (link_ != nullptr && Outranked()) {
-    shadow_->Discard(TakeLink());
+    shadow_->GiveBack(TakeLink());
   } else if (link_ == nullptr) {
     co_await Obtain();
   } else if (!link_->asked()) {
     co_await OpenMarker();
+  } else if (stale_.has_value()) {
+    co_await EndStale();
   } else if (doubt_.has_value()) {
     co_await ResolveDoubt();
+  } else if (!client_.empty() && !link_->role_known()) {
+    co_await TakeRole();
   } else if (!rebuilt_) {
     co_await Rebuild();
   } else {
@@ -205,32 +285,41 @@ bool Lane::Outranked() const {
          shadow_->gate()->first() < queue_.front().unit.place.stamp;
 }
 
-// With nothing to do: the connection goes back, unless it holds what is this session's alone.
+// With nothing to do: the connection stays, since it knows what sequences gave this session
+// (currval), until somebody else needs one.
 void Lane::Rest() {
-  if (link_ == nullptr || journal_.held() || !journal_.empty()) {
-    if (link_ != nullptr && !journal_.held() && shadow_->gate()->contended()) {
-      shadow_->Discard(TakeLink());
-    }
-    return;
+  if (link_ != nullptr && !journal_.held() && shadow_->gate()->contended()) {
+    shadow_->GiveBack(TakeLink());
   }
-  shadow_->GiveBack(TakeLink());
 }
 
 void Lane::LetGo() {
+  shadow_->RemoveResting(this);
   if (link_ != nullptr) {
-    shadow_->Discard(TakeLink());
+    shadow_->GiveBack(TakeLink());
   }
 }
 
+bool Lane::MayLend() const {
+  return !running_ && connected() && rebuilt_ && !journal_.held() && !journal_.stained();
+}
+
 std::unique_ptr<Link> Lane::TakeLink() {
+  link_->SetStained(journal_.stained() || !rebuilt_);
   rebuilt_ = false;
+  journal_.OnLost();
   link_->connection().EndLease();
   return std::move(link_);
 }
 
-std::unique_ptr<Link> Lane::Yield() {
+std::unique_ptr<Link> Lane::Yield(bool values_too) {
   const bool works = running_ && (!waits_ || committing_);
-  return works || journal_.held() || link_ == nullptr ? nullptr : TakeLink();
+  const bool held = values_too ? journal_.tied() : journal_.held();
+  if (works || held || link_ == nullptr) {
+    return nullptr;
+  }
+  shadow_->RemoveResting(this);
+  return TakeLink();
 }
 
 void Lane::Stop() {
@@ -261,6 +350,10 @@ void Lane::OnBlocked(uint64_t stamp) {
   if (committing_ && queue_.front().unit.place.stamp > stamp) {
     shadow_->BeCareful();
     event_.Raise(kBlocking);
+  } else if (!running_ && link_ != nullptr && shadow_->gate()->contended() &&
+             loop_->now() >= rests_from_ + StatePatience()) {
+    shadow_->RemoveResting(this);
+    shadow_->GiveBack(TakeLink());
   }
 }
 
@@ -385,7 +478,7 @@ io::Task<void> Lane::Connect() {
     co_return;
   }
   shadow_->SetReachable(true);
-  shadow_->metrics().connections.Add(1);
+  shadow_->OnOpened();
   if (troubled_) {
     shadow_->metrics().reconnects.Add();
   }
@@ -396,11 +489,14 @@ io::Task<void> Lane::Connect() {
 
 void Lane::OnConnectFailed(const absl::Status& status) {
   if (shadow_->MayLogFailure(loop_->now())) {
+    const std::string_view why = base::Message(status);
     base::Log(base::LogLevel::kWarn, "mirror.connect_failed",
               {{"mirror", shadow_->server()->name},
                {"address", shadow_->server()->Address()},
-               {"why", base::Message(status)},
-               {"message", "Failed to acquire connection from pool"}});
+               {"why", why},
+               {"message", why.find("TLS handshake") == std::string_view::npos
+                               ? "Failed to acquire connection from pool"
+                               : "Failed to acquire connection from pool: TLS handshake failed"}});
   }
   if (status.code() == absl::StatusCode::kNotFound) {
     // There is no such database: a verdict. Waiting for one would hold up all that comes after.
@@ -435,9 +531,8 @@ void Lane::Adopt(std::unique_ptr<Link> link) {
 
 io::Task<void> Lane::DropLink() {
   troubled_ = true;
-  journal_.OnLost();
   std::unique_ptr<Link> link = TakeLink();
-  shadow_->metrics().connections.Add(-1);
+  shadow_->OnClosed();
   co_await link->Close();
   link.reset();
   shadow_->gate()->Leave();

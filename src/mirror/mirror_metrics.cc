@@ -40,6 +40,9 @@ void MirrorMetrics::Describe(base::MetricSink* sink, std::string_view labels) co
   sink->Add("pgbraid_mirror_filtered_statements",
             "Statements that succeeded and are not for the mirror by its filter.", labels,
             filtered_statements);
+  sink->Add("pgbraid_mirror_outside_statements",
+            "Statements left out because they act outside of the database.", labels,
+            outside_statements);
   sink->Add("pgbraid_mirror_filtered_transactions",
             "Committed transactions that are not in the mirror's sample.", labels,
             filtered_transactions);

@@ -17,6 +17,7 @@ struct MirrorMetrics {
   std::array<base::Counter, kCauses> dropped;  // by Cause; kNone stays 0
   base::Counter statements;                    // of delivered units
   base::Counter filtered_statements;    // succeeded, and the mirror's filter does not want them
+  base::Counter outside_statements;     // of those, that no mirror gets whatever its filter
   base::Counter filtered_transactions;  // committed, and not in its sample
   base::Counter different;      // of those delivered: with other tags than the primary's
   base::Counter found_applied;  // likewise: their answer was lost, and their marker found

@@ -11,9 +11,11 @@ namespace {
 
 constexpr size_t kCacheBytes = 1 << 20;
 
-// Sessions whose connections to a mirror may be exchanged: the same database and parameters.
-std::string KeyOf(const backend::LoginFacts& facts) {
+// Sessions whose connections to a mirror may be exchanged: the same database, user and parameters.
+std::string KeyOf(const backend::LoginFacts& facts, const std::string& client) {
   std::string key = facts.database;
+  key += '\0';
+  key += client;
   for (const auto& [name, value] : facts.parameters) {
     key += '\0';
     key += name;
@@ -145,6 +147,7 @@ std::unique_ptr<Recorder> Mirrors::Open(const SessionFacts& facts) {
   tools.session = facts.session;
   tools.statements_alone = tools_.epoch->config.mirror_statements_alone;
   tools.clock = tools_.shared->clock();
+  tools.overlaps = tools_.shared->overlaps();
   auto recorder = std::make_unique<Recorder>(tools, routes);
   SetLexing(facts, recorder.get());
   return recorder;
@@ -170,7 +173,9 @@ Lane* Mirrors::MakeLane(Shadow* shadow, const SessionFacts& facts) {
   }
   std::erase_if(login.parameters,
                 [](const auto& parameter) { return parameter.first.starts_with("_pq_."); });
-  return AddLane(shadow, facts.session, std::move(login));
+  const bool other_user = tools_.epoch->config.mirror_as_client && facts.user != login.user;
+  return AddLane(shadow, facts.session, std::move(login),
+                 other_user ? facts.user : std::string());
 }
 
 Lane* Mirrors::MakeLaneFor(Shadow* shadow, const SpillOwner& owner) {
@@ -181,13 +186,15 @@ Lane* Mirrors::MakeLaneFor(Shadow* shadow, const SpillOwner& owner) {
   login.deriver = tools_.deriver;
   login.database = owner.database;
   login.parameters = owner.parameters;
-  return AddLane(shadow, owner.session, std::move(login));
+  return AddLane(shadow, owner.session, std::move(login), owner.client);
 }
 
-Lane* Mirrors::AddLane(Shadow* shadow, uint64_t session, backend::LoginFacts login) {
-  std::string key = KeyOf(login);
+Lane* Mirrors::AddLane(Shadow* shadow, uint64_t session, backend::LoginFacts login,
+                       std::string client) {
+  std::string key = KeyOf(login, client);
   const uint64_t id = ++last_lane_;
-  auto lane = std::make_unique<Lane>(shadow, id, session, std::move(login), std::move(key));
+  auto lane = std::make_unique<Lane>(shadow, id, session, std::move(login), std::move(key),
+                                     std::move(client));
   return lanes_.emplace(id, std::move(lane)).first->second.get();
 }
 
@@ -209,9 +216,12 @@ void Mirrors::Retire(Lane* lane) {
 }
 
 std::unique_ptr<Link> Mirrors::YieldOne(const Shadow* shadow) {
-  for (const auto& [id, lane] : lanes_) {
-    if (lane->shadow() == shadow) {
-      std::unique_ptr<Link> link = lane->Yield();
+  for (const bool values_too : {false, true}) {
+    for (const auto& [id, lane] : lanes_) {
+      if (lane->shadow() != shadow) {
+        continue;
+      }
+      std::unique_ptr<Link> link = lane->Yield(values_too);
       if (link != nullptr) {
         return link;
       }
@@ -313,7 +323,7 @@ void Mirrors::OnAwayLost(const Shadow* shadow) {
     }
   }
   for (Lane* lane : lanes) {
-    lane->OnAwayGone(lane->away());
+    lane->OnAllAwayLost();
   }
 }
 

@@ -33,7 +33,7 @@ namespace mirror {
 // Who a session is, for the connection of its lane.
 struct SessionFacts {
   uint64_t session = 0;
-  std::string user;
+  std::string user;  // as whom the primary has logged it in
   std::string database;
   // Parameters of the StartupMessage but user, database and replication, in order.
   std::vector<std::pair<std::string, std::string>> parameters;
@@ -88,7 +88,8 @@ class Mirrors final : public OrderBoard::Shard {
   void Start(Lane* lane);
   // Its session is over and its queue empty.
   void Retire(Lane* lane);
-  // Gives up a connection of `shadow` that an idle lane holds and could have again.
+  // Gives up a connection of `shadow` that an idle lane holds and could have again, if possible
+  // without losing the values that sequences gave.
   std::unique_ptr<Link> YieldOne(const Shadow* shadow);
   // Its lanes may dial now, or one of them must probe.
   void OnBreaker(const Shadow* shadow);
@@ -120,7 +121,7 @@ class Mirrors final : public OrderBoard::Shard {
   bool SpillsClosed() const;
   bool AnyFull(bool waits) const;
   Lane* MakeLane(Shadow* shadow, const SessionFacts& facts);
-  Lane* AddLane(Shadow* shadow, uint64_t session, backend::LoginFacts login);
+  Lane* AddLane(Shadow* shadow, uint64_t session, backend::LoginFacts login, std::string client);
   void Shed(const Gate* gate);
   void Look();
 

@@ -21,67 +21,63 @@ bool SameTag(std::string_view one, std::string_view other) {
   return one == other;
 }
 
+std::string_view EndOf(const Unit& unit) {
+  return unit.prepare.empty() ? std::string_view("COMMIT") : unit.prepare.view();
+}
+
 }  // namespace
 
 void Replay::SendAlone(const Unit& unit, std::string_view mark) {
   const Step& step = unit.steps.front();
-  if (mark.empty()) {
-    SendStep(step);
-    Finish();
-    return;
-  }
-  // A Query would end with a commit of its own; within one pipeline both are one transaction.
-  if (step.extended) {
-    SendExtended(step);
+  if (!mark.empty() || step.extended) {
+    SendStatement(step);
+    SendMark(mark);
+    Frame('S', {});
   } else {
-    Frame('P', {kNul, step.text.view(), kNul, kNoTypes});
-    Frame('B', {kNul, kNul, kNoParameters});
-    Execute(&step, 0);
+    Frame('Q', {step.text.view(), kNul});
+    Expect(&step);
+    if (step.copy_in) {
+      CopyData(step);
+    }
   }
-  parsed_.Reset();
-  mark_begin_ = connection_->machine().last_request() + 1;
-  Frame('P', {kNul, mark, kNul, kNoTypes});
-  Frame('B', {kNul, kNul, kNoParameters});
-  Execute(nullptr, 0);
-  mark_end_ = connection_->machine().last_request() + 1;
+  Finish();
+}
+
+void Replay::SendBlock(const Unit& unit, std::string_view mark, bool whole) {
+  SendText(unit.begin.empty() ? std::string_view("BEGIN") : unit.begin, nullptr);
+  for (const Step& step : unit.steps) {
+    SendStatement(step);
+  }
+  SendMark(mark);
+  if (whole) {
+    SendText(EndOf(unit), nullptr);
+  }
   Frame('S', {});
   Finish();
 }
 
-void Replay::SendBlock(const Unit& unit, std::string_view mark) {
-  Query("BEGIN");
-  for (const Step& step : unit.steps) {
-    SendStep(step);
-  }
-  if (!mark.empty()) {
-    mark_begin_ = connection_->machine().last_request() + 1;
-    Query(mark);
-    mark_end_ = mark_begin_ + 1;
-  }
-  Finish();
-}
-
 void Replay::SendEnd(const Unit& unit) {
-  Query(unit.prepare.empty() ? std::string_view("COMMIT") : unit.prepare.view());
+  Query(EndOf(unit));
   Finish();
 }
 
-void Replay::SendStep(const Step& step) {
+// Without a Sync behind it.
+void Replay::SendStatement(const Step& step) {
   if (step.extended) {
-    SendExtended(step);
-    Frame('S', {});
+    SendBound(step);
+  } else {
+    SendText(step.text.view(), &step);
+  }
+}
+
+void Replay::SendBound(const Step& step) {
+  if (step.bind.empty()) {
+    // What a transaction that was rolled back has left of the name goes first.
+    Frame('C', {"S", step.statement, kNul});
+    Frame('P', {step.statement, kNul, step.parse.view()});
     return;
   }
-  parsed_.Reset();  // a simple Query ends the unnamed statement
-  Frame('Q', {step.text.view(), kNul});
-  Expect(&step);
-  if (step.copy_in) {
-    CopyData(step);
-  }
-}
-
-void Replay::SendExtended(const Step& step) {
-  const bool named = step.parse.empty();
+  const bool named = !step.statement.empty();
   const bool parsed = !named && !parsed_.empty() && parsed_.view().data() == step.parse.data();
   if (!named && !parsed) {
     Frame('P', {kNul, step.parse.view()});
@@ -89,6 +85,22 @@ void Replay::SendExtended(const Step& step) {
   }
   Frame('B', {kNul, step.statement, kNul, step.bind.view()});
   Execute(&step, step.row_limit);
+}
+
+// A Query would be answered by itself, and outside of BEGIN would end with a commit of its own.
+void Replay::SendText(std::string_view text, const Step* step) {
+  parsed_.Reset();
+  Frame('P', {kNul, text, kNul, kNoTypes});
+  Frame('B', {kNul, kNul, kNoParameters});
+  Execute(step, 0);
+}
+
+void Replay::SendMark(std::string_view mark) {
+  if (!mark.empty()) {
+    mark_begin_ = connection_->machine().last_request() + 1;
+    SendText(mark, nullptr);
+    mark_end_ = connection_->machine().last_request() + 1;
+  }
 }
 
 void Replay::Execute(const Step* step, uint32_t row_limit) {
@@ -173,6 +185,13 @@ void Replay::OnNotes(std::span<const backend::Note> notes) {
 }
 
 void Replay::OnFailed(const backend::Note& note) {
+  while (!sent_.empty() && sent_.front().request < note.request && sent_.front().step != nullptr) {
+    sent_.pop_front();
+  }
+  const Step* const step = sent_.empty() ? nullptr : sent_.front().step;
+  if (step != nullptr && step->fails() && step->tag.substr(1) == note.text) {
+    return;  // as on the primary
+  }
   if (sqlstate_.empty()) {
     sqlstate_ = note.text.empty() ? "XX000" : note.text;
     mark_failed_ = mark_begin_ <= note.request && note.request < mark_end_;

@@ -18,6 +18,9 @@
 
 namespace mirror {
 
+// Makes the connection its login's again. Two statements in one Query.
+inline constexpr std::string_view kAsLogin = "RESET SESSION AUTHORIZATION; RESET ROLE";
+
 class Replay {
  public:
   explicit Replay(backend::Connection* connection) : connection_(connection) {}
@@ -25,11 +28,13 @@ class Replay {
   // One statement without BEGIN, since it may be of those that refuse a transaction. `mark`, if
   // there is one, is run behind it, before the Sync that commits both.
   void SendAlone(const Unit& unit, std::string_view mark);
-  // BEGIN, the statements, `mark`.
-  void SendBlock(const Unit& unit, std::string_view mark);
-  // COMMIT, or PREPARE TRANSACTION in its place.
+  // BEGIN with its options, the statements, `mark` and, if `whole`, what ends it, with one Sync
+  // behind all: the mirror answers them together. After an error the block is still open.
+  void SendBlock(const Unit& unit, std::string_view mark, bool whole);
+  // COMMIT, or PREPARE TRANSACTION in its place, of a block that is not whole.
   void SendEnd(const Unit& unit);
   void Query(std::string_view text);
+  size_t sent() const { return sent_.size(); }  // Queries and statements that are not answered
   void Finish();  // what is buffered goes to the stream
   // True exactly when a frame could not be sent: too long for its type, or the ledger is full.
   bool failed() const { return failed_; }
@@ -51,8 +56,10 @@ class Replay {
     const Step* step = nullptr;  // null: a Query of ours
   };
 
-  void SendStep(const Step& step);
-  void SendExtended(const Step& step);
+  void SendStatement(const Step& step);
+  void SendBound(const Step& step);
+  void SendText(std::string_view text, const Step* step);
+  void SendMark(std::string_view mark);
   void Execute(const Step* step, uint32_t row_limit);
   void Frame(char type, std::initializer_list<std::string_view> body);
   void CopyData(const Step& step);

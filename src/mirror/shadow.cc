@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/status.h"
 #include "mirror/lane.h"
 #include "mirror/mirrors.h"
 #include "mirror/spill_replay.h"
@@ -12,7 +13,13 @@
 namespace mirror {
 namespace {
 
-absl::Duration CarefulFor() { return absl::Seconds(1); }
+// A meeting costs about Lane::Patience(); being careful costs the side by side. The more often they
+// meet, the longer it pays.
+absl::Duration ShortestCare() { return absl::Milliseconds(20); }
+absl::Duration LongestCare() { return absl::Milliseconds(100); }
+constexpr int kCarefree = 5;  // times as long as the last care: then they meet seldom
+absl::Duration CancelTime() { return absl::Seconds(1); }
+constexpr size_t kUsersToldMax = 64;
 
 }  // namespace
 
@@ -76,19 +83,25 @@ std::unique_ptr<Link> Shadow::TakeIdle(const std::string& key) {
     std::unique_ptr<Link> link = std::move(place);
     idle_.erase(idle_.begin() + static_cast<ptrdiff_t>(i - 1));
     if (link->alive()) {
+      CountConnections(0);
       return link;
     }
     Discard(std::move(link));
   }
-  return nullptr;
+  if (!gate()->full()) {
+    return nullptr;
+  }
+  const auto lender = std::find_if(resting_.begin(), resting_.end(), [&](const Lane* lane) {
+    return lane->key() == key && lane->MayLend();
+  });
+  return lender == resting_.end() ? nullptr : (*lender)->Yield(false);
 }
 
 void Shadow::GiveBack(std::unique_ptr<Link> link) {
-  if (!link->alive()) {
+  if (!link->alive() || link->stained()) {
     Discard(std::move(link));
     return;
   }
-  link->connection().EndLease();
   for (Lane* lane : waiting_) {
     if (lane->key() == link->key() && gate()->TakeOver(Waiter{mirrors_, lane->id()})) {
       lane->Hand(std::move(link));
@@ -100,10 +113,30 @@ void Shadow::GiveBack(std::unique_ptr<Link> link) {
     return;
   }
   idle_.push_back(std::move(link));
+  CountConnections(0);
+}
+
+void Shadow::AddResting(Lane* lane) {
+  resting_.push_back(lane);
+  CountConnections(0);
+}
+
+void Shadow::RemoveResting(const Lane* lane) {
+  if (std::erase(resting_, lane) > 0) {
+    CountConnections(0);
+  }
+}
+
+void Shadow::CountConnections(int change) {
+  metrics_.connections.Add(change);
+  const size_t idle = idle_.size() + resting_.size();
+  const auto more = static_cast<int64_t>(idle) - static_cast<int64_t>(idle_told_);
+  idle_told_ = idle;
+  shared_->tally.Change(change, more, server_.name, mirrors_->tools().loop->now());
 }
 
 void Shadow::Discard(std::unique_ptr<Link> link) {
-  metrics_.connections.Add(-1);
+  OnClosed();
   mirrors_->tasks().Spawn(Close(std::move(link)));
 }
 
@@ -111,6 +144,38 @@ io::Task<void> Shadow::Close(std::unique_ptr<Link> link) {
   co_await link->Close();
   link.reset();
   gate()->Leave();
+}
+
+namespace {
+
+io::Task<void> CancelOne(io::Loop* loop, backend::Epoch epoch, backend::CancelTarget target) {
+  const base::Deadline deadline = loop->In(CancelTime());
+  const absl::Status status =
+      co_await backend::ForwardCancel(loop, epoch->dialler.get(), std::move(target), deadline);
+  if (!status.ok()) {
+    base::Log(base::LogLevel::kDebug, "mirror.cancel_failed", {{"why", base::Message(status)}});
+  }
+}
+
+}  // namespace
+
+void Shadow::Cancel(backend::CancelTarget target) {
+  const MirrorsTools& tools = mirrors_->tools();
+  if (!target.secret.empty()) {
+    mirrors_->tasks().Spawn(CancelOne(tools.loop, tools.epoch, std::move(target)));
+  }
+}
+
+void Shadow::LogOtherUser(const std::string& user, std::string_view sqlstate) {
+  if (other_users_.size() < kUsersToldMax && other_users_.insert(user).second) {
+    base::Log(base::LogLevel::kWarn, "mirror.other_user",
+              {{"mirror", server_.name},
+               {"user", user},
+               {"login", server_.user},
+               {"sqlstate", sqlstate},
+               {"why", "the login may not be made this user: what depends on who runs a statement "
+                       "(a schema's name, current_user, row security) is the login's"}});
+  }
 }
 
 void Shadow::MakeRoom() {
@@ -122,7 +187,7 @@ void Shadow::MakeRoom() {
     link = mirrors_->YieldOne(this);
   }
   if (link != nullptr) {
-    Discard(std::move(link));
+    GiveBack(std::move(link));
   }
 }
 
@@ -159,7 +224,15 @@ bool Shadow::IsFull(bool waits) const {
   return full && (spill_ == nullptr || spill_->IsFull(waits));
 }
 
-void Shadow::BeCareful() { careful_until_ = mirrors_->tools().loop->now() + CarefulFor(); }
+void Shadow::BeCareful() {
+  const base::Instant now = mirrors_->tools().loop->now();
+  if (now < careful_until_) {
+    return;
+  }
+  care_ = now < careful_until_ + care_ * kCarefree ? std::min(care_ * 2, LongestCare())
+                                                   : ShortestCare();
+  careful_until_ = now + care_;
+}
 
 bool Shadow::careful() const { return mirrors_->tools().loop->now() < careful_until_; }
 

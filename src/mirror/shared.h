@@ -16,6 +16,8 @@
 #include "mirror/gap_ledger.h"
 #include "mirror/gate.h"
 #include "mirror/order_board.h"
+#include "mirror/tally.h"
+#include "mirror/overlaps.h"
 
 namespace mirror {
 
@@ -47,6 +49,7 @@ class Shared {
     std::atomic<uint32_t> shards{0};   // that have come for it
     // True exactly while what an earlier process has left is being delivered.
     std::atomic<bool> replaying{false};
+    Tally tally;
   };
   PerMirror* mirror(size_t index) { return mirrors_[index].get(); }
   // Memory of units on their way to the disk: room for the largest transaction twice.
@@ -63,9 +66,11 @@ class Shared {
   base::CreditPool* recording() { return &recording_; }
   base::CreditPool* names() { return &names_; }
   Clock* clock() { return &clock_; }
+  Overlaps* overlaps() { return &overlaps_; }
 
  private:
   Clock clock_;
+  Overlaps overlaps_;
   base::CreditPool process_;
   base::CreditPool recording_;
   base::CreditPool names_;

@@ -103,6 +103,7 @@ bool Spill::Take(const Lane& lane, const Unit& unit) {
     return false;
   }
   pending.spilled.lane = lane.id();
+  pending.spilled.after_state = lane.has_state();
   pending.spilled.unit = unit;
   pending.spilled.committed = absl::Now() - (loop_->now() - unit.committed);
   pending_.push_back(std::move(pending));
@@ -238,7 +239,7 @@ void Spill::Lose(const SpilledUnit& spilled, Cause cause) {
   shadow_->order().Back(spilled.unit.place);
   shadow_->order().Resolve(spilled.unit.place, false);
   if (Lane* const lane = shadow_->mirrors()->FindLane(spilled.lane); lane != nullptr) {
-    lane->OnAwayGone(1);
+    lane->OnAwayLost(spilled.unit);
   }
 }
 

@@ -55,6 +55,7 @@ void AppendOwner(std::string* to, const SpillOwner& owner) {
   AppendLe64(to, owner.lane);
   AppendLe64(to, owner.session);
   AppendSized(to, owner.database);
+  AppendSized(to, owner.client);
   AppendLe32(to, static_cast<uint32_t>(owner.parameters.size()));
   for (const auto& [name, value] : owner.parameters) {
     AppendSized(to, name);
@@ -67,6 +68,7 @@ SpillOwner ParseOwner(ByteInput* input) {
   owner.lane = input->Le64();
   owner.session = input->Le64();
   owner.database = input->Sized();
+  owner.client = input->Sized();
   for (uint32_t left = input->Le32(); left > 0 && !input->failed(); --left) {
     std::string name(input->Sized());
     owner.parameters.emplace_back(std::move(name), input->Sized());
@@ -153,6 +155,7 @@ void BatchWriter::Add(const SpilledUnit& spilled) {
   std::string bytes;
   AppendUnit(&bytes, spilled.unit, spilled.committed);
   AppendLe64(&body_, spilled.lane);
+  AppendByte(&body_, spilled.after_state ? 1 : 0);
   AppendSized(&body_, bytes);
   summary_.Add(spilled.unit, spilled.committed);
 }
@@ -204,6 +207,7 @@ bool ParseBatch(std::string_view body, std::vector<SpillOwner>* owners,
   while (!input.failed() && !input.at_end()) {
     SpilledUnit spilled;
     spilled.lane = input.Le64();
+    spilled.after_state = input.Byte() != 0;
     const std::string_view bytes = input.Sized();
     if (input.failed() ||
         ParseUnit(bytes, &spilled.unit, &spilled.committed) != UnitResult::kGood) {

@@ -52,11 +52,13 @@ struct SpillOwner {
   uint64_t lane = 0;
   uint64_t session = 0;
   std::string database;
+  std::string client;  // as whom it runs statements; empty: as the login
   std::vector<std::pair<std::string, std::string>> parameters;
 };
 
 struct SpilledUnit {
   uint64_t lane = 0;
+  bool after_state = false;  // its session had set something before it
   Unit unit;
   absl::Time committed;
 };

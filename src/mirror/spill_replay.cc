@@ -289,6 +289,9 @@ Lane* SpillReplay::LaneFor(const Entry& entry) {
   Lane* const lane = shadow_->mirrors()->MakeLaneFor(
       shadow_, owner == batch.owners.end() ? nobody : *owner);
   lanes_[{entry.log, old}] = lane->id();
+  if (batch.units[entry.index].after_state) {
+    lane->LoseState();
+  }
   return lane;
 }
 

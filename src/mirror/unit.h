@@ -80,25 +80,30 @@ enum class Trace : uint8_t {
   kReset,       // RESET ALL: the settings of the journal go
   kDeallocate,  // DEALLOCATE: one prepared statement goes, or all of them
   kDiscard,     // DISCARD ALL: the session is as new
+  kLost,        // a setting, and its text was not kept: what comes later may mean something else
   kHeld,        // a temporary object, a session lock, or code that may have made one
 };
 
 // One statement as it goes to the mirror.
 struct Step {
   base::Slice text;     // simple protocol: the SQL text
-  base::Slice parse;    // extended: the Parse body behind the name; empty: `statement` names one
-  std::string statement;
-  base::Slice bind;     // extended: the Bind body behind the two names
+  base::Slice parse;      // extended: the Parse body behind the name
+  std::string statement;  // extended: the name; empty: it goes through the unnamed statement
+  base::Slice bind;       // extended: the Bind body behind the two names; empty: only Parse is sent
   uint32_t row_limit = 0;
   bool extended = false;
   bool copy_in = false;
-  std::string tag;  // the primary's CommandComplete; empty: a portal that was not run to its end
+  std::string tag;  // the primary's CommandComplete; empty: a portal that was not run to its end;
+                    // "!" and an SQLSTATE: it failed, having perhaps committed some of its work
   std::vector<base::Slice> copy;  // the client's CopyData frames, as they were on the wire
 
   Trace trace = Trace::kNone;
   std::string key;        // kSet, kDeallocate: what of; empty: all
   bool local = false;     // ends with its transaction: alone it is worth nothing
   bool survives = false;  // PREPARE, DEALLOCATE: a rollback does not undo it
+  bool asks = false;      // asks for what only this session's connection knows: currval, lastval
+
+  bool fails() const { return tag.starts_with('!'); }
 };
 
 // A transaction's place in the order of all sessions; see order.h.
@@ -120,12 +125,18 @@ struct Unit {
   std::vector<Step> steps;
   Place place;
   uint64_t after = 0;         // the clock when its last statement was forwarded
+  std::string begin;          // instead of a plain BEGIN: with its options
+  bool read_only = false;     // by these
   base::Slice prepare;        // PREPARE TRANSACTION's text, instead of COMMIT
   int64_t bytes = 0;          // what it is charged for
   base::Instant committed;    // when the primary's answer was read
 
+  bool meets = false;         // nobody can tell its order with another's, see overlaps.h
+
   // True exactly when it goes to the mirror within BEGIN and COMMIT.
   bool block() const { return place.is_explicit || steps.size() > 1 || !prepare.empty(); }
+  // True exactly when nothing is lost by leaving out BEGIN and COMMIT.
+  bool may_be_alone() const { return steps.size() == 1 && prepare.empty() && begin.empty(); }
 };
 
 }  // namespace mirror

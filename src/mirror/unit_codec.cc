@@ -12,12 +12,15 @@ constexpr char kVersion = 1;
 
 // Of a unit.
 constexpr unsigned char kExplicit = 1;
-// Of a step. The last: its Parse is the one of the step before, and stands there only.
+constexpr unsigned char kReadOnly = 2;
+constexpr unsigned char kMeets = 4;
+// Of a step. kSameParse: its Parse is the one of the step before, and stands there only.
 constexpr unsigned char kExtended = 1;
 constexpr unsigned char kCopyIn = 2;
 constexpr unsigned char kLocal = 4;
 constexpr unsigned char kSurvives = 8;
 constexpr unsigned char kSameParse = 16;
+constexpr unsigned char kAsks = 32;
 
 using base::AppendByte;
 using base::AppendLe32;
@@ -40,6 +43,7 @@ void AppendStep(std::string* to, const Step& step, const Step* before) {
   flags |= step.local ? kLocal : 0;
   flags |= step.survives ? kSurvives : 0;
   flags |= same_parse ? kSameParse : 0;
+  flags |= step.asks ? kAsks : 0;
   AppendByte(to, flags);
   AppendByte(to, static_cast<unsigned char>(step.trace));
   AppendLe32(to, step.row_limit);
@@ -67,7 +71,7 @@ void ParseStep(ByteInput* input, Step* step, const Step* before) {
   const unsigned char flags = input->Byte();
   const unsigned char trace = input->Byte();
   const bool same_parse = (flags & kSameParse) != 0;
-  if (flags >= 2 * kSameParse || trace > static_cast<unsigned char>(Trace::kHeld) ||
+  if (flags >= 2 * kAsks || trace > static_cast<unsigned char>(Trace::kHeld) ||
       (same_parse && (before == nullptr || before->parse.empty()))) {
     input->Fail();
     return;
@@ -76,6 +80,7 @@ void ParseStep(ByteInput* input, Step* step, const Step* before) {
   step->copy_in = (flags & kCopyIn) != 0;
   step->local = (flags & kLocal) != 0;
   step->survives = (flags & kSurvives) != 0;
+  step->asks = (flags & kAsks) != 0;
   step->trace = static_cast<Trace>(trace);
   step->row_limit = input->Le32();
   step->text = TakeSlice(input);
@@ -93,12 +98,17 @@ void ParseStep(ByteInput* input, Step* step, const Step* before) {
 
 void AppendUnit(std::string* to, const Unit& unit, absl::Time committed) {
   AppendByte(to, kVersion);
-  AppendByte(to, unit.place.is_explicit ? kExplicit : 0);
+  unsigned char flags = 0;
+  flags |= unit.place.is_explicit ? kExplicit : 0;
+  flags |= unit.read_only ? kReadOnly : 0;
+  flags |= unit.meets ? kMeets : 0;
+  AppendByte(to, flags);
   AppendLe64(to, unit.place.stamp);
   AppendLe64(to, unit.place.acked);
   AppendLe64(to, unit.after);
   AppendLe64(to, static_cast<uint64_t>(unit.bytes));
   AppendLe64(to, static_cast<uint64_t>(absl::ToUnixMicros(committed)));
+  AppendSized(to, unit.begin);
   AppendSized(to, unit.prepare.view());
   AppendLe32(to, static_cast<uint32_t>(unit.steps.size()));
   const Step* before = nullptr;
@@ -116,18 +126,21 @@ UnitResult ParseUnit(std::string_view bytes, Unit* unit, absl::Time* committed) 
   }
   const unsigned char flags = input.Byte();
   unit->place.is_explicit = (flags & kExplicit) != 0;
+  unit->read_only = (flags & kReadOnly) != 0;
+  unit->meets = (flags & kMeets) != 0;
   unit->place.stamp = input.Le64();
   unit->place.acked = input.Le64();
   unit->after = input.Le64();
   unit->bytes = static_cast<int64_t>(input.Le64());
   *committed = absl::FromUnixMicros(static_cast<int64_t>(input.Le64()));
+  unit->begin = input.Sized();
   unit->prepare = TakeSlice(&input);
   for (uint32_t left = input.Le32(); left > 0 && !input.failed(); --left) {
     Step step;
     ParseStep(&input, &step, unit->steps.empty() ? nullptr : &unit->steps.back());
     unit->steps.push_back(std::move(step));
   }
-  const bool good = !input.failed() && input.at_end() && flags <= kExplicit && unit->bytes >= 0;
+  const bool good = !input.failed() && input.at_end() && flags < 2 * kMeets && unit->bytes >= 0;
   return good ? UnitResult::kGood : UnitResult::kDamaged;
 }
 

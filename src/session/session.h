@@ -87,6 +87,7 @@ class Session {
     std::string doubtful;      // a Bind whose way depends on the frame behind it
     bool gathering = false;
     bool continues = false;  // true exactly when further pieces of a frame are to be forwarded
+    bool nameless = false;   // true exactly when of a long Parse its name has not come yet
     Discarding discarding = Discarding::kNo;
   };
   // Of who has timeouts, or may not have transaction blocks.
@@ -153,6 +154,7 @@ class Session {
   void RepeatTurn();
   Step OnPooledPiece(const pg::Piece& piece, Pieces* to);
   Step OnContinued(const pg::Piece& piece, Pieces* to);
+  void ReadLongName(const pg::Piece& piece);
   Step WithoutServer(const pg::Piece& piece);
   Step WithServer(const pg::Piece& piece, Pieces* to);
   Step OnQueryText(const pg::Piece& piece, Pieces* to);

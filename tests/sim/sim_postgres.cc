@@ -240,6 +240,9 @@ void SimPostgres::Execute(Conversation* with, const Sql& sql) {
     case Verb::kMarkClose:
       ExecuteMarker(with, sql);
       break;
+    case Verb::kOwnState:
+      Succeed(with, sql);
+      break;
     default:
       ExecuteControl(with, sql);
   }
@@ -432,7 +435,8 @@ void SimPostgres::HandleBind(Conversation* with, const Frame& frame) {
 
 // False when the client has said goodbye.
 bool SimPostgres::Handle(Conversation* with, const Frame& frame) {
-  if (with->commit.has_value()) {
+  // The Sync behind a COMMIT was sent with it.
+  if (with->commit.has_value() && frame.type != 'S') {
     commits_[*std::exchange(with->commit, std::nullopt)].heard = true;
   }
   if (frame.type == 'X') {

@@ -267,7 +267,8 @@ _CATALOGUE = {
              "pg_namespace n ON n.oid = typnamespace",
 }
 _OURS = ("SELECT * FROM ({}) q WHERE nspname NOT IN ('pg_catalog', 'information_schema', "
-         "'pg_toast') AND nspname NOT LIKE 'pg_temp%' AND nspname NOT LIKE 'pg_toast_temp%'")
+         "'pg_toast', 'pgbraid') AND nspname NOT LIKE 'pg_temp%' AND nspname NOT LIKE "
+         "'pg_toast_temp%'")
 
 
 def _rows(server, database, text):

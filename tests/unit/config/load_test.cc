@@ -64,8 +64,10 @@ TEST(Load, DefaultsAreThoseOfTheDocumentation) {
             "max_clients=10000 max_unauthenticated_clients=4096 max_pipelined_frames=1048576 "
             "max_logins_per_address=256 max_server_conns=0 max_total_conns=0 "
             "login_timeout=60s connect_timeout=15s cancel_timeout=10s close_timeout=5s "
-            "drain_timeout=30s watchdog_timeout=10s mirror_timeout=120s mirror_queue_bytes=64m "
-            "mirror_transaction_bytes=16m mirror_max_conns=64 log_level=info log_format=logfmt "
+            "drain_timeout=30s watchdog_timeout=10s mirror_timeout=120s mirror_retries=2 "
+            "retry_delay=5s mirror_queue_bytes=64m mirror_transaction_bytes=16m "
+            "mirror_max_conns=64 "
+            "log_level=info log_format=logfmt "
             "log_protocol=false");
   EXPECT_EQ(config.primary.name, "primary");
 }
@@ -101,16 +103,14 @@ TEST(Load, EveryFlagArrives) {
                                 "5",
                                 "--drain-timeout",
                                 "0",
-                                "--login-timeout",
-                                "1",
+                                "--login-timeout=1",
                                 "--connect-timeout",
                                 "2s",
-                                "--mirror-timeout",
-                                "3m",
-                                "--mirror-queue-bytes",
-                                "1m",
-                                "--mirror-max-conns",
-                                "6",
+                                "--mirror-retries=7",
+                                "--retry-delay=250ms",
+                                "--mirror-timeout=3m",
+                                "--mirror-queue-bytes=1m",
+                                "--mirror-max-conns=6",
                                 "--cancel-timeout",
                                 "7",
                                 "--close-timeout",
@@ -135,8 +135,10 @@ TEST(Load, EveryFlagArrives) {
             "queue_low=32k max_clients=5 max_unauthenticated_clients=9 max_pipelined_frames=2048 "
             "max_logins_per_address=256 max_server_conns=0 max_total_conns=0 "
             "login_timeout=1s connect_timeout=2s cancel_timeout=7s close_timeout=8s "
-            "drain_timeout=0s watchdog_timeout=10s mirror_timeout=180s mirror_queue_bytes=1m "
-            "mirror_transaction_bytes=512k mirror_max_conns=6 log_level=debug log_format=json "
+            "drain_timeout=0s watchdog_timeout=10s mirror_timeout=180s mirror_retries=7 "
+            "retry_delay=250ms mirror_queue_bytes=1m mirror_transaction_bytes=512k "
+            "mirror_max_conns=6 "
+            "log_level=debug log_format=json "
             "log_protocol=true core_dumps=true");
   EXPECT_EQ(parsed->config.mirrors[1].password, "canary");
 }

@@ -2,307 +2,14 @@
 // a scripted mirror on a loopback socket.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include <algorithm>
-#include <functional>
-#include <map>
-
-#include "base/bytes.h"
-#include "io/epoll_engine.h"
-#include "mirror/mirrors.h"
-#include "support/epoch.h"
-#include "support/pg_messages.h"
+#include "unit/mirror/lane_fixture.h"
 
 namespace mirror {
 namespace {
 
 using testing::ElementsAre;
 using testing::IsEmpty;
-
-constexpr int kRoundsAtMost = 4000;  // of at most 5 ms: a hung test fails, it does not hang
-
-// A mirror that answers each Query with success, unless it is told otherwise.
-class FakeMirror {
- public:
-  FakeMirror() {
-    Open();
-    sockaddr_in bound{};
-    socklen_t length = sizeof bound;
-    getsockname(listener_, reinterpret_cast<sockaddr*>(&bound), &length);
-    port = ntohs(bound.sin_port);
-  }
-  void Open() {
-    listener_ = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    const int yes = 1;
-    EXPECT_EQ(setsockopt(listener_, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes), 0);
-    const io::Address any = *io::Address::Numeric("127.0.0.1", port);
-    EXPECT_EQ(bind(listener_, any.get(), any.length()), 0);
-    EXPECT_EQ(listen(listener_, 64), 0);
-  }
-  // From now on dials are refused.
-  void Leave() {
-    Hang();
-    close(listener_);
-    listener_ = -1;
-  }
-  ~FakeMirror() {
-    Hang();
-    if (listener_ >= 0) {
-      close(listener_);
-    }
-  }
-  void Turn() {
-    for (int accepted; (accepted = accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK)) >= 0;) {
-      ++logins;
-      peers_.push_back(Peer{.descriptor = accepted});
-    }
-    for (Peer& peer : peers_) {
-      char buffer[4096];
-      for (ssize_t got; (got = recv(peer.descriptor, buffer, sizeof buffer, 0)) > 0;) {
-        peer.bytes.append(buffer, static_cast<size_t>(got));
-      }
-      while (!silent && Take(&peer)) {
-      }
-    }
-    std::erase_if(peers_,
-                  [](const Peer& peer) { return peer.gone && close(peer.descriptor) == 0; });
-  }
-  // Closes every connection.
-  void Hang() {
-    for (const Peer& peer : peers_) {
-      close(peer.descriptor);
-    }
-    peers_.clear();
-  }
-
-  uint16_t port = 0;
-  int logins = 0;
-  bool silent = false;                 // reads and does not answer
-  std::string hold;                    // a Query that it does not take until this is another
-  std::function<std::string(const std::string&)> tag;  // of a statement, or ""
-  std::vector<std::string> heard;      // texts of Queries
-  std::function<std::string(const std::string&)> answer;  // an SQLSTATE, or ""
-
- private:
-  struct Peer {
-    int descriptor = -1;
-    std::string bytes = "";
-    bool in = false;
-    bool failed = false;
-    bool block = false;
-    bool gone = false;
-  };
-  bool Take(Peer* peer) {
-    const size_t header = peer->in ? 1 : 0;
-    if (peer->bytes.size() < header + 4) {
-      return false;
-    }
-    const size_t length = base::LoadBe32(peer->bytes.data() + header) + header;
-    if (peer->bytes.size() < length) {
-      return false;
-    }
-    const std::string frame = peer->bytes.substr(0, length);
-    if (!hold.empty() && frame.find(hold) != std::string::npos) {
-      return false;
-    }
-    peer->bytes.erase(0, length);
-    std::string out;
-    if (!peer->in) {
-      peer->in = true;
-      out = support::Frame('R', support::Be32(0)) + support::Frame('Z', "I");
-    } else if (frame[0] == 'X') {
-      peer->gone = true;
-    } else if (frame[0] == 'Q') {
-      out = OnQuery(peer, frame.substr(5, length - 6));
-    }
-    EXPECT_EQ(send(peer->descriptor, out.data(), out.size(), MSG_NOSIGNAL),
-              static_cast<ssize_t>(out.size()));
-    return true;
-  }
-  std::string OnQuery(Peer* peer, const std::string& text) {
-    heard.push_back(text);
-    std::string sqlstate = answer ? answer(text) : "";
-    std::string done = tag ? tag(text) : "";
-    done = done.empty() ? "INSERT 0 1" : done;
-    if (text == "BEGIN") {
-      peer->block = true;
-      done = text;
-    } else if (text == "COMMIT" || text == "ROLLBACK") {
-      done = peer->failed ? "ROLLBACK" : text;
-      peer->block = peer->failed = false;
-    } else if (peer->failed) {
-      sqlstate = "25P02";
-    }
-    peer->failed = peer->block && (peer->failed || !sqlstate.empty());
-    const std::string status = peer->failed ? "E" : peer->block ? "T" : "I";
-    if (!sqlstate.empty()) {
-      return support::Frame('E', support::CString("SERROR") + support::CString("VERROR") + "C" +
-                                     support::CString(sqlstate) + std::string(1, '\0')) +
-             support::Frame('Z', status);
-    }
-    return support::CommandComplete(done) + support::Frame('Z', status);
-  }
-
-  int listener_ = -1;
-  std::vector<Peer> peers_;
-};
-
-class LaneTest : public testing::Test {
- protected:
-  LaneTest() {
-    config_.limits.mirror_timeout = absl::Seconds(60);
-    config_.limits.mirror_retry_delay = absl::Milliseconds(1);
-    config_.mirror_marker = false;
-    config::Server server;
-    server.name = "m";
-    server.host = "127.0.0.1";
-    server.port = mirror_.port;
-    server.user = "shadow";
-    server.sslmode = config::SslMode::kDisable;
-    config_.mirrors.push_back(server);
-  }
-  void Start() {
-    loop_ = std::make_unique<io::Loop>(&engine_, &config_.limits, 1);
-    shared_ = std::make_unique<Shared>(config_);
-    MirrorsTools tools;
-    tools.loop = loop_.get();
-    tools.epoch = support::PublishOne(&epochs_, config_, &resolver_);
-    tools.shared = shared_.get();
-    mirrors_ = std::make_unique<Mirrors>(tools);
-    scope_ = std::make_unique<io::Scope>(loop_.get());
-  }
-  ~LaneTest() override { Drain(absl::ZeroDuration()); }
-
-  void Drain(absl::Duration within) {
-    if (mirrors_ == nullptr) {
-      return;
-    }
-    sessions_.clear();
-    scope_->Spawn(mirrors_->Drain(loop_->In(within)));
-    EXPECT_TRUE(Until([&] { return scope_->running() == 0; }));
-    last_ = Counts();
-    mirrors_.reset();
-  }
-  bool Until(const std::function<bool()>& done) {
-    for (int i = 0; i < kRoundsAtMost && !done(); ++i) {
-      loop_->RunOnce(engine_.Now() + absl::Milliseconds(1));
-      mirror_.Turn();
-    }
-    return done();
-  }
-  Recorder& Session(size_t number = 0, const std::string& database = "d") {
-    while (sessions_.size() <= number) {
-      SessionFacts facts;
-      facts.session = sessions_.size() + 1;
-      facts.database = database;
-      sessions_.push_back(mirrors_->Open(facts));
-    }
-    return *sessions_[number];
-  }
-  // A simple Query that the primary has answered with `tags`.
-  void Commit(const std::string& text, const std::vector<std::string>& tags = {"INSERT 0 1"},
-              size_t session = 0) {
-    const std::string frame = support::Frame('Q', support::CString(text));
-    pg::Piece piece;
-    piece.type = 'Q';
-    piece.first = piece.last = true;
-    piece.bytes = frame;
-    piece.body = piece.bytes.substr(pg::kHeaderBytes);
-    piece.body_length = static_cast<uint32_t>(piece.body.size());
-    Recorder& recorder = Session(session);
-    recorder.OnRequest(++request_, piece);
-    std::vector<backend::Note> notes;
-    for (const std::string& tag : tags) {
-      notes.push_back(backend::Note{turn::ReplyKind::kCompleted, request_, 0, tag});
-    }
-    notes.push_back(backend::Note{turn::ReplyKind::kReady, request_, 'I', ""});
-    for (const backend::Note& note : notes) {
-      recorder.OnNote(note);
-    }
-  }
-  // The frames of a session before their answers: see Commit().
-  void Forward(const std::string& text, size_t session) {
-    const std::string frame = support::Frame('Q', support::CString(text));
-    pg::Piece piece;
-    piece.type = 'Q';
-    piece.first = piece.last = true;
-    piece.bytes = frame;
-    piece.body = piece.bytes.substr(pg::kHeaderBytes);
-    piece.body_length = static_cast<uint32_t>(piece.body.size());
-    Session(session).OnRequest(++request_, piece);
-  }
-  void Answer(turn::RequestId request, const std::string& tag, char status, size_t session) {
-    using turn::ReplyKind;
-    Session(session).OnNote(backend::Note{ReplyKind::kCompleted, request, 0, tag});
-    Session(session).OnNote(backend::Note{ReplyKind::kReady, request, status, ""});
-  }
-  // A statement and its answer within a transaction.
-  void Ask(const std::string& text, const std::string& tag, size_t session, char status = 'T') {
-    Forward(text, session);
-    Answer(request_, tag, status, session);
-  }
-  void Turns(int count) {
-    for (int i = 0; i < count; ++i) {
-      loop_->RunOnce(engine_.Now() + absl::Milliseconds(1));
-      mirror_.Turn();
-    }
-  }
-
-  // "offered delivered refused dropped queued", and the causes of what was dropped.
-  std::string Counts() {
-    class Sink final : public base::MetricSink {
-     public:
-      void Add(std::string_view name, std::string_view, std::string_view labels,
-               const base::Counter& counter) override {
-        const std::string what(name.substr(name.rfind('_') + 1));
-        if (what == "dropped" && counter.value() > 0) {
-          causes += " " + std::string(labels.substr(labels.find("cause="))) + "=" +
-                    std::to_string(counter.value());
-        }
-        values[what] += counter.value();
-      }
-      void Add(std::string_view name, std::string_view, std::string_view,
-               const base::Gauge& gauge) override {
-        values[std::string(name.substr(15))] = static_cast<uint64_t>(gauge.value());
-      }
-      void Add(std::string_view, std::string_view, std::string_view,
-               const base::Histogram&) override {}
-      std::map<std::string, uint64_t> values;
-      std::string causes;
-    };
-    Sink sink;
-    mirrors_->Describe(&sink, "");
-    const uint64_t queued = sink.values["queued_units"];
-    EXPECT_EQ(sink.values["offered"], sink.values["delivered"] + sink.values["refused"] +
-                                          sink.values["dropped"] + queued);
-    EXPECT_EQ(queued == 0, sink.values["queued_bytes"] == 0);
-    return std::to_string(sink.values["offered"]) + " " +
-           std::to_string(sink.values["delivered"]) + " " +
-           std::to_string(sink.values["refused"]) + " " +
-           std::to_string(sink.values["dropped"]) + " " + std::to_string(queued) + sink.causes;
-  }
-  bool UntilCounts(const std::string& counts) {
-    const bool reached = Until([&] { return Counts() == counts; });
-    EXPECT_EQ(Counts(), counts);
-    return reached;
-  }
-
-  FakeMirror mirror_;
-  config::Config config_;
-  io::EpollEngine engine_{64 * 1024};
-  std::unique_ptr<io::Loop> loop_;
-  io::Resolver resolver_;
-  backend::Epochs epochs_;
-  std::unique_ptr<Shared> shared_;
-  std::unique_ptr<Mirrors> mirrors_;
-  std::unique_ptr<io::Scope> scope_;
-  std::vector<std::unique_ptr<Recorder>> sessions_;
-  turn::RequestId request_ = 0;
-  std::string last_;
-};
 
 TEST_F(LaneTest, UnitsArriveInOrderOverOneConnection) {
   Start();
@@ -345,6 +52,27 @@ TEST_F(LaneTest, SerializationFailureIsRepeatedWhole) {
   EXPECT_EQ(mirror_.heard.size(), 3u);
 }
 
+TEST_F(LaneTest, WhatWasPreparedInVainIsForgottenBeforeTheNextTry) {
+  bool first = true;
+  mirror_.tag = [](const std::string& text) {
+    return std::string(text.starts_with("PREPARE") ? "PREPARE" : "");
+  };
+  mirror_.answer = [&first](const std::string& text) {
+    return std::string(text.starts_with("INSERT") && std::exchange(first, false) ? "40001" : "");
+  };
+  Start();
+  Commit("PREPARE o AS SELECT 1", {"PREPARE"});
+  Commit("BEGIN; PREPARE q AS SELECT 1; INSERT INTO t VALUES (1); COMMIT",
+         {"BEGIN", "PREPARE", "INSERT 0 1", "COMMIT"});
+  EXPECT_TRUE(UntilCounts("2 2 0 0 0"));
+  EXPECT_THAT(mirror_.heard,
+              ElementsAre("PREPARE o AS SELECT 1", "BEGIN", "PREPARE q AS SELECT 1",
+                          "INSERT INTO t VALUES (1)", "ROLLBACK",
+                          "RESET SESSION AUTHORIZATION; RESET ROLE", "RESET ALL; DEALLOCATE ALL",
+                          "PREPARE o AS SELECT 1", "BEGIN", "PREPARE q AS SELECT 1",
+                          "INSERT INTO t VALUES (1)", "COMMIT"));
+}
+
 TEST_F(LaneTest, SerializationFailureWithoutEndIsGivenUpAfterAllRetries) {
   mirror_.answer = [](const std::string&) { return std::string("40P01"); };
   Start();
@@ -381,15 +109,135 @@ TEST_F(LaneTest, X10SettingsStayInTheirLane) {
   EXPECT_EQ(mirror_.logins, 2);
 }
 
+// Who comes later knows nothing of what sequences gave to who was there before.
 TEST_F(LaneTest, SessionsWithoutStateShareAConnectionAfterEachOther) {
   Start();
-  for (size_t session = 0; session < 5; ++session) {
-    Commit("INSERT INTO t VALUES (1)", {"INSERT 0 1"}, session);
-    ASSERT_TRUE(Until([&] { return mirror_.heard.size() == session + 1; }));
+  for (size_t session = 0; session < 3; ++session) {
+    Commit("INSERT INTO t VALUES (1)", {"INSERT 0 1"});
     ASSERT_TRUE(UntilCounts(std::to_string(session + 1) + " " + std::to_string(session + 1) +
                             " 0 0 0"));
+    sessions_.clear();
   }
   EXPECT_EQ(mirror_.logins, 1);
+  EXPECT_THAT(mirror_.heard,
+              ElementsAre("INSERT INTO t VALUES (1)", "DISCARD SEQUENCES",
+                          "INSERT INTO t VALUES (1)", "DISCARD SEQUENCES",
+                          "INSERT INTO t VALUES (1)"));
+}
+
+TEST_F(LaneTest, SessionsThatLiveKeepAConnectionEach) {
+  Start();
+  for (int i = 0; i < 3; ++i) {
+    for (size_t session = 0; session < 2; ++session) {
+      Commit("INSERT INTO t VALUES (1)", {"INSERT 0 1"}, session);
+      ASSERT_TRUE(Until([&] { return Counts().ends_with(" 0 0 0"); }));
+    }
+  }
+  EXPECT_EQ(mirror_.logins, 2);
+  EXPECT_EQ(mirror_.heard.size(), 6u);
+}
+
+TEST_F(LaneTest, SessionsThatRestLendTheirConnectionsWhereThereAreNoMore) {
+  config_.limits.mirror_connections_max = 3;
+  Start();
+  for (int i = 0; i < 3; ++i) {
+    for (size_t session = 0; session < 5; ++session) {
+      Commit("INSERT INTO t VALUES (1)", {"INSERT 0 1"}, session);
+      ASSERT_TRUE(Until([&] { return Counts().ends_with(" 0 0 0"); }));
+    }
+  }
+  EXPECT_LE(mirror_.logins, 3);
+}
+
+// It has asked before, so it is the last one to lend; then what it asks for is missing.
+TEST_F(LaneTest, ValueOfASequenceThatWasLentAwayIsStateLost) {
+  config_.limits.mirror_connections_max = 1;
+  bool lent = false;
+  mirror_.answer = [&lent](const std::string& text) {
+    lent = lent || text == "DISCARD SEQUENCES";
+    return std::string(lent && text.find("currval") != std::string::npos ? "55000" : "");
+  };
+  Start();
+  Commit("INSERT INTO t VALUES (currval('s'))", {"INSERT 0 1"}, 0);
+  ASSERT_TRUE(UntilCounts("1 1 0 0 0"));
+  Commit("INSERT INTO t VALUES (2)", {"INSERT 0 1"}, 1);
+  ASSERT_TRUE(UntilCounts("2 2 0 0 0"));
+  Commit("INSERT INTO t VALUES (currval('s'))", {"INSERT 0 1"}, 0);
+  EXPECT_TRUE(UntilCounts("3 2 0 1 0 cause=\"state_lost\"=1"));
+}
+
+TEST_F(LaneTest, SettingsOfARefusedTransactionAreMadeOnItsConnection) {
+  mirror_.answer = [](const std::string& text) {
+    return std::string(text.find("bad") == std::string::npos ? "" : "23505");
+  };
+  Start();
+  Commit("SET search_path = a; INSERT INTO bad VALUES (1)", {"SET", "INSERT 0 1"});
+  ASSERT_TRUE(UntilCounts("1 0 1 0 0"));
+  mirror_.heard.clear();
+  Commit("INSERT INTO t VALUES (2)");
+  ASSERT_TRUE(UntilCounts("2 1 1 0 0"));
+  EXPECT_THAT(mirror_.heard,
+              ElementsAre("RESET SESSION AUTHORIZATION; RESET ROLE", "RESET ALL; DEALLOCATE ALL",
+                          "SET search_path = a", "INSERT INTO t VALUES (2)"));
+  EXPECT_EQ(mirror_.logins, 1);
+}
+
+TEST_F(LaneTest, SettingsOfADroppedTransactionAreMadeBehindWhatWaits) {
+  config_.limits.mirror_bytes_max = 20'000;
+  mirror_.silent = true;
+  Start();
+  const std::string large = "INSERT INTO t VALUES ('" + std::string(9'000, 'x') + "')";
+  Commit("INSERT INTO t VALUES ('" + std::string(12'000, 'x') + "')");
+  Commit("SET search_path = a; " + large, {"SET", "INSERT 0 1"});
+  Commit("SET search_path = b; " + large, {"SET", "INSERT 0 1"});
+  ASSERT_TRUE(UntilCounts("3 0 0 2 1 cause=\"over_budget\"=2"));
+  mirror_.silent = false;
+  ASSERT_TRUE(UntilCounts("3 1 0 2 0 cause=\"over_budget\"=2"));
+  mirror_.heard.clear();
+  Commit("INSERT INTO t VALUES (2)");
+  ASSERT_TRUE(UntilCounts("4 2 0 2 0 cause=\"over_budget\"=2"));
+  ASSERT_EQ(mirror_.heard.size(), 4u);
+  EXPECT_EQ(mirror_.heard[2], "SET search_path = b");
+}
+
+// Its text is above what may be kept, so nobody knows where what follows belongs.
+TEST_F(LaneTest, WhatFollowsASettingThatIsNotKnownIsStateLost) {
+  config_.limits.mirror_transaction_max = 4000;
+  Start();
+  Commit("SET search_path = a; SELECT '" + std::string(8000, 'x') + "'", {"SET", "SELECT 1"});
+  Commit("INSERT INTO t VALUES (1)");
+  Commit("INSERT INTO t VALUES (2)");
+  ASSERT_TRUE(UntilCounts("3 0 0 3 0 cause=\"too_large\"=1 cause=\"state_lost\"=2"));
+  Commit("DISCARD ALL", {"DISCARD ALL"});
+  Commit("INSERT INTO t VALUES (3)");
+  EXPECT_TRUE(UntilCounts("5 2 0 3 0 cause=\"too_large\"=1 cause=\"state_lost\"=2"));
+}
+
+TEST_F(LaneTest, BlockBeginsAsItDidOnThePrimary) {
+  Start();
+  Ask("BEGIN /* */ ISOLATION LEVEL SERIALIZABLE", "BEGIN", 0);
+  Ask("INSERT INTO t VALUES (1)", "INSERT 0 1", 0);
+  Ask("COMMIT AND CHAIN", "COMMIT", 0);
+  Ask("SET TRANSACTION READ WRITE", "SET", 0);
+  Ask("INSERT INTO t VALUES (2)", "INSERT 0 1", 0);
+  Ask("COMMIT AND CHAIN", "COMMIT", 0);
+  Ask("INSERT INTO t VALUES (3)", "INSERT 0 1", 0);
+  Ask("COMMIT", "COMMIT", 0, 'I');
+  Ask("BEGIN", "BEGIN", 0);
+  Ask("INSERT INTO t VALUES (4)", "INSERT 0 1", 0);
+  Ask("INSERT INTO t VALUES (5)", "INSERT 0 1", 0);
+  Ask("COMMIT", "COMMIT", 0, 'I');
+  ASSERT_TRUE(UntilCounts("4 4 0 0 0"));
+  std::vector<std::string> begins;
+  for (const std::string& text : mirror_.heard) {
+    if (text.starts_with("BEGIN")) {
+      begins.push_back(text);
+    }
+  }
+  EXPECT_THAT(begins, ElementsAre("BEGIN ISOLATION LEVEL SERIALIZABLE",
+                                  "BEGIN ISOLATION LEVEL SERIALIZABLE",
+                                  "BEGIN ISOLATION LEVEL SERIALIZABLE; SET TRANSACTION READ WRITE",
+                                  "BEGIN"));
 }
 
 TEST_F(LaneTest, ConnectionsAreBoundedAndEveryoneIsServed) {
@@ -442,90 +290,6 @@ TEST_F(LaneTest, UnitStartsWhenWhatItsSessionCouldHaveSeenIsSettled) {
   mirror_.silent = false;
   ASSERT_TRUE(UntilCounts("2 2 0 0 0"));
   EXPECT_THAT(mirror_.heard, ElementsAre("INSERT INTO t VALUES (1)", "UPDATE t SET a = 2"));
-}
-
-// Two transactions that overlap: they run side by side and commit in the order of their COMMITs.
-class TwoLanesTest : public LaneTest {
- protected:
-  void Overlap() {
-    Start();
-    Ask("BEGIN", "BEGIN", 0);
-    Ask("BEGIN", "BEGIN", 1);
-    Ask("INSERT INTO a VALUES (1)", "INSERT 0 1", 0);
-    Ask("INSERT INTO b VALUES (1)", "INSERT 0 1", 1);
-    Forward("COMMIT", 0);
-    Forward("COMMIT", 1);
-    Answer(request_, "COMMIT", 'I', 1);  // the later one's answer comes first
-  }
-  void AnswerTheFirst() { Answer(request_ - 1, "COMMIT", 'I', 0); }
-  int64_t Heard(const std::string& text) {
-    return std::count(mirror_.heard.begin(), mirror_.heard.end(), text);
-  }
-};
-
-TEST_F(TwoLanesTest, LaterOneDoesNotCommitBeforeTheEarlierOneHasRun) {
-  mirror_.hold = "INSERT INTO a";
-  Overlap();
-  ASSERT_TRUE(Until([&] { return Heard("INSERT INTO b VALUES (1)") == 1; }));
-  Turns(5);
-  EXPECT_EQ(Heard("COMMIT"), 0);  // the primary has not said yet whether the earlier one commits
-  AnswerTheFirst();
-  Turns(5);
-  EXPECT_EQ(Heard("COMMIT"), 0);
-  mirror_.hold.clear();
-  ASSERT_TRUE(UntilCounts("2 2 0 0 0"));
-}
-
-TEST_F(TwoLanesTest, EarlierOneThatIsRolledBackHoldsUpNobody) {
-  Overlap();
-  ASSERT_TRUE(Until([&] { return Heard("INSERT INTO b VALUES (1)") == 1; }));
-  EXPECT_EQ(Heard("COMMIT"), 0);
-  Answer(request_ - 1, "ROLLBACK", 'I', 0);
-  ASSERT_TRUE(UntilCounts("1 1 0 0 0"));
-}
-
-TEST_F(TwoLanesTest, LaterOneThatMayBeInTheWayRunsAgainBehindTheEarlierOne) {
-  mirror_.hold = "INSERT INTO a";
-  Overlap();
-  AnswerTheFirst();
-  ASSERT_TRUE(Until([&] { return Heard("ROLLBACK") == 1; }));
-  Turns(50);
-  EXPECT_EQ(Heard("INSERT INTO b VALUES (1)"), 1);
-  mirror_.hold.clear();
-  ASSERT_TRUE(UntilCounts("2 2 0 0 0"));
-  EXPECT_EQ(Heard("INSERT INTO b VALUES (1)"), 2);
-  EXPECT_EQ(mirrors_->metrics(0).reordered.value(), 1u);
-  EXPECT_EQ(mirrors_->metrics(0).retries.value(), 0u);
-}
-
-TEST_F(TwoLanesTest, OneThatChangedOtherRowsRunsAgainOnceThoseBeforeItAreCommitted) {
-  int left = 1;
-  mirror_.tag = [&left](const std::string& text) {
-    return std::string(text.starts_with("INSERT INTO b") && left-- > 0 ? "INSERT 0 0" : "");
-  };
-  mirror_.hold = "INSERT INTO a";
-  Overlap();
-  ASSERT_TRUE(Until([&] { return Heard("ROLLBACK") == 1; }));
-  AnswerTheFirst();
-  mirror_.hold.clear();
-  ASSERT_TRUE(UntilCounts("2 2 0 0 0"));
-  EXPECT_EQ(mirrors_->metrics(0).different.value(), 0u);
-}
-
-TEST_F(LaneTest, OtherTagThanThePrimarysIsDeliveredAndCounted) {
-  mirror_.tag = [](const std::string&) { return std::string("UPDATE 2"); };
-  Start();
-  Commit("UPDATE t SET a = 1", {"UPDATE 1"});
-  ASSERT_TRUE(UntilCounts("1 1 0 0 0"));
-  EXPECT_EQ(mirrors_->metrics(0).different.value(), 1u);
-}
-
-TEST_F(LaneTest, InsertsTagWithAnObjectIdIsTheSame) {
-  mirror_.tag = [](const std::string&) { return std::string("INSERT 16384 1"); };
-  Start();
-  Commit("INSERT INTO t VALUES (1)");
-  ASSERT_TRUE(UntilCounts("1 1 0 0 0"));
-  EXPECT_EQ(mirrors_->metrics(0).different.value(), 0u);
 }
 
 TEST_F(LaneTest, BreakerLeavesTheDialsToOneLane) {
