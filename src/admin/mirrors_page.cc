@@ -53,6 +53,11 @@ void WriteCounters(const MirrorReport& mirror, base::JsonWriter* json) {
   json->Key("reconnects").Unsigned(mirror.reconnects);
   json->Key("queued_units").Signed(mirror.queued_units);
   json->Key("queued_bytes").Signed(mirror.queued_bytes);
+  json->Key("spilled").Unsigned(mirror.spilled);
+  json->Key("spilled_bytes").Unsigned(mirror.spilled_bytes);
+  json->Key("spill_failures").Unsigned(mirror.spill_failures);
+  json->Key("spill_units").Signed(mirror.spill_units);
+  json->Key("spill_bytes").Signed(mirror.spill_bytes);
   json->Key("connections").Signed(mirror.connections);
 }
 

@@ -351,6 +351,11 @@ std::string Describe(const Config& config) {
                config.watchdog_action == WatchdogAction::kAbort ? "abort" : "log",
                " shards=", std::to_string(config.shards), " io=", IoName(config.io), " ring_size=",
                std::to_string(config.ring_size), " buffer_size=", BytesText(config.buffer_size)});
+  if (!config.spill_dir.empty()) {
+    text += Cat({" spill_dir=", config.spill_dir, " spill_max=",
+                 BytesText(static_cast<uint64_t>(config.limits.spill_max)),
+                 config.spill_key_file.empty() ? "" : " spill_key_file=", config.spill_key_file});
+  }
   text += config.state_dir.empty() ? "" : Cat({" state_dir=", config.state_dir});
   text += DescribeTls(config.tls);
   text += DescribeLimits(config.limits);
@@ -396,8 +401,15 @@ absl::Status Complete(Config* config) {
         Cat({"queue-low (", BytesText(limits.queue_low), ") must be less than queue-high (",
              BytesText(limits.queue_high), ")"}));
   }
-  // A transaction waits in the queue as a whole, so the smaller of the two bounds it.
-  limits.mirror_transaction_max = std::min(limits.mirror_transaction_max, limits.mirror_bytes_max);
+  // A transaction waits in the queue as a whole, so the smaller of the two bounds it; but for one
+  // that may wait on the disk.
+  if (config->spill_dir.empty()) {
+    limits.mirror_transaction_max =
+        std::min(limits.mirror_transaction_max, limits.mirror_bytes_max);
+  }
+  if (config->spill_dir.empty() && !config->spill_key_file.empty()) {
+    return base::InvalidArgument("--spill-key-file needs --spill-dir beside it");
+  }
   if (config->log_protocol && config->log_level != base::LogLevel::kDebug) {
     return base::InvalidArgument(
         "--log-protocol shows SQL and data and needs --log-level debug beside it");

@@ -60,6 +60,8 @@ struct Config {
   IoBackend io = IoBackend::kAuto;
   WatchdogAction watchdog_action = WatchdogAction::kLog;
 
+  std::string spill_dir;       // where what mirrors have no memory for waits; empty: nowhere
+  std::string spill_key_file;  // of the key that seals it; empty: one of the process
   std::string state_dir;  // what a restart must not forget; empty: nowhere
 
   base::LogLevel log_level = base::LogLevel::kInfo;

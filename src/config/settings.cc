@@ -209,11 +209,12 @@ absl::Status SetLogFormat(std::string_view text, Config* config) {
   return absl::OkStatus();
 }
 
-absl::Status SetStateDir(std::string_view text, Config* config) {
+template <auto kMember>
+absl::Status SetPath(std::string_view text, Config* config) {
   if (text.empty() || text.find('\0') != std::string_view::npos) {
     return base::InvalidArgument("is empty");
   }
-  config->state_dir = text;
+  config->*kMember = text;
   return absl::OkStatus();
 }
 
@@ -490,6 +491,15 @@ constexpr Setting kSettings[] = {
     {"Mirrors", "mirror-transaction-bytes", "", 0, Kind::kBytes, "BYTES", "16m", "",
      "largest transaction that is mirrored",
      SetBytes<&Limits::mirror_transaction_max, 64 * kKilo, 64 * kGiga>},
+    {"Mirrors", "spill-dir", "", 0, Kind::kText, "DIRECTORY", "none", "",
+     "where what does not fit a mirror's queue waits on the disk",
+     SetPath<&Config::spill_dir>},
+    {"Mirrors", "spill-max", "", 0, Kind::kBytes, "BYTES", "16g", "",
+     "on that disk at most, all mirrors together",
+     SetBytes<&Limits::spill_max, kMega, 1024 * 1024 * kGiga>},
+    {"Mirrors", "spill-key-file", "", 0, Kind::kText, "FILE", "none", "",
+     "its key, 64 hexadecimal digits: what waits survives a restart",
+     SetPath<&Config::spill_key_file>},
     {"Mirrors", "mirror-max-conns", "", 0, Kind::kInteger, "N", "64", "",
      "connections to one mirror", SetCount<&Limits::mirror_connections_max, 1, 10'000>},
 
@@ -531,7 +541,8 @@ constexpr Setting kSettings[] = {
     {"Operation", "watchdog-action", "", 0, Kind::kText, "ACTION", "log", "",
      "log, or abort: end the process, so that it is started again", SetWatchdogAction},
     {"Operation", "state-dir", "", 0, Kind::kText, "DIRECTORY", "none", "",
-     "keeps what a restart must not forget: the gap ledgers of mirrors", SetStateDir},
+     "keeps what a restart must not forget: the gap ledgers of mirrors",
+     SetPath<&Config::state_dir>},
     {"Operation", "log-level", "", 0, Kind::kText, "LEVEL", "info", "FRENZY_LOG_LEVEL",
      "error, warn, info or debug", SetLogLevel},
     {"Operation", "log-format", "", 0, Kind::kText, "FORMAT", "logfmt", "", "logfmt or json",

@@ -515,12 +515,17 @@ void Lane::Settle(const Verdict& verdict) {
   Remember(verdict.applied());
   const Place place = queue_.front().unit.place;
   const bool executed = queue_.front().executed;
+  UnitTeller* const teller = queue_.front().teller;
+  const uint64_t number = queue_.front().number;
   shadow_->metrics().queued_units.Add(-1);
   shadow_->metrics().queued_bytes.Add(-queue_.front().unit.bytes);
   queue_.pop_front();
   doubt_.reset();
   waits_from_ = base::Instant();
   shadow_->order().Resolve(place, executed);
+  if (teller != nullptr) {
+    teller->OnSettled(number);
+  }
 }
 
 void Lane::Count(const Verdict& verdict) {

@@ -159,9 +159,9 @@ absl::StatusOr<GapFile> ParseGapFile(std::string_view text) {
   return file;
 }
 
-std::string GapFileName(std::string_view mirror) {
+std::string PathName(std::string_view mirror) {
   constexpr std::string_view kHex = "0123456789ABCDEF";
-  std::string name = "gap-ledger-";
+  std::string name;
   for (const char c : mirror) {
     const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
                        c == '_' || c == '-' || c == '.';
@@ -174,7 +174,11 @@ std::string GapFileName(std::string_view mirror) {
     name += kHex[byte >> 4];
     name += kHex[byte & 15];
   }
-  return name + ".json";
+  return name;
+}
+
+std::string GapFileName(std::string_view mirror) {
+  return "gap-ledger-" + PathName(mirror) + ".json";
 }
 
 }  // namespace mirror

@@ -58,9 +58,21 @@ void Lane::Release(uint64_t stamp) { shadow_->order().Release(stamp); }
 void Lane::Offer(Unit unit, Cause lost) {
   MirrorMetrics& metrics = shadow_->metrics();
   metrics.offered.Add();
+  unit.place.is_explicit = unit.block();
+  if (lost == Cause::kNone && unit.meets) {
+    shadow_->ledger()->RecordUnit(unit, Cause::kOrderUnknown, "");
+  }
+  Spill* const spill = shadow_->spill();
+  const bool behind = spill != nullptr && spill->holds();  // then memory would overtake the disk
   Charge charge;
-  if (lost == Cause::kNone && !charge.Take(shadow_->credit(), unit.bytes)) {
-    lost = Cause::kOverBudget;
+  if (lost == Cause::kNone && (behind || !charge.Take(shadow_->credit(), unit.bytes))) {
+    if (spill != nullptr && spill->Take(*this, unit)) {
+      ++away_;
+      NoteState(unit);
+      return;
+    }
+    // Who would have to wait has committed already: the session waits from now on.
+    lost = shadow_->blocks() && !behind ? Cause::kNone : Cause::kOverBudget;
   }
   if (lost != Cause::kNone) {
     shadow_->order().Unexpect();  // nobody waits for it
@@ -70,16 +82,26 @@ void Lane::Offer(Unit unit, Cause lost) {
     KeepState(unit);
     return;
   }
-  if (unit.meets) {
-    shadow_->ledger()->RecordUnit(unit, Cause::kOrderUnknown, "");
-  }
-  unit.place.is_explicit = unit.block();
   shadow_->order().Add(unit.place);
   metrics.queued_units.Add(1);
   metrics.queued_bytes.Add(unit.bytes);
-  Queued& queued = queue_.emplace_back();
+  NoteState(unit);
+  Queued queued;
   queued.unit = std::move(unit);
   queued.charge = std::move(charge);
+  Push(std::move(queued));
+}
+
+void Lane::NoteState(const Unit& unit) {
+  for (const Step& step : unit.steps) {
+    if (step.trace != Trace::kNone) {
+      has_state_ = step.trace != Trace::kDiscard;
+    }
+  }
+}
+
+void Lane::Push(Queued queued) {
+  queue_.push_back(std::move(queued));
   if (!running_) {
     running_ = true;
     shadow_->RemoveResting(this);
@@ -98,6 +120,10 @@ void Lane::KeepState(const Unit& unit) {
     if (TextOf(step).size() > kStateBytesMax) {
       step = Step();
       step.trace = Trace::kHeld;
+    }
+    if (away_ > 0) {  // its place is behind what is on the disk, which nothing here can tell
+      step = Step();
+      step.trace = Trace::kLost;
     }
     if (queue_.empty()) {
       journal_.Note(&step, false);
@@ -119,9 +145,63 @@ void Lane::KeepState(const Unit& unit) {
 
 void Lane::End() {
   ended_ = true;
-  if (!running_) {
+  if (over()) {
     shadow_->mirrors()->Retire(this);
   }
+}
+
+void Lane::Return(Unit unit, Charge charge, uint64_t number) {
+  --away_;
+  Queued queued;
+  queued.unit = std::move(unit);
+  queued.charge = std::move(charge);
+  queued.teller = shadow_->spill();
+  queued.number = number;
+  Push(std::move(queued));
+}
+
+void Lane::Bring(Unit unit, UnitTeller* teller, uint64_t number) {
+  MirrorMetrics& metrics = shadow_->metrics();
+  metrics.offered.Add();
+  metrics.queued_units.Add(1);
+  metrics.queued_bytes.Add(unit.bytes);
+  shadow_->order().Add(unit.place);
+  Queued queued;
+  queued.unit = std::move(unit);
+  queued.teller = teller;
+  queued.number = number;
+  Push(std::move(queued));
+}
+
+void Lane::OnAwayLost(const Unit& unit) {
+  KeepState(unit);
+  OnAwayGone(1);
+}
+
+void Lane::OnAllAwayLost() {
+  if (has_state_) {
+    LoseState();
+  }
+  OnAwayGone(away_);
+}
+
+void Lane::LoseState() {
+  Unit unknown;
+  unknown.steps.emplace_back();
+  unknown.steps[0].trace = Trace::kLost;
+  KeepState(unknown);
+}
+
+void Lane::OnAwayGone(uint64_t units) {
+  away_ -= units;
+  if (over()) {
+    shadow_->mirrors()->Retire(this);
+  }
+}
+
+SpillOwner Lane::Owner() const {
+  return SpillOwner{.lane = id_, .session = session_, .database = facts_.database,
+                    .client = client_, .parameters = facts_.parameters};
 }
 
 // -- the task -------------------------------------------------------------------------------------
@@ -246,6 +326,10 @@ void Lane::Stop() {
     dialling_->Abort();
   }
   event_.Raise(kWoken);
+  if (!running_) {  // only what is in the spill has kept it
+    running_ = true;
+    shadow_->mirrors()->Start(this);
+  }
 }
 
 void Lane::OnPlace() {

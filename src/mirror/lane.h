@@ -28,6 +28,7 @@
 #include "mirror/link.h"
 #include "mirror/order.h"
 #include "mirror/recorder.h"
+#include "mirror/spill_batch.h"
 #include "mirror/unit.h"
 
 namespace mirror {
@@ -48,6 +49,21 @@ class Lane final : public Target, private OrderWaiter {
   void Release(uint64_t stamp) override;
   void Offer(Unit unit, Cause lost) override;
   void End() override;
+
+  // -- the spill's, see Spill ---------------------------------------------------------------------
+  // The oldest of its units that were away, with its number for Spill::OnSettled.
+  void Return(Unit unit, Charge charge, uint64_t number);
+  // One of an earlier process, whose place is new; the next one comes when this one is settled.
+  void Bring(Unit unit, UnitTeller* teller, uint64_t number);
+  // One of them, or all, will not come back.
+  void OnAwayLost(const Unit& unit);
+  void OnAllAwayLost();
+  // What the session has set before its next unit is not known.
+  void LoseState();
+  // True exactly when the primary's session may have more state than at its start.
+  bool has_state() const { return has_state_; }
+  uint64_t away() const { return away_; }
+  SpillOwner Owner() const;
 
   // -- the shard's ------------------------------------------------------------------------------
   io::Task<void> Run();
@@ -72,7 +88,9 @@ class Lane final : public Target, private OrderWaiter {
   uint64_t id() const { return id_; }
   const std::string& key() const { return key_; }
   bool running() const { return running_; }
-  bool ended() const { return ended_; }
+  bool stopped() const { return stopped_; }
+  // True exactly when nothing will come any more, from its session or the spill.
+  bool over() const { return ended_ && !running_ && (away_ == 0 || stopped_); }
   const Shadow* shadow() const { return shadow_; }
   // Gives up the connection it may have: the session is over.
   void LetGo();
@@ -88,6 +106,8 @@ class Lane final : public Target, private OrderWaiter {
   struct Queued {
     Unit unit;
     Charge charge;
+    UnitTeller* teller = nullptr;  // null: nobody waits for its fate
+    uint64_t number = 0;           // for the teller
     std::vector<Step> behind;  // the state that dropped units behind it have made on the primary
     uint32_t tries = 0;      // that have reached the mirror in vain
     bool executed = false;   // as the order has been told
@@ -114,6 +134,9 @@ class Lane final : public Target, private OrderWaiter {
 
   // -- lane.cc ------------------------------------------------------------------------------------
   void OnOrder() override;
+  void Push(Queued queued);
+  void NoteState(const Unit& unit);
+  void OnAwayGone(uint64_t units);
   void KeepState(const Unit& unit);
   io::Task<void> Advance();
   void Rest();
@@ -171,6 +194,7 @@ class Lane final : public Target, private OrderWaiter {
   io::Event event_;
   std::deque<Queued> queue_;
   std::vector<backend::Note> notes_;  // taken last; kept for its memory
+  uint64_t away_ = 0;  // units in the spill, all behind those in queue_
   std::unique_ptr<Link> link_;
   Link* dialling_ = nullptr;  // while Connect waits for it
   Journal journal_;
@@ -183,6 +207,7 @@ class Lane final : public Target, private OrderWaiter {
   bool running_ = false;
   bool ended_ = false;          // true exactly when the session is over
   bool stopped_ = false;
+  bool has_state_ = false;
   bool waits_ = false;          // true exactly while the order is to tell this
   bool committing_ = false;     // true exactly while it waits to commit
   bool in_row_ = false;         // true exactly while the gate's row of connections has this

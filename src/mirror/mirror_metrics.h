@@ -24,6 +24,11 @@ struct MirrorMetrics {
   base::Counter reordered;      // run again behind those that go before
   base::Counter retries;
   base::Counter reconnects;
+  base::Counter spilled;         // transactions that have gone to the disk
+  base::Counter spilled_bytes;
+  base::Counter spill_failures;  // of the disk
+  base::Gauge spill_units;       // on the disk, waiting; queued_units counts them, too
+  base::Gauge spill_bytes;       // what they, and those being delivered, take there
   base::Gauge queued_units;
   base::Gauge queued_bytes;
   base::Gauge connections;

@@ -3,13 +3,13 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "mirror/spill_replay.h"
 #include "pg/startup.h"
 
 namespace mirror {
 namespace {
 
 constexpr size_t kCacheBytes = 1 << 20;
-constexpr uint32_t kLaneEnded = 1;
 
 // Sessions whose connections to a mirror may be exchanged: the same database, user and parameters.
 std::string KeyOf(const backend::LoginFacts& facts, const std::string& client) {
@@ -97,6 +97,7 @@ void Mirrors::Post(Action action) {
 Mirrors::Mirrors(const MirrorsTools& tools)
     : tools_(tools),
       limits_(tools.epoch->config.limits),
+      blocks_(tools.epoch->config.mirror_block),
       idle_(tools.loop),
       tasks_(tools.loop) {
   const std::vector<config::Server>& servers = tools.epoch->config.mirrors;
@@ -114,6 +115,9 @@ Mirrors::Mirrors(const MirrorsTools& tools)
     shadows_.push_back(std::make_unique<Shadow>(this, servers[i], shared));
     shared->gate.Register(this);
     shared->ledger.Watch(&shadows_[i]->metrics());
+    if (shadows_[i]->spill_replay() != nullptr) {
+      tasks_.Spawn(shadows_[i]->spill_replay()->Run());
+    }
   }
 }
 
@@ -170,10 +174,26 @@ Lane* Mirrors::MakeLane(Shadow* shadow, const SessionFacts& facts) {
   std::erase_if(login.parameters,
                 [](const auto& parameter) { return parameter.first.starts_with("_pq_."); });
   const bool other_user = tools_.epoch->config.mirror_as_client && facts.user != login.user;
-  std::string client = other_user ? facts.user : std::string();
+  return AddLane(shadow, facts.session, std::move(login),
+                 other_user ? facts.user : std::string());
+}
+
+Lane* Mirrors::MakeLaneFor(Shadow* shadow, const SpillOwner& owner) {
+  backend::LoginFacts login;
+  login.user = shadow->server()->user;
+  login.password = shadow->server()->password;
+  login.auth = shadow->server()->auth;
+  login.deriver = tools_.deriver;
+  login.database = owner.database;
+  login.parameters = owner.parameters;
+  return AddLane(shadow, owner.session, std::move(login), owner.client);
+}
+
+Lane* Mirrors::AddLane(Shadow* shadow, uint64_t session, backend::LoginFacts login,
+                       std::string client) {
   std::string key = KeyOf(login, client);
   const uint64_t id = ++last_lane_;
-  auto lane = std::make_unique<Lane>(shadow, id, facts.session, std::move(login), std::move(key),
+  auto lane = std::make_unique<Lane>(shadow, id, session, std::move(login), std::move(key),
                                      std::move(client));
   return lanes_.emplace(id, std::move(lane)).first->second.get();
 }
@@ -184,7 +204,7 @@ void Mirrors::Start(Lane* lane) { tasks_.Spawn(RunLane(lane)); }
 
 io::Task<void> Mirrors::RunLane(Lane* lane) {
   co_await lane->Run();
-  if (lane->ended()) {
+  if (lane->over()) {
     Retire(lane);
   }
 }
@@ -260,9 +280,17 @@ void Mirrors::Shed(const Gate* gate) {
 
 // -- the end --------------------------------------------------------------------------------------
 
-void Mirrors::OnUnreachable(const Shadow* shadow) {
+void Mirrors::OnUnreachable(Shadow* shadow) {
   if (!draining_) {
     return;
+  }
+  tasks_.Spawn(GiveUp(shadow));
+}
+
+// What is in the spill first: it says whose it is.
+io::Task<void> Mirrors::GiveUp(Shadow* shadow) {
+  if (shadow->spill() != nullptr) {
+    co_await shadow->spill()->Close();
   }
   for (const auto& [id, lane] : lanes_) {
     if (lane->shadow() == shadow && !lane->connected()) {
@@ -271,8 +299,41 @@ void Mirrors::OnUnreachable(const Shadow* shadow) {
   }
 }
 
+bool Mirrors::AnyFull(bool waits) const {
+  return std::any_of(shadows_.begin(), shadows_.end(),
+                     [waits](const auto& shadow) { return shadow->IsFull(waits); });
+}
+
+bool Mirrors::SpillsClosed() const {
+  return std::all_of(shadows_.begin(), shadows_.end(), [](const auto& shadow) {
+    return shadow->spill() == nullptr || shadow->spill()->closed();
+  });
+}
+
+Lane* Mirrors::FindLane(uint64_t id) const {
+  const auto found = lanes_.find(id);
+  return found == lanes_.end() ? nullptr : found->second.get();
+}
+
+void Mirrors::OnAwayLost(const Shadow* shadow) {
+  std::vector<Lane*> lanes;
+  for (const auto& [id, lane] : lanes_) {
+    if (lane->shadow() == shadow && lane->away() > 0) {
+      lanes.push_back(lane.get());
+    }
+  }
+  for (Lane* lane : lanes) {
+    lane->OnAllAwayLost();
+  }
+}
+
 io::Task<void> Mirrors::Drain(base::Deadline deadline) {
   draining_ = true;
+  for (const std::unique_ptr<Shadow>& shadow : shadows_) {
+    if (shadow->spill_replay() != nullptr) {
+      shadow->spill_replay()->Stop();
+    }
+  }
   for (const std::unique_ptr<Shadow>& shadow : shadows_) {
     if (!shadow->reachable()) {
       OnUnreachable(shadow.get());
@@ -280,6 +341,14 @@ io::Task<void> Mirrors::Drain(base::Deadline deadline) {
   }
   while (!lanes_.empty() && tools_.loop->now() < deadline) {
     co_await idle_.Wait(deadline);
+  }
+  for (const std::unique_ptr<Shadow>& shadow : shadows_) {
+    if (shadow->spill() != nullptr) {
+      co_await shadow->spill()->Close();
+    }
+  }
+  while (!SpillsClosed()) {
+    co_await idle_.Wait();
   }
   std::vector<Lane*> left;
   for (const auto& [id, lane] : lanes_) {

@@ -47,6 +47,7 @@ struct MirrorsTools {
   backend::Epoch epoch;
   Shared* shared = nullptr;
   backend::Deriver* deriver = nullptr;  // null in tests: keys are derived on the spot
+  io::Worker::Kind worker = io::Worker::Kind::kThread;  // of spills; in a simulation, inline
 };
 
 class Mirrors final : public OrderBoard::Shard {
@@ -64,6 +65,9 @@ class Mirrors final : public OrderBoard::Shard {
   const MirrorMetrics& metrics(size_t index) const { return shadows_[index]->metrics(); }
   // Null if no mirror wants the session's database.
   std::unique_ptr<Recorder> Open(const SessionFacts& facts);
+  // True exactly when clients are to wait (mirror_block) because a mirror has little room, or, for
+  // one that `waits`, not much yet.
+  bool Full(bool waits) const { return blocks_ && AnyFull(waits); }
   // False exactly if the last attempt of this shard to connect to it has failed. Any thread.
   bool reachable(size_t index) const { return shadows_[index]->reachable(); }
   // After the sessions have ended: waits until all is delivered, or `deadline`; then what is left
@@ -90,7 +94,14 @@ class Mirrors final : public OrderBoard::Shard {
   // Its lanes may dial now, or one of them must probe.
   void OnBreaker(const Shadow* shadow);
   // The last attempt to connect to it has failed.
-  void OnUnreachable(const Shadow* shadow);
+  void OnUnreachable(Shadow* shadow);
+  // Null once it is gone.
+  Lane* FindLane(uint64_t id) const;
+  // For a session of an earlier process.
+  Lane* MakeLaneFor(Shadow* shadow, const SpillOwner& owner);
+  // What its lanes had in the spill is lost.
+  void OnAwayLost(const Shadow* shadow);
+  void OnSpillClosed() { idle_.Raise(kSpillClosed); }
   io::Scope& tasks() { return tasks_; }
   const MirrorsTools& tools() const { return tools_; }
   backend::BackendMetrics* connection_metrics() { return &connection_metrics_; }
@@ -102,8 +113,15 @@ class Mirrors final : public OrderBoard::Shard {
   template <typename Action>
   void Post(Action action);
 
+  static constexpr uint32_t kLaneEnded = 1;
+  static constexpr uint32_t kSpillClosed = 2;
+
   io::Task<void> RunLane(Lane* lane);
+  io::Task<void> GiveUp(Shadow* shadow);
+  bool SpillsClosed() const;
+  bool AnyFull(bool waits) const;
   Lane* MakeLane(Shadow* shadow, const SessionFacts& facts);
+  Lane* AddLane(Shadow* shadow, uint64_t session, backend::LoginFacts login, std::string client);
   void Shed(const Gate* gate);
   void Look();
 
@@ -111,6 +129,7 @@ class Mirrors final : public OrderBoard::Shard {
   const base::Limits limits_;  // of the start: budgets do not change
   backend::BackendMetrics connection_metrics_;  // the mirrors' connections are not the backend's
   std::vector<std::unique_ptr<Shadow>> shadows_;
+  const bool blocks_;
   std::unique_ptr<Filters> filters_;            // only with mirrors, as what follows
   sql::FunctionNames writing_functions_;
   std::unique_ptr<sql::ClassifyCache> cache_;

@@ -7,6 +7,8 @@
 #include "base/status.h"
 #include "mirror/lane.h"
 #include "mirror/mirrors.h"
+#include "mirror/spill_replay.h"
+#include "mirror/spill_root.h"
 
 namespace mirror {
 namespace {
@@ -37,7 +39,20 @@ Shadow::Shadow(Mirrors* mirrors, const config::Server& server, Shared::PerMirror
       credit_(&shared->budget),
       idle_told_(shared->tally.Register()),
       order_(shared->ordered ? &shared->board : nullptr, mirrors),
-      breaker_(&mirrors->tools().loop->prng()) {}
+      breaker_(&mirrors->tools().loop->prng()) {
+  SpillRoot* const root = mirrors->tools().shared->spill();
+  const uint32_t shard = shared->shards.fetch_add(1, std::memory_order_relaxed);
+  if (root != nullptr) {
+    spill_ = std::make_unique<Spill>(this, root, shared, shard);
+    spill_->Open(mirrors->tools().worker);
+    if (shard == 0 && shared->replaying) {
+      spill_replay_ =
+          std::make_unique<SpillReplay>(this, root, shared, mirrors->tools().worker);
+    }
+  }
+}
+
+Shadow::~Shadow() = default;
 
 const Clock* Shadow::clock() const { return mirrors_->tools().shared->clock(); }
 
@@ -45,6 +60,8 @@ bool Shadow::marks() const {
   return mirrors_->tools().epoch->config.mirror_marker &&
          shared_->marks.load(std::memory_order_relaxed);
 }
+
+bool Shadow::blocks() const { return mirrors_->tools().epoch->config.mirror_block; }
 
 void Shadow::StopMarking(std::string_view sqlstate) {
   if (shared_->marks.exchange(false, std::memory_order_relaxed)) {
@@ -193,6 +210,16 @@ void Shadow::SetReachable(bool reachable) {
   if (!reachable) {
     mirrors_->OnUnreachable(this);
   }
+}
+
+// Where transactions go to the spill, its room is the one that counts.
+bool Shadow::IsFull(bool waits) const {
+  if (spill_ != nullptr && spill_->holds()) {
+    return spill_->IsFull(waits);
+  }
+  const base::CreditPool& budget = shared_->budget;
+  const bool full = budget.left() < budget.ceiling() / (waits ? 2 : 4);
+  return full && (spill_ == nullptr || spill_->IsFull(waits));
 }
 
 void Shadow::BeCareful() {

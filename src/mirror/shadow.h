@@ -20,14 +20,17 @@
 #include "mirror/mirror_metrics.h"
 #include "mirror/order.h"
 #include "mirror/shared.h"
+#include "mirror/spill.h"
 
 namespace mirror {
 
 class Lane;
+class SpillReplay;
 
 class Shadow {
  public:
   Shadow(Mirrors* mirrors, const config::Server& server, Shared::PerMirror* shared);
+  ~Shadow();
   Shadow(const Shadow&) = delete;
   Shadow& operator=(const Shadow&) = delete;
 
@@ -40,10 +43,19 @@ class Shadow {
   Breaker& breaker() { return breaker_; }
   // True exactly if its transactions are to be marked, see marker.h.
   bool marks() const;
+  // True exactly when clients wait rather than a transaction being dropped.
+  bool blocks() const;
   // The mirror refuses to keep markers.
   void StopMarking(std::string_view sqlstate);
   GapLedger* ledger() const { return &shared_->ledger; }
   base::Credit* credit() { return &credit_; }
+  // Null: what there is no memory for is dropped.
+  Spill* spill() { return spill_.get(); }
+  // True exactly when less than a fourth of the room is left, or, for whoever `waits`, less than
+  // half.
+  bool IsFull(bool waits) const;
+  // Null: nothing was left for it, or another shard delivers that.
+  SpillReplay* spill_replay() { return spill_replay_.get(); }
   MirrorMetrics& metrics() { return metrics_; }
   const MirrorMetrics& metrics() const { return metrics_; }
 
@@ -104,6 +116,8 @@ class Shadow {
   Tally::Idle* const idle_told_;  // of idle_ and resting_
   Order order_;
   Breaker breaker_;
+  std::unique_ptr<Spill> spill_;
+  std::unique_ptr<SpillReplay> spill_replay_;
   MirrorMetrics metrics_;
   std::vector<std::unique_ptr<Link>> idle_;
   std::deque<Lane*> waiting_;

@@ -52,7 +52,7 @@ class Charge {
 };
 
 // Why a unit was dropped, or a statement could not be kept; kNone: it was not. Those behind
-// kShutdown stand in the gap ledger only.
+// kSpillLost stand in the gap ledger only.
 enum class Cause : uint8_t {
   kNone,
   kOverBudget,      // no memory left for this mirror
@@ -63,14 +63,14 @@ enum class Cause : uint8_t {
   kStateLost,       // needed what a lost connection held: a temporary table, a lock
   kShutdown,        // pgbraid ended first
   kRetries,         // refused for what passes, or lost, again and again
+  kSpillLost,       // could not be written to the spill, or not be read again
   kRefused,         // the mirror answered with an error
   kDifferent,       // the mirror changed another number of rows than the primary
   kOrderUnknown,    // implicit writes overlapped, and nobody can tell which came first
-  kSpillLost,       // was spilled to the disk and could not be read again
   kCrash,           // pgbraid was killed while work was queued
   kLedgerLost,      // the ledger's own file could not be read
 };
-inline constexpr size_t kCauses = 9;  // of dropped units
+inline constexpr size_t kCauses = 10;  // of dropped units
 inline constexpr size_t kGapCauses = 15;
 
 // What a step leaves behind in the mirror's session.
@@ -111,6 +111,14 @@ struct Place {
   uint64_t stamp = 0;
   uint64_t acked = 0;
   bool is_explicit = false;  // it was a BEGIN ... COMMIT, or is replayed as one
+};
+
+// Told when a unit that was handed to a lane has met its fate.
+class UnitTeller {
+ public:
+  virtual ~UnitTeller() = default;
+  // `number`: what it came with.
+  virtual void OnSettled(uint64_t number) = 0;
 };
 
 struct Unit {

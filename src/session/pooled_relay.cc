@@ -76,7 +76,7 @@ io::Task<void> Session::RelayPooled() {
     if (ended_) {
       break;
     }
-    const base::Deadline deadline = NextPatience().until;
+    const base::Deadline deadline = std::min(NextPatience().until, NextLook());
     bits = co_await event_.Wait(deadline);
   }
 }
@@ -92,7 +92,7 @@ void Session::OnPooledInput() {
   if (waiting_.has_value() || !client_slice_.empty()) {
     ForwardPooled(std::move(client_slice_), true);
   }
-  while (!ended_ && !waiting_.has_value() && client_.has_input()) {
+  while (!ended_ && !waiting_.has_value() && client_.has_input() && !MirrorsAreFull()) {
     ForwardPooled(client_.TakeInput(), false);
   }
   if (client_.broken()) {
@@ -108,6 +108,11 @@ void Session::OnPooledInput() {
       paused_ = true;
       client_.PauseReceive();
     }
+    return;
+  }
+  if (client_.has_input()) {
+    paused_ = true;  // until mirrors have room
+    client_.PauseReceive();
     return;
   }
   if (client_.ended()) {

@@ -189,6 +189,8 @@ class Session {
   bool OutcomeUnknown();
   bool Holds(const pg::Piece& piece);
   void LeaseOwn();
+  bool MirrorsAreFull();
+  base::Deadline NextLook() const;
   void WatchServer();
   bool MayDrain();
   void OnServerOver();
@@ -236,6 +238,7 @@ class Session {
   bool complete_ = true;  // true exactly when a ReadyForQuery will follow what was asked last
   bool asked_ = false;          // login: true exactly when the server waits for the client's answer
   bool authenticated_ = false;  // true exactly when the server has said so
+  base::Instant mirror_waits_from_;  // while its input is held back because a mirror is full
   bool paused_ = false;         // true exactly when the client is not read because of the server
   bool draining_ = false;
   bool ended_ = false;        // true exactly when nothing more is to be relayed
