@@ -58,6 +58,7 @@ struct Limits {
   int64_t spill_max = int64_t{16} << 30;      // on the disk, of all mirrors
   uint32_t mirror_connections_max = 64;       // per mirror, all shards
   absl::Duration mirror_timeout = absl::Seconds(120);   // one unit, sent to answered
+  absl::Duration mirror_health_interval = absl::Seconds(30);  // zero: none
   uint32_t mirror_retries = 2;  // of a unit that has reached the mirror, after the first time
   absl::Duration mirror_retry_delay = absl::Seconds(5);  // at most before the first; then doubled
 };

@@ -470,6 +470,9 @@ constexpr Setting kSettings[] = {
 
     {"Mirrors", "mirror-timeout", "", 0, Kind::kDuration, "TIME", "120s", "",
      "one transaction on a mirror, sent to answered", SetTime<&Limits::mirror_timeout>},
+    {"Mirrors", "mirror-health-interval", "", 0, Kind::kDuration, "TIME", "30s", "",
+     "between logins to a mirror that nobody is connected to; 0: none",
+     SetTime<&Limits::mirror_health_interval, 0>},
     {"Mirrors", "mirror-retries", "", 0, Kind::kInteger, "N", "2", "",
      "tries of a transaction that has reached a mirror, after the first",
      SetCount<&Limits::mirror_retries, 0, 1000>},

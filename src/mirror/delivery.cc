@@ -251,6 +251,7 @@ io::Task<void> Lane::Deliver() {
     co_return;
   }
   front.sent = true;
+  front.waited = absl::ZeroDuration();
   shadow_->metrics().start_wait.Record(loop_->now() - waits_from_);
   const Plan plan = PlanFor(queue_.front());
   const base::Instant sent_at = loop_->now();
@@ -280,7 +281,7 @@ io::Task<void> Lane::Deliver() {
     }
   }
   if (flight == Flight::kAnswered && replay.sqlstate().empty()) {
-    shadow_->metrics().apply.Record(loop_->now() - sent_at);
+    shadow_->metrics().apply.Record(loop_->now() - sent_at - front.waited);
   }
   co_await Conclude(flight, &replay, commit_sent);
 }
@@ -325,7 +326,8 @@ io::Task<void> Lane::AwaitCommit(Flight* flight) {
   committing_ = false;
   blocks = blocks && waits_;
   StopWaiting();
-  shadow_->metrics().commit_wait.Record(loop_->now() - from);
+  front.waited = loop_->now() - from;
+  shadow_->metrics().commit_wait.Record(front.waited);
   if (stopped_ || !link_->alive()) {
     *flight = stopped_ ? Flight::kStopped : Flight::kLost;
   } else if (blocks) {

@@ -96,6 +96,15 @@ bool Gate::TakeOver(Waiter waiter) {
   return true;
 }
 
+bool Gate::EnterAlone() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (connections_ > 0 || !row_.empty()) {
+    return false;
+  }
+  ++connections_;
+  return true;
+}
+
 bool Gate::full() {
   const std::lock_guard<std::mutex> lock(mutex_);
   return row_.empty() && connections_ + 1 >= connections_max_;

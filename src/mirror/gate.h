@@ -42,6 +42,8 @@ class Gate {
   // True: the caller has a connection's place, and gives it back with Leave. Otherwise it stands
   // in the row and is woken with a place that is its own; all shards are asked to shed idle ones.
   bool EnterOrWait(uint64_t rank, Waiter waiter);
+  // True: nobody has a connection, nor waits for one, and the caller has a place, as above.
+  bool EnterAlone();
   // Whoever stands first may be one for whom the last place is kept now.
   void Retry();
   // Takes it out of the row, for a connection of another lane or because it needs none any more.

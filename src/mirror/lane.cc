@@ -486,16 +486,7 @@ io::Task<void> Lane::Connect() {
 }
 
 void Lane::OnConnectFailed(const absl::Status& status) {
-  if (shadow_->MayLogFailure(loop_->now())) {
-    const std::string_view why = base::Message(status);
-    base::Log(base::LogLevel::kWarn, "mirror.connect_failed",
-              {{"mirror", shadow_->server()->name},
-               {"address", shadow_->server()->Address()},
-               {"why", why},
-               {"message", why.find("TLS handshake") == std::string_view::npos
-                               ? "Failed to acquire connection from pool"
-                               : "Failed to acquire connection from pool: TLS handshake failed"}});
-  }
+  shadow_->LogConnectFailed(status);
   if (status.code() == absl::StatusCode::kNotFound) {
     // There is no such database: a verdict. Waiting for one would hold up all that comes after.
     if (doubt_.has_value()) {

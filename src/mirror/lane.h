@@ -113,6 +113,7 @@ class Lane final : public Target, private OrderWaiter {
     UnitTeller* teller = nullptr;  // null: nobody waits for its fate
     uint64_t number = 0;           // for the teller
     std::vector<Step> behind;  // the state that dropped units behind it have made on the primary
+    absl::Duration waited;   // to commit, the last time
     uint32_t tries = 0;      // that have reached the mirror in vain
     bool executed = false;   // as the order has been told
     bool reordered = false;  // runs again once those before it have been executed

@@ -82,8 +82,12 @@ void MirrorMetrics::Describe(base::MetricSink* sink, std::string_view labels) co
   sink->Add("pgbraid_mirror_commit_wait_seconds",
             "Time that a transaction, executed, waited for those that go before it.", labels,
             commit_wait);
-  sink->Add("pgbraid_mirror_apply_seconds", "Time from sending a transaction to its last answer.",
-            labels, apply);
+  sink->Add("pgbraid_mirror_apply_seconds",
+            "Time that the mirror took with a transaction, without waits for its order.", labels,
+            apply);
+  sink->Add("pgbraid_mirror_primary_seconds",
+            "Time that the primary took with the statements of the transactions applied.", labels,
+            primary);
   sink->Add("pgbraid_mirror_lag_seconds", "Time from the primary's answer to the mirror's.", labels,
             lag);
 }

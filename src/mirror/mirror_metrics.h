@@ -36,6 +36,7 @@ struct MirrorMetrics {
   base::Histogram start_wait;
   base::Histogram commit_wait;
   base::Histogram apply;
+  base::Histogram primary;  // of the same transactions
   base::Gauge breakers;  // open
 
   void Drop(Cause cause) { dropped[static_cast<size_t>(cause)].Add(); }

@@ -122,6 +122,9 @@ Mirrors::Mirrors(const MirrorsTools& tools)
     shadows_.push_back(std::make_unique<Shadow>(this, servers[i], shared));
     shared->gate.Register(this);
     shared->ledger.Watch(&shadows_[i]->metrics());
+    if (shadows_[i]->health_check() != nullptr) {
+      tasks_.Spawn(shadows_[i]->health_check()->Run());
+    }
     if (shadows_[i]->spill_replay() != nullptr) {
       tasks_.Spawn(shadows_[i]->spill_replay()->Run());
     }
@@ -366,6 +369,9 @@ io::Task<void> Mirrors::Drain(base::Deadline deadline) {
   draining_ = true;
   sweep_.Raise(io::Event::kStop);
   for (const std::unique_ptr<Shadow>& shadow : shadows_) {
+    if (shadow->health_check() != nullptr) {
+      shadow->health_check()->Stop();
+    }
     if (shadow->spill_replay() != nullptr) {
       shadow->spill_replay()->Stop();
     }

@@ -2,10 +2,9 @@
 // again when a lane sends it.
 //
 // One per shard, made by Mirrors if there is a spill_dir, used on the shard's thread; a worker
-// reads and writes. A transaction has one file without a name, so that nothing is left of it after a
-// crash (it had not been delivered; whoever has committed by then stands in no ledger, as whatever
-// waited in memory). Its records are sealed with the spill's key. The last Stored that refers to a
-// file closes it.
+// reads and writes. A transaction has one file without a name, so that nothing is left of it after
+// a crash; what was lost with it is as what waited in memory. Its records are sealed with the
+// spill's key. The last Stored that refers to a file closes it.
 //
 // Failure: after the first the file takes and gives nothing more; failure() says why. Bounds: the
 // disk's share of all spills, and `in_flight` for what is on its way there.

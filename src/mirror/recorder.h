@@ -145,6 +145,7 @@ class Recorder final : public backend::NoteTaker {
   void PopFront();
   void OnDone(const backend::Note& note);
   void OnUnfollowed(const backend::Note& note);
+  void Time();
   void OnQueryDone(Request* request, std::string_view tag);
   void OnExecuteDone(Request* request, const backend::Note& note);
   static Item MakeItem(const Request& request, const Part& part);
@@ -227,6 +228,8 @@ class Recorder final : public backend::NoteTaker {
   uint64_t last_serial_ = 0;
   uint32_t works_ = 0;     // of requests_, those that may leave something to be committed
   uint32_t reserved_ = 0;  // of requests_, those with a stamp
+  base::Instant answered_at_;  // the last answer
+  absl::Duration took_;        // from there, or since it was forwarded, to the one that is read
   int64_t items_bytes_ = 0;
   Block block_;                   // the open one
   bool skipping_ = false;         // true exactly when an error was told and its end not yet

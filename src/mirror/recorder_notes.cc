@@ -155,6 +155,7 @@ void Recorder::OnDone(const backend::Note& note) {
     OnUnfollowed(note);
     return;
   }
+  Time();
   Request& request = requests_.front();
   if (request.act == Act::kExecute) {
     if (note.kind != turn::ReplyKind::kEmpty) {
@@ -164,6 +165,13 @@ void Recorder::OnDone(const backend::Note& note) {
   } else if (note.kind == turn::ReplyKind::kCompleted) {
     OnQueryDone(&request, note.text);
   }
+}
+
+// How long the first request's answer took. The server does one thing after the other.
+void Recorder::Time() {
+  const base::Instant now = tools_.loop->now();
+  took_ = now - std::max(requests_.front().at, answered_at_);
+  answered_at_ = now;
 }
 
 // What only reads, or is each server's own business. VACUUM and its like commit what came before
@@ -372,6 +380,7 @@ void Recorder::OnReady(const backend::Note& note) {
     PopFront();
   }
   skipping_ = false;
+  took_ = absl::ZeroDuration();
   OnUnit(transaction_.Ready(note.status), base::Slice(), Cause::kNone);
   if (note.status == 'I') {
     portals_.clear();  // they end with their transaction
@@ -401,6 +410,7 @@ uint64_t Recorder::Completed(Item item, const sql::Statement& facts, std::string
     }
   }
   item.step.tag = tag;
+  item.took = took_;
   block_.Note(facts, tag, TextOf(item.step), lex_, transaction_.in_block());
   base::Slice prepare;
   if (facts.control == sql::Control::kPrepare && item.lost == Cause::kNone) {
@@ -526,6 +536,7 @@ void Recorder::OnUnit(const turn::Unit* unit, const base::Slice& prepare, Cause 
   }
   Unit sent;
   sent.place.is_explicit = unit->explicit_block;
+  sent.took = took_;
   if (unit->explicit_block) {
     sent.begin = block_.begin();
     sent.read_only = block_.read_only();

@@ -109,6 +109,7 @@ bool Recorder::Choose(Choice* choice, std::span<Item> items) {
     *lost = *lost == Cause::kNone ? LostOf(item) : *lost;
     charged += item.charge.bytes();
     unit->after = std::max(unit->after, item.seen);
+    unit->took += item.took;
     if (tools_.statements_alone) {
       choice->groups.push_back(unit->steps.size());
     }

@@ -99,6 +99,7 @@ Recorder::Item Recorder::Fold(std::span<Item> items) {
   Unit unit;
   for (Item& item : items) {
     folded.seen = std::max(folded.seen, item.seen);
+    folded.took += item.took;
     items_bytes_ -= item.charge.bytes();
     if (item.step.stored) {  // of an inner savepoint that is no more
       StoreSteps(&unit, &folded);

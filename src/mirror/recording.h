@@ -76,7 +76,8 @@ struct Request {
   std::vector<Part> parts;    // kQuery
   std::vector<Copied> copies;
   sql::Statement facts;  // kParse
-  uint64_t seen = 0;     // the clock when it was forwarded
+  base::Instant at;      // when it was forwarded
+  uint64_t seen = 0;     // the clock then
   uint64_t stamp = 0;    // reserved for what it may commit; 0: none
   bool works = false;    // it may leave something to be committed
   bool unsure = false;   // kQuery: how its text is read may have changed before it ran
@@ -98,6 +99,7 @@ struct Item {
   bool kept = false;    // goes though its transaction is not in the sample
   bool alone = false;   // refuses a transaction block, or may end transactions as it runs
   uint64_t seen = 0;    // the clock when it was forwarded
+  absl::Duration took;  // on the primary
   uint64_t cursor = 0;  // DECLARE, FETCH, MOVE, CLOSE: the serial of the DECLARE
   std::unique_ptr<Around> around;
 };

@@ -75,6 +75,9 @@ void Lane::Count(const Verdict& verdict) {
     metrics.delivered.Add();
     metrics.statements.Add(unit.statements());
     metrics.lag.Record(loop_->now() - unit.committed);
+    if (unit.took > absl::ZeroDuration()) {
+      metrics.primary.Record(unit.took);
+    }
     if (verdict.differs) {
       shadow_->ledger()->RecordUnit(unit, Cause::kDifferent, "");
       metrics.different.Add();

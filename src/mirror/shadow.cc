@@ -42,6 +42,9 @@ Shadow::Shadow(Mirrors* mirrors, const config::Server& server, Shared::PerMirror
       breaker_(&mirrors->tools().loop->prng()) {
   SpillRoot* const root = mirrors->tools().shared->spill();
   const uint32_t shard = shared->shards.fetch_add(1, std::memory_order_relaxed);
+  if (shard == 0) {
+    health_check_ = std::make_unique<HealthCheck>(this);
+  }
   if (root != nullptr) {
     spill_ = std::make_unique<Spill>(this, root, shared, shard);
     spill_->Open(mirrors->tools().worker);
@@ -240,12 +243,20 @@ void Shadow::StopProbing(const Lane* lane) {
   }
 }
 
-bool Shadow::MayLogFailure(base::Instant now) {
+void Shadow::LogConnectFailed(const absl::Status& status) {
+  const base::Instant now = mirrors_->tools().loop->now();
   if (now < next_log_) {
-    return false;
+    return;
   }
   next_log_ = now + absl::Seconds(10);
-  return true;
+  const std::string_view why = base::Message(status);
+  base::Log(base::LogLevel::kWarn, "mirror.connect_failed",
+            {{"mirror", server_.name},
+             {"address", server_.Address()},
+             {"why", why},
+             {"message", why.find("TLS handshake") == std::string_view::npos
+                             ? "Failed to acquire connection from pool"
+                             : "Failed to acquire connection from pool: TLS handshake failed"}});
 }
 
 }  // namespace mirror

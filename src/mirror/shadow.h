@@ -16,6 +16,7 @@
 #include "base/credit.h"
 #include "config/config.h"
 #include "mirror/breaker.h"
+#include "mirror/health_check.h"
 #include "mirror/link.h"
 #include "mirror/mirror_metrics.h"
 #include "mirror/order.h"
@@ -56,6 +57,8 @@ class Shadow {
   bool IsFull(bool waits) const;
   // Null: nothing was left for it, or another shard delivers that.
   SpillReplay* spill_replay() { return spill_replay_.get(); }
+  // Null on all shards but one.
+  HealthCheck* health_check() { return health_check_.get(); }
   MirrorMetrics& metrics() { return metrics_; }
   const MirrorMetrics& metrics() const { return metrics_; }
 
@@ -101,8 +104,8 @@ class Shadow {
   // The login may not be made `user`, so the session's statements run as the login.
   void LogOtherUser(const std::string& user, std::string_view sqlstate);
 
-  // True at most once in ten seconds: a mirror that is down is no reason to fill the log.
-  bool MayLogFailure(base::Instant now);
+  // At most once in ten seconds: a mirror that is down is no reason to fill the log.
+  void LogConnectFailed(const absl::Status& status);
 
  private:
   void CountConnections(int change);
@@ -118,6 +121,7 @@ class Shadow {
   Breaker breaker_;
   std::unique_ptr<Spill> spill_;
   std::unique_ptr<SpillReplay> spill_replay_;
+  std::unique_ptr<HealthCheck> health_check_;
   MirrorMetrics metrics_;
   std::vector<std::unique_ptr<Link>> idle_;
   std::deque<Lane*> waiting_;

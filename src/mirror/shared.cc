@@ -51,7 +51,8 @@ int64_t Shared::SpillInFlight(const base::Limits& limits) {
 }
 
 int64_t Shared::Overflowing(const base::Limits& limits) {
-  return 2 * std::max(limits.mirror_transaction_max, limits.mirror_bytes_max);
+  return std::max<int64_t>(
+      2 * std::max(limits.mirror_transaction_max, limits.mirror_bytes_max), 16 << 20);
 }
 
 int64_t Shared::SpillPlaces(const base::Limits& limits) {

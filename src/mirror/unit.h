@@ -139,6 +139,7 @@ struct Unit {
   base::Slice prepare;        // PREPARE TRANSACTION's text, instead of COMMIT
   int64_t bytes = 0;          // what it is charged for
   base::Instant committed;    // when the primary's answer was read
+  absl::Duration took;        // its statements on the primary; zero: not known
 
   bool meets = false;         // nobody can tell its order with another's, see overlaps.h
 

@@ -1,6 +1,7 @@
 """Delivery: what became of a transaction is known though its answer was lost; what passes is tried
 again, what cannot be reached is waited for."""
 
+import json
 import threading
 
 import pytest
@@ -234,3 +235,34 @@ def test_lines_of_handshakes_that_fail(server, database, papers, tls_server, new
     assert raw.read(1) == b"S"
     raw.send(b"this is no handshake at all").expect_closed()
     target.log_contains("message=\"TLS handshake failed\"")
+
+
+def reachable(pair):
+    (mirror,) = json.loads(pair.target.http("/v1/mirrors")[1])
+    return mirror["reachable"]
+
+
+def test_a_mirror_that_is_away_is_known_before_a_write_misses_it(own_mirror):
+    pair = own_mirror(flags=["--mirror-health-interval", "50ms"])
+    assert reachable(pair)
+    pair.mirror.stop()
+    processes.wait_until(lambda: not reachable(pair), "the check to fail")
+    assert "mirror.connect_failed" in pair.target.log_text()
+    pair.mirror.start()
+    processes.wait_until(lambda: reachable(pair), "the check to succeed")
+    assert pair.target.metric("pgbraid_mirror_offered_total") == 0
+
+
+def test_the_primarys_time_stands_beside_the_mirrors(pair):
+    raw = pair.session()
+    assert pair.ask(raw, "CREATE TABLE slow(a text)",
+                    "INSERT INTO slow SELECT pg_sleep(0.2)::text", "BEGIN",
+                    "INSERT INTO slow SELECT pg_sleep(0.1)::text",
+                    "INSERT INTO slow SELECT pg_sleep(0.1)::text", "COMMIT") == [""] * 6
+    pair.finish(raw)
+    pair.settle()
+    for side in ("primary", "apply"):
+        total = pair.target.metric(f"pgbraid_mirror_{side}_seconds_sum")
+        assert 0.4 <= total < 20, side
+    count = pair.target.metric("pgbraid_mirror_primary_seconds_count")
+    assert count == pair.target.metric("pgbraid_mirror_delivered_total")
