@@ -249,7 +249,7 @@ io::Task<void> Lane::Deliver() {
   shadow_->metrics().start_wait.Record(loop_->now() - waits_from_);
   const Plan plan = PlanFor(queue_.front());
   const base::Instant sent_at = loop_->now();
-  Replay replay(&link_->connection());
+  Replay replay(&link_->connection(), &link_->check());
   Send(plan, &replay);
   if (replay.failed()) {
     co_await DropLink();
@@ -434,6 +434,9 @@ io::Task<void> Lane::OnRefused(const std::string& sqlstate, bool mark_failed) {
     front.unmarked = true;
     co_return;
   }
+  if (PinsRefused(sqlstate)) {
+    co_return;
+  }
   if (!Passes(sqlstate)) {
     const bool lost = journal_.Misses(sqlstate);
     const bool early = !front.serial && !shadow_->order().Passed(Mark::kOpen,
@@ -512,6 +515,9 @@ io::Task<void> Lane::Pause(base::Deadline until) {
 // The first unit has met its fate.
 void Lane::Settle(const Verdict& verdict) {
   Count(verdict);
+  if (verdict.applied()) {
+    CountPins();
+  }
   Remember(verdict.applied());
   const Place place = queue_.front().unit.place;
   const bool executed = queue_.front().executed;
@@ -556,7 +562,8 @@ void Lane::Count(const Verdict& verdict) {
       base::Log(base::LogLevel::kWarn, "mirror.different",
                 {{"mirror", shadow_->server()->name},
                  {"session", session_},
-                 {"why", "it changed another number of rows than on the primary"}});
+                 {"why", "it changed another number of rows than on the primary, or stored "
+                         "another value than it was given"}});
     }
   }
 }

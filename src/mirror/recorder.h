@@ -40,6 +40,7 @@
 #include "mirror/order_board.h"
 #include "mirror/overlaps.h"
 #include "mirror/recording.h"
+#include "mirror/returned.h"
 #include "mirror/unit.h"
 #include "pg/frame.h"
 #include "sql/classify_cache.h"
@@ -83,6 +84,7 @@ struct RecorderTools {
   const Filters* filters = nullptr;
   uint64_t session = 0;
   bool statements_alone = false;  // a transaction's statements are units of their own
+  Learning learning = Learning::kOff;
 };
 
 class Recorder final : public backend::NoteTaker {
@@ -101,6 +103,7 @@ class Recorder final : public backend::NoteTaker {
   void OnAnswered(const pg::Piece& piece);
   // What became of requests, in the order of the replies.
   void OnNote(const backend::Note& note) override;
+  void OnPart(turn::RequestId request, const pg::Piece& piece) override;
 
  private:
   using Kept = recording::Kept;
@@ -148,7 +151,7 @@ class Recorder final : public backend::NoteTaker {
   void OnQueryForwarded(Request* request);
   uint32_t ReadParts(std::string_view text, const sql::Statement& facts,
                      std::vector<Part>* parts) const;
-  bool BindsCommit(std::string_view portal) const;
+  const sql::Statement* FactsOfPortal(std::string_view portal) const;
   const sql::Statement* FactsOf(std::string_view statement) const;
 
   // -- recorder_notes.cc: what became of it -------------------------------------------------------
@@ -184,6 +187,14 @@ class Recorder final : public backend::NoteTaker {
   void WantCursor(Cursor* cursor, uint32_t wanted);
   void OnTransactionOver();
   bool HoldsThroughRollback(const Item& item, uint64_t first) const;
+
+  // -- recorder_returned.cc: what INSERT ... RETURNING has returned -------------------------------
+  void OnDescribe(turn::RequestId id, std::string_view body);
+  bool Listens(const sql::Statement& facts) const;
+  void ListenTo(Request* request);
+  void StopListening();
+  void OnDescribed(const Request& request, std::string_view body);
+  void Learn(const sql::Statement& facts, const Request& request, Item* item);
 
   // -- recorder_offer.cc: what each target gets of a unit -----------------------------------------
   struct Choice {
@@ -229,6 +240,9 @@ class Recorder final : public backend::NoteTaker {
   Charge gathered_charge_;
   Cause gathered_lost_ = Cause::kNone;
   turn::RequestId gathering_ = 0;  // its id
+  uint32_t returning_ = 0;         // of requests_, those that are listened to
+  bool in_part_ = false;           // true exactly within a frame that is listened to
+  ReturnedRows rows_;              // of the statement that is being answered
 };
 
 }  // namespace mirror

@@ -29,6 +29,7 @@ struct Prepared {
   Kept parse;
   sql::Statement facts;
   base::Slice reading;  // Reading() when it was parsed
+  Kept described;       // its RowDescription, if it was asked for and values are to be learned
 };
 
 struct Portal {
@@ -37,6 +38,7 @@ struct Portal {
   std::string statement;  // if it was prepared in SQL
   sql::Statement facts;
   Kept bind;
+  Kept described;         // as in Prepared
   uint64_t item = 0;      // serial of what its first Execute made
 };
 
@@ -53,6 +55,8 @@ enum class Act : uint8_t {
   kExecute,
   kForgetStatement,  // it is closed, or now names what only reads
   kForgetPortal,
+  kDescribeStatement,  // of an INSERT whose rows are learned
+  kDescribePortal,
   kFunctionCall,
 };
 
@@ -75,6 +79,7 @@ struct Request {
   sql::Statement facts;  // kParse
   uint64_t seen = 0;     // the clock when it was forwarded
   uint64_t stamp = 0;    // reserved for what it may commit; 0: none
+  bool returns = false;  // parts of its answer are listened to
   bool works = false;    // it may leave something to be committed
   bool unsure = false;   // kQuery: how its text is read may have changed before it ran
   sql::LexOptions lex;   // as `parts` were read

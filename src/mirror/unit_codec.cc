@@ -21,6 +21,7 @@ constexpr unsigned char kLocal = 4;
 constexpr unsigned char kSurvives = 8;
 constexpr unsigned char kSameParse = 16;
 constexpr unsigned char kAsks = 32;
+constexpr unsigned char kReturning = 64;
 
 using base::AppendByte;
 using base::AppendLe32;
@@ -44,6 +45,8 @@ void AppendStep(std::string* to, const Step& step, const Step* before) {
   flags |= step.survives ? kSurvives : 0;
   flags |= same_parse ? kSameParse : 0;
   flags |= step.asks ? kAsks : 0;
+  const bool returning = !step.returned.empty() || step.unpinned != Unpinned::kNone;
+  flags |= returning ? kReturning : 0;
   AppendByte(to, flags);
   AppendByte(to, static_cast<unsigned char>(step.trace));
   AppendLe32(to, step.row_limit);
@@ -59,6 +62,10 @@ void AppendStep(std::string* to, const Step& step, const Step* before) {
   for (const base::Slice& data : step.copy) {
     AppendSized(to, data.view());
   }
+  if (returning) {
+    AppendByte(to, static_cast<unsigned char>(step.unpinned));
+    AppendSized(to, step.returned.view());
+  }
 }
 
 base::Slice TakeSlice(ByteInput* input) {
@@ -71,7 +78,7 @@ void ParseStep(ByteInput* input, Step* step, const Step* before) {
   const unsigned char flags = input->Byte();
   const unsigned char trace = input->Byte();
   const bool same_parse = (flags & kSameParse) != 0;
-  if (flags >= 2 * kAsks || trace > static_cast<unsigned char>(Trace::kHeld) ||
+  if (flags >= 2 * kReturning || trace > static_cast<unsigned char>(Trace::kHeld) ||
       (same_parse && (before == nullptr || before->parse.empty()))) {
     input->Fail();
     return;
@@ -91,6 +98,16 @@ void ParseStep(ByteInput* input, Step* step, const Step* before) {
   step->key = input->Sized();
   for (uint32_t left = input->Le32(); left > 0 && !input->failed(); --left) {
     step->copy.push_back(TakeSlice(input));
+  }
+  if ((flags & kReturning) != 0) {
+    const unsigned char unpinned = input->Byte();
+    step->returned = TakeSlice(input);
+    const bool nothing = unpinned == 0 && step->returned.empty();
+    if (unpinned >= kUnpinnedReasons || nothing) {
+      input->Fail();
+    } else {
+      step->unpinned = static_cast<Unpinned>(unpinned);
+    }
   }
 }
 

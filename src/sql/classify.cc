@@ -70,6 +70,7 @@ class Classifier {
   bool preparing_ = false;      // within PREPARE name AS
   bool copying_query_ = false;  // within COPY ( query ) TO
   bool with_ = false;           // WITH was seen
+  bool inserts_ = false;        // the verb is INSERT
   bool search_ = false;         // SEARCH or CYCLE was seen: a CTE need not end in a bracket
   bool into_ = false;           // directly behind SELECT ... INTO
   bool tries_ = false;          // tries to take a session's lock
@@ -287,6 +288,7 @@ void Classifier::Verb() {
     return;
   }
   statement_.effect = EffectOfVerb(verb);
+  inserts_ = verb == Word::kInsert;
   switch (verb) {
     case Word::kSet:
       runs_query_ = false;
@@ -506,6 +508,9 @@ void Classifier::InspectWord() {
       Advance();
       statement_.cursor = true;
       statement_.name = TakeName();
+      break;
+    case Word::kReturning:
+      statement_.returning = inserts_ || with_;
       break;
     case Word::kUescape:
       if (IsUnicodeName(last_)) unreadable_ = true;
