@@ -1,5 +1,6 @@
 // Which values of the first unit the mirror is given, see pin.h, and what has to be known for it.
 #include <algorithm>
+#include <numeric>
 #include <optional>
 #include <utility>
 
@@ -47,6 +48,10 @@ io::Task<void> Lane::PinValues() {
   const uint64_t schema = shadow_->schema();
   front.pinning.rows = 0;
   front.pinning.unpinned = {};
+  front.pinning.schema = front.unit.stored() ? schema : 0;
+  if (front.unit.stored()) {
+    co_return;
+  }
   PinWork work;
   for (size_t i = 0; i < steps.size(); ++i) {
     work.asked = steps[i].asks && AsksForLastValue(steps[i]) ? i : work.asked;
@@ -108,6 +113,16 @@ bool Lane::Begin(PinWork* work, Step* step) {
 void Lane::LeaveUnpinned(Unpinned why) {
   if (why != Unpinned::kNone) {
     ++queue_.front().pinning.unpinned[static_cast<size_t>(why)];
+  }
+}
+
+// Of a unit that is sent from the disk, piece by piece: it goes as it was, all of it, so that its
+// rows belong together.
+void Lane::LeaveStored(const Step& step) {
+  if (shadow_->generated() != config::Generated::kOff) {
+    Pinning& pinning = queue_.front().pinning;
+    pinning.changes = pinning.changes || ChangesTables(step);
+    LeaveUnpinned(step.returned.empty() ? step.unpinned : Unpinned::kTooLarge);
   }
 }
 
@@ -203,10 +218,13 @@ void Lane::CountPins() {
   const Queued& front = queue_.front();
   MirrorMetrics& metrics = shadow_->metrics();
   if (shadow_->generated() == config::Generated::kTolerate) {
-    metrics.unpinned[static_cast<size_t>(Unpinned::kTolerated)].Add(std::count_if(
+    const auto direct = static_cast<uint32_t>(std::count_if(
         front.unit.steps.begin(), front.unit.steps.end(), [](const Step& step) {
           return step.unpinned != Unpinned::kNone || !step.returned.empty();
         }));
+    const auto& told = front.pinning.unpinned;
+    metrics.unpinned[static_cast<size_t>(Unpinned::kTolerated)].Add(
+        front.unit.stored() ? std::accumulate(told.begin(), told.end(), uint32_t{0}) : direct);
   }
   if (!shadow_->pins()) {
     return;
@@ -218,7 +236,8 @@ void Lane::CountPins() {
   if (front.pinning.rows > 0 && link_ != nullptr && link_->check().changed()) {
     metrics.unpinned[static_cast<size_t>(Unpinned::kChanged)].Add();
   }
-  if (std::any_of(front.unit.steps.begin(), front.unit.steps.end(), ChangesTables)) {
+  if (front.pinning.changes ||
+      std::any_of(front.unit.steps.begin(), front.unit.steps.end(), ChangesTables)) {
     shadow_->OnSchemaChanged();
   }
 }

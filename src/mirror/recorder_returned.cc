@@ -11,16 +11,16 @@ bool Recorder::Listens(const sql::Statement& facts) const {
 
 void Recorder::ListenTo(Request* request) {
   request->returns = true;
-  ++returning_;
+  ++heard_.requests;
   hears_parts_ = true;
 }
 
 // One of them goes, and what its answer has left.
 void Recorder::StopListening() {
-  --returning_;
-  hears_parts_ = returning_ > 0;
-  in_part_ = false;
-  rows_.Clear();
+  --heard_.requests;
+  hears_parts_ = heard_.requests > 0;
+  heard_.in_part = false;
+  heard_.rows.Clear();
 }
 
 void Recorder::OnDescribe(turn::RequestId id, std::string_view body) {
@@ -42,7 +42,7 @@ void Recorder::OnDescribe(turn::RequestId id, std::string_view body) {
 // A part of an answer tells that what was asked before has been answered.
 void Recorder::OnPart(turn::RequestId request, const pg::Piece& piece) {
   if (piece.first) {
-    in_part_ = false;
+    heard_.in_part = false;
     if (piece.type != 'T' && piece.type != 'D') {
       return;
     }
@@ -52,19 +52,20 @@ void Recorder::OnPart(turn::RequestId request, const pg::Piece& piece) {
     }
     const Request& front = requests_.front();
     const bool query = front.act == Act::kQuery;
-    in_part_ = !query || (front.completed < front.parts.size() &&
-                          Listens(front.parts[front.completed].facts));
+    heard_.in_part = !query || (front.completed < front.parts.size() &&
+                                Listens(front.parts[front.completed].facts));
   }
-  if (!in_part_) {
+  if (!heard_.in_part) {
     return;
   }
-  rows_.Add(piece, tools_.held);
+  heard_.rows.Add(piece, tools_.held);
   std::string described;
-  if (piece.last && requests_.front().act != Act::kQuery && rows_.TakeDescription(&described)) {
+  const bool whole = piece.last && requests_.front().act != Act::kQuery;
+  if (whole && heard_.rows.TakeDescription(&described)) {
     OnDescribed(requests_.front(), described);
-    rows_.Clear();
+    heard_.rows.Clear();
   }
-  in_part_ = in_part_ && !piece.last;
+  heard_.in_part = heard_.in_part && !piece.last;
 }
 
 void Recorder::OnDescribed(const Request& request, std::string_view body) {
@@ -103,7 +104,7 @@ void Recorder::Learn(const sql::Statement& facts, const Request& request, Item* 
   }
   const auto portal = portals_.find(request.name);
   const bool described = request.act == Act::kExecute && portal != portals_.end();
-  step.unpinned = rows_.Take(
+  step.unpinned = heard_.rows.Take(
       described ? portal->second.described.bytes.view() : std::string_view(), lex_, &step.returned);
   if (step.returned.empty() || item->charge.Take(tools_.held, PinBytes(step))) {
     return;

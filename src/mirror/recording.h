@@ -11,12 +11,15 @@
 #include <vector>
 
 #include "base/slice.h"
+#include "mirror/returned.h"
 #include "mirror/unit.h"
 #include "sql/lexer.h"
 #include "sql/statement.h"
 #include "turn/machine.h"
 
 namespace mirror::recording {
+
+inline constexpr int64_t kStepBytes = 256;  // what a step costs beside its bytes, roughly
 
 // A statement of a request or of a name, as far as it is kept.
 struct Kept {
@@ -61,6 +64,7 @@ enum class Act : uint8_t {
 };
 
 struct Copied {  // the data of one COPY
+  base::Held<Stored> stored;  // what came first
   std::vector<base::Slice> data;
   bool ended = false;
 };
@@ -90,7 +94,8 @@ struct Around {  // steps of ours that go with one of the client's, in its trans
   std::vector<Step> after;
 };
 
-struct Item {  // a statement that succeeded and whose transaction is open
+// A statement that succeeded and whose transaction is open, or, in `step.stored`, several.
+struct Item {
   Step step;
   Charge charge;
   Cause lost = Cause::kNone;
@@ -101,6 +106,12 @@ struct Item {  // a statement that succeeded and whose transaction is open
   uint64_t seen = 0;    // the clock when it was forwarded
   uint64_t cursor = 0;  // DECLARE, FETCH, MOVE, CLOSE: the serial of the DECLARE
   std::unique_ptr<Around> around;
+};
+
+struct Heard {  // of answers that are listened to
+  uint32_t requests = 0;  // not answered, whose answers are
+  bool in_part = false;   // true exactly within a frame of one
+  ReturnedRows rows;      // of the statement that is being answered
 };
 
 struct Cursor {

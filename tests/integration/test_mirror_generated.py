@@ -555,3 +555,22 @@ def test_what_waited_on_the_disk_over_a_kill_has_its_ids(own_mirror, tmp_path):
                    for where in (pair.on_primary, pair.on_mirror))
     assert len(there) >= 500 and there <= here
     assert count_of(pair, "pinned_rows") >= 500
+
+
+def test_a_large_transaction_that_waited_on_the_disk_goes_as_it_was(own_mirror, tmp_path):
+    """Its rows belong together there; what comes behind it is pinned again."""
+    pair = own_mirror(flags=["--mirror-generated", "pin", "--spill-dir", str(tmp_path / "spill"),
+                             "--mirror-transaction-statements", "100"])
+    for where in (pair.on_primary, pair.on_mirror):
+        where(SCHEMA)
+    pair.on_mirror(AHEAD)
+    raw = pair.session()
+    insert = "INSERT INTO serials(v) VALUES ('a') RETURNING id"
+    for text in ["BEGIN", *[insert] * 250, "ALTER TABLE serials ADD made timestamptz DEFAULT now()",
+                 "COMMIT", insert.replace("id", "*").replace("'a'", "'b'")]:
+        assert pair.ask(raw, text) == [""]
+    pair.finish(raw)
+    assert pair.on_mirror("SELECT min(id), count(*) FROM serials WHERE v = 'a'") == [(1000001, 250)]
+    assert unpinned(pair) == {"too_large": 250} and count_of(pair, "pinned_rows") == 1
+    last = "SELECT * FROM serials WHERE v = 'b'"
+    assert pair.on_mirror(last) == pair.on_primary(last)

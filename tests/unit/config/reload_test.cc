@@ -56,13 +56,18 @@ TEST(Reload, EveryFixedKeyIsNamed) {
                            "--spill-dir", "/var/lib/pgbraid-spill",
                            "--spill-key-file", "/etc/pgbraid/spill.key",
                            "--spill-max", "1g",
+                           "--mirror-transaction-statements", "10",
+                           "--mirror-transaction-age", "1m",
+                           "--mirror-transaction-sweep", "1s",
                            "--state-dir", "/var/lib/pgbraid",
                            "--log-format", "json",
                            "--core-dumps"});
   EXPECT_THAT(FixedChanges(Loaded({}), changed),
               ElementsAre("listen", "unix_socket_mode", "admin", "shards", "io", "ring_size",
                           "buffer_size", "queue_high", "queue_low", "mirror", "mirror_queue_bytes",
-                          "mirror_transaction_bytes", "mirror_max_conns", "spill_dir",
+                          "mirror_transaction_bytes", "mirror_transaction_statements",
+                          "mirror_transaction_age", "mirror_transaction_sweep",
+                          "mirror_max_conns", "spill_dir",
                           "spill_key_file", "spill_max", "state_dir",
                           "log_format", "core_dumps"));
   const absl::Status status = CheckFixed(Loaded({}), Loaded({"--shards", "3", "--io", "epoll"}));
