@@ -35,6 +35,8 @@ struct MirrorReport {
   uint64_t refused = 0;
   std::vector<std::pair<std::string_view, uint64_t>> dropped;  // by cause
   uint64_t statements = 0;
+  uint64_t pinned_rows = 0;  // with values that the primary had made up
+  std::vector<std::pair<std::string_view, uint64_t>> unpinned;  // statements without, by reason
   uint64_t retries = 0;
   uint64_t reconnects = 0;
   int64_t queued_units = 0;

@@ -49,6 +49,12 @@ void WriteCounters(const MirrorReport& mirror, base::JsonWriter* json) {
   }
   json->EndObject();
   json->Key("statements").Unsigned(mirror.statements);
+  json->Key("pinned_rows").Unsigned(mirror.pinned_rows);
+  json->Key("unpinned_statements").BeginObject();
+  for (const auto& [reason, count] : mirror.unpinned) {
+    json->Key(reason).Unsigned(count);
+  }
+  json->EndObject();
   json->Key("retries").Unsigned(mirror.retries);
   json->Key("reconnects").Unsigned(mirror.reconnects);
   json->Key("queued_units").Signed(mirror.queued_units);

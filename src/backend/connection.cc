@@ -269,6 +269,8 @@ Connection::Way Connection::OnPiece(const pg::Piece& piece) {
   if (!piece.first) {
     if (hidden_) {
       leg_.lessee->OnHidden(piece, hidden_reply_);
+    } else if (leg_.notes != nullptr && leg_.notes->listening()) [[unlikely]] {
+      leg_.notes->OnPart(passing_, piece);
     }
     return hidden_ ? Way::kDrop : Way::kPass;
   }
@@ -278,6 +280,10 @@ Connection::Way Connection::OnPiece(const pg::Piece& piece) {
     return OnHiddenPiece(piece, reply);
   }
   if (reply.kind == turn::ReplyKind::kPassing) {
+    if (leg_.notes != nullptr && leg_.notes->listening()) [[unlikely]] {
+      passing_ = reply.request;
+      leg_.notes->OnPart(reply.request, piece);
+    }
     return piece.type == 't' || !deferred_.empty() ? OnPassingPart(piece, reply) : Way::kPass;
   }
   if (reply.kind == turn::ReplyKind::kMismatch) {

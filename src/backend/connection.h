@@ -45,6 +45,18 @@ class NoteTaker {
  public:
   virtual ~NoteTaker() = default;
   virtual void OnNote(const Note& note) = 0;
+  // While listening(): the pieces of what answers are made of (descriptions, rows), before they
+  // are passed on. Good for the call only.
+  virtual void OnPart(turn::RequestId /*request*/, const pg::Piece& /*piece*/) {}
+  bool listening() const { return *listening_; }
+
+ protected:
+  // From now on it listens when `other` does.
+  void ListenAs(const NoteTaker& other) { listening_ = other.listening_; }
+  bool hears_parts_ = false;
+
+ private:
+  const bool* listening_ = &hears_parts_;
 };
 
 // A lease taking part in turns.
@@ -114,6 +126,9 @@ class Connection {
   uint32_t key_pid() const { return key_pid_; }
   const std::string& key_secret() const { return key_secret_; }
 
+  // Whom the leg's notes are told to, until the lease ends.
+  void TellNotes(NoteTaker* taker) { leg_.notes = taker; }
+
   // Lets go of the reply that the judge held, and of what stands behind it.
   void Release() { event_.Raise(kReleased); }
 
@@ -178,6 +193,7 @@ class Connection {
   bool pumping_ = false;           // true exactly while Pump() runs
   bool keeps_parameters_ = false;
   bool hidden_ = false;  // true exactly when the frame whose pieces are passing is for nobody
+  turn::RequestId passing_ = 0;    // of the part of an answer whose pieces are passing
   turn::Reply hidden_reply_;       // of that frame
   std::string instead_;   // of an error that was dropped
   std::string deferred_;  // a ParameterDescription, until what follows it has come

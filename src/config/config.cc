@@ -44,7 +44,8 @@ absl::Status CheckNotHere(const Server& server, std::string_view what, const Con
 absl::Status CheckService(const Service& service, const Config& config) {
   RETURN_IF_ERROR(CheckNotHere(service.primary, "primary", config));
   if (!service.primary.mirror.empty()) {
-    return At(service.primary, "filter, exposure, include and exclude are options of a mirror");
+    return At(service.primary, "filter, exposure, generated, include and exclude are options of a "
+                               "mirror");
   }
   const PoolSettings& pool = service.pool;
   if (pool.mode != PoolMode::kSession && service.passes_login_through) {
@@ -283,6 +284,10 @@ std::string DescribeFilters(const Config& config) {
   if (common.exposure != 1) {
     text += Cat({" mirror_exposure=", NumberText(common.exposure)});
   }
+  const Generated generated = config.mirror_choices.generated.value_or(Generated::kTolerate);
+  if (generated != Generated::kTolerate) {
+    text += Cat({" mirror_generated=", Name(generated)});
+  }
   text += config.mirror_order == MirrorOrder::kSession ? " mirror_order=session" : "";
   text += config.mirror_marker ? "" : " mirror_marker=false";
   text += config.mirror_statements_alone ? " skip_mirror_tx_locks=true" : "";
@@ -318,6 +323,11 @@ std::string_view Name(PoolMode mode) {
 
 MirrorFilter FilterOf(const Config& config, size_t index) {
   return Resolve(config.mirrors[index].mirror, config.mirror_choices);
+}
+
+Generated GeneratedOf(const Config& config, const Server& mirror) {
+  return mirror.mirror.generated.value_or(
+      config.mirror_choices.generated.value_or(Generated::kTolerate));
 }
 
 const Service* FindService(const Config& config, std::string_view database) {

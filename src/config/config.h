@@ -77,6 +77,8 @@ const Service* FindService(const Config& config, std::string_view database);
 
 // What the mirror at `index` is to get.
 MirrorFilter FilterOf(const Config& config, size_t index);
+// What `mirror` is to get of values that the primary makes up.
+Generated GeneratedOf(const Config& config, const Server& mirror);
 
 // What is in force, one `key=value` per setting, without secrets: for one line of the log.
 std::string Describe(const Config& config);

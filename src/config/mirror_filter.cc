@@ -15,6 +15,7 @@ namespace {
 
 constexpr int64_t kPatternMemoryMax = 1024 * 1024;  // of a compiled one, bytes
 constexpr std::string_view kModes[] = {"writes", "all", "reads", "ddl", "dml", "writes+reads"};
+constexpr std::string_view kGenerated[] = {"tolerate", "pin", "off"};
 
 re2::StringPiece Piece(std::string_view text) { return {text.data(), text.size()}; }
 
@@ -57,6 +58,28 @@ absl::Status SetExposure(std::string_view value, std::optional<double>* exposure
 
 }  // namespace
 
+std::string_view Name(Generated generated) { return kGenerated[static_cast<size_t>(generated)]; }
+
+std::vector<std::pair<std::string_view, std::string>> OptionsOf(const MirrorChoices& choices) {
+  std::vector<std::pair<std::string_view, std::string>> options;
+  if (choices.mode.has_value()) {
+    options.emplace_back("filter", Name(*choices.mode));
+  }
+  if (choices.exposure.has_value()) {
+    options.emplace_back("exposure", NumberText(*choices.exposure));
+  }
+  if (choices.generated.has_value()) {
+    options.emplace_back("generated", Name(*choices.generated));
+  }
+  for (const std::string& pattern : choices.include) {
+    options.emplace_back("include", pattern);
+  }
+  for (const std::string& pattern : choices.exclude) {
+    options.emplace_back("exclude", pattern);
+  }
+  return options;
+}
+
 std::string_view Name(MirrorMode mode) { return kModes[static_cast<size_t>(mode)]; }
 
 MirrorFilter Resolve(const MirrorChoices& own, const MirrorChoices& common) {
@@ -69,7 +92,8 @@ MirrorFilter Resolve(const MirrorChoices& own, const MirrorChoices& common) {
 }
 
 bool IsMirrorChoice(std::string_view key) {
-  return key == "filter" || key == "exposure" || key == "include" || key == "exclude";
+  return key == "filter" || key == "exposure" || key == "generated" || key == "include" ||
+         key == "exclude";
 }
 
 absl::Status SetMirrorChoice(std::string_view key, std::string_view value, MirrorChoices* choices) {
@@ -85,6 +109,16 @@ absl::Status SetMirrorChoice(std::string_view key, std::string_view value, Mirro
   }
   if (key == "exposure") {
     return SetExposure(value, &choices->exposure);
+  }
+  if (key == "generated") {
+    const auto found = std::find(std::begin(kGenerated), std::end(kGenerated), value);
+    if (found == std::end(kGenerated)) {
+      return base::InvalidArgument(
+          Cat({"is not one of tolerate, pin, off",
+               DidYouMean(value, {std::begin(kGenerated), std::end(kGenerated)})}));
+    }
+    choices->generated = static_cast<Generated>(found - std::begin(kGenerated));
+    return absl::OkStatus();
   }
   CHECK(IsMirrorChoice(key));
   return AddPattern(value, key == "include" ? &choices->include : &choices->exclude);

@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -26,6 +27,14 @@ inline constexpr size_t kMirrorFiltersMax = 32;
 enum class MirrorMode : uint8_t { kWrites, kAll, kReads, kDdl, kDml, kWritesAndReads };
 std::string_view Name(MirrorMode mode);
 
+// What becomes of values that the primary makes up for an INSERT: by a sequence, the clock, chance.
+enum class Generated : uint8_t {
+  kTolerate,  // the mirror makes up its own; statements that show it are counted
+  kPin,       // those that were returned are given to the mirror
+  kOff,       // as kTolerate, and nothing is looked at
+};
+std::string_view Name(Generated generated);
+
 struct MirrorFilter {
   MirrorMode mode = MirrorMode::kWrites;
   std::vector<std::string> include;  // RE2; not empty: statements that match none are left out
@@ -38,18 +47,23 @@ struct MirrorFilter {
 struct MirrorChoices {
   std::optional<MirrorMode> mode;
   std::optional<double> exposure;
+  std::optional<Generated> generated;
   std::vector<std::string> include;
   std::vector<std::string> exclude;
   bool operator==(const MirrorChoices&) const = default;
   bool empty() const {
-    return !mode.has_value() && !exposure.has_value() && include.empty() && exclude.empty();
+    return !mode.has_value() && !exposure.has_value() && !generated.has_value() &&
+           include.empty() && exclude.empty();
   }
 };
 
 // What `own` leaves open is as in `common`.
 MirrorFilter Resolve(const MirrorChoices& own, const MirrorChoices& common);
 
-// `key`: filter, exposure, include or exclude; the last two add to what is there.
+// The options of a server's URL that give the same choices.
+std::vector<std::pair<std::string_view, std::string>> OptionsOf(const MirrorChoices& choices);
+
+// `key`: filter, exposure, generated, include or exclude; the last two add to what is there.
 bool IsMirrorChoice(std::string_view key);
 absl::Status SetMirrorChoice(std::string_view key, std::string_view value, MirrorChoices* choices);
 

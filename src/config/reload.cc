@@ -47,6 +47,7 @@ std::vector<std::string_view> FixedChanges(const Config& from, const Config& to)
       {"mirror_include", from.mirror_choices.include == to.mirror_choices.include},
       {"mirror_exclude", from.mirror_choices.exclude == to.mirror_choices.exclude},
       {"mirror_exposure", from.mirror_choices.exposure == to.mirror_choices.exposure},
+      {"mirror_generated", from.mirror_choices.generated == to.mirror_choices.generated},
       {"writing_functions", from.writing_functions == to.writing_functions},
       {"skip_mirror_tx_locks", from.mirror_statements_alone == to.mirror_statements_alone},
       {"async_mirrors", from.mirror_block == to.mirror_block},

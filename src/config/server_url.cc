@@ -33,6 +33,7 @@ const std::vector<std::string_view>& KnownOptions() {
       "channel_binding",
       "filter",
       "exposure",
+      "generated",
       "include",
       "exclude",
   };
@@ -544,17 +545,8 @@ std::string Server::Display() const {
   if (connect_timeout != absl::ZeroDuration()) {
     add("connect_timeout", DurationText(connect_timeout));
   }
-  if (mirror.mode.has_value()) {
-    add("filter", config::Name(*mirror.mode));
-  }
-  if (mirror.exposure.has_value()) {
-    add("exposure", NumberText(*mirror.exposure));
-  }
-  for (const std::string& pattern : mirror.include) {
-    add("include", pattern);
-  }
-  for (const std::string& pattern : mirror.exclude) {
-    add("exclude", pattern);
+  for (const auto& [option, value] : OptionsOf(mirror)) {
+    add(option, value);
   }
   return url;
 }

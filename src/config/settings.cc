@@ -255,6 +255,10 @@ absl::Status SetMirrorExposure(std::string_view text, Config* config) {
   return SetMirrorChoice("exposure", text, &config->mirror_choices);
 }
 
+absl::Status SetMirrorGenerated(std::string_view text, Config* config) {
+  return SetMirrorChoice("generated", text, &config->mirror_choices);
+}
+
 template <auto kMember>
 void ClearPatterns(Config* config) {
   (config->mirror_choices.*kMember).clear();
@@ -488,6 +492,8 @@ constexpr Setting kSettings[] = {
     {"Mirrors", "mirror-marker", "", 0, Kind::kBoolean, "BOOL", "true", "",
      "keep a record on the mirror, so that nothing is applied twice",
      SetMirrorMarker},
+    {"Mirrors", "mirror-generated", "", 0, Kind::kText, "WHAT", "tolerate", "",
+     "values the primary makes up: pin those returned, tolerate, off", SetMirrorGenerated},
     {"Mirrors", "mirror-queue-bytes", "", 0, Kind::kBytes, "BYTES", "64m", "",
      "waiting for one mirror at most; more is dropped and counted",
      SetBytes<&Limits::mirror_bytes_max, 64 * kKilo, 64 * kGiga>},

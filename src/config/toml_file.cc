@@ -305,7 +305,7 @@ absl::Status Reader::ReadServer(std::string_view key, const Setting& setting,
     if (member.str() != "url" && member.str() != "name") {
       std::vector<std::string_view> known = {"url", "name"};
       if (mirror) {
-        known.insert(known.end(), {"filter", "exposure", "include", "exclude"});
+        known.insert(known.end(), {"filter", "exposure", "generated", "include", "exclude"});
       }
       return UnknownKey(member, known);
     }

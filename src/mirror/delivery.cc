@@ -255,7 +255,7 @@ io::Task<void> Lane::Deliver() {
   shadow_->metrics().start_wait.Record(loop_->now() - waits_from_);
   const Plan plan = PlanFor(queue_.front());
   const base::Instant sent_at = loop_->now();
-  Replay replay(&link_->connection());
+  Replay replay(&link_->connection(), &link_->check());
   Flight flight = Flight::kAnswered;
   Cause lost = Cause::kNone;
   if (front.unit.stored()) {
@@ -424,6 +424,9 @@ io::Task<void> Lane::OnRefused(const std::string& sqlstate, bool mark_failed) {
   const bool alone = !front.unmarked && front.unit.may_be_alone();
   if (alone && WantsToBeAlone(sqlstate)) {
     front.unmarked = true;
+    co_return;
+  }
+  if (PinsRefused(sqlstate)) {
     co_return;
   }
   if (!Passes(sqlstate)) {

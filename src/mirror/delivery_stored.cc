@@ -15,12 +15,14 @@ namespace mirror {
 // `*lost`: why the rest cannot be had; then its transaction is not ended.
 io::Task<Lane::Flight> Lane::SendStored(Plan plan, Replay* replay, Cause* lost) {
   const Unit& unit = queue_.front().unit;
+  queue_.front().pinning.unpinned = {};
   const std::string mark = BeforeSending(replay);
   replay->Begin(unit);
   Flight flight = Flight::kAnswered;
   link_->connection().stream().NotifyDrained(&event_, kDrained);
   for (const Step& step : unit.steps) {
     if (!step.stored) {
+      LeaveStored(step);
       replay->Add(step);
     } else {
       flight = co_await SendStoredStep(&step, replay, lost);
@@ -79,6 +81,9 @@ Cause Lane::AddStored(const std::string& bytes, Replay* replay) {
   }
   if (journal_.Lacks(unit)) {
     return Cause::kStateLost;
+  }
+  for (const Step& step : unit.steps) {
+    LeaveStored(step);
   }
   replay->AddAll(std::move(unit.steps));
   return Cause::kNone;

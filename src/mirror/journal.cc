@@ -48,6 +48,7 @@ bool HasName(std::string_view text, const Wanted& wanted) {
 
 void Journal::Note(Step* step, bool applied) {
   asks_ = asks_ || step->asks;
+  pinned_ = pinned_ || (applied && step->pins_sequence);
   if (step->trace == Trace::kHeld || !temporaries_.empty()) {
     NoteTemporary(*step, applied);
   }
@@ -99,6 +100,11 @@ void Journal::NoteTemporary(const Step& step, bool applied) {
 }
 
 bool Journal::Lacks(const Unit& unit) const {
+  if (pinned_ && std::any_of(unit.steps.begin(), unit.steps.end(), [](const Step& step) {
+        return step.asks && AsksForLastValue(step);
+      })) {
+    return true;
+  }
   const auto gone = [this](const std::string& name) {
     return std::any_of(temporaries_.begin(), temporaries_.end(), [&](const Temporary& known) {
       return known.lost && known.name == name;

@@ -42,7 +42,8 @@ class Journal {
   bool tied() const { return held_; }
   // True exactly when nobody else may have it even once the session is over.
   bool stained() const { return held_ || !texts_.empty(); }
-  // True exactly if it names a temporary object that was lost: another one, or none, would answer.
+  // True exactly if it names a temporary object that was lost (another one, or none, would answer),
+  // or asks for a sequence's last value although one was given in the sequence's place.
   bool Lacks(const Unit& unit) const;
   // True exactly for an error that is due to what was lost.
   bool Misses(std::string_view sqlstate) const;
@@ -66,6 +67,7 @@ class Journal {
   bool blind_ = false;
   bool ran_ = false;          // true exactly when it has run something on this connection
   bool asks_ = false;         // true exactly when it has asked for a sequence's last value
+  bool pinned_ = false;       // true exactly when a value was given in a sequence's place
   bool values_lost_ = false;  // true exactly when the values of a connection may have gone
 };
 

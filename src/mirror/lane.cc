@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "mirror/backoff.h"
 #include "mirror/mirrors.h"
+#include "mirror/next_round.h"
 #include "mirror/shadow.h"
 #include "mirror/trace.h"
 
@@ -22,15 +23,6 @@ absl::Duration StatePatience() { return absl::Seconds(2); }
 absl::Duration DialTime() { return absl::Seconds(5); }
 // The longest statement that is kept for what it makes of the session, when its unit is dropped.
 constexpr size_t kStateBytesMax = 16 * 1024;
-
-// Lets the shard's other work go first: delivery begins in the next round, never within a
-// session's own call.
-struct NextRound {
-  io::Loop* loop;
-  bool await_ready() const { return false; }
-  void await_suspend(std::coroutine_handle<> waiter) const { loop->MakeReady(waiter); }
-  void await_resume() const {}
-};
 
 }  // namespace
 
@@ -208,7 +200,7 @@ SpillOwner Lane::Owner() const {
 
 io::Task<void> Lane::Run() {
   NextRound next{loop_};
-  co_await next;
+  co_await next;  // delivery never begins within a session's own call
   for (;;) {
     while (!queue_.empty() && !stopped_) {
       co_await Advance();
@@ -257,6 +249,8 @@ io::Task<void> Lane::Advance() {
     co_await TakeRole();
   } else if (!rebuilt_) {
     co_await Rebuild();
+  } else if (shadow_->pins() && queue_.front().pinning.schema != shadow_->schema()) {
+    co_await PinValues();
   } else {
     co_await Deliver();
   }
@@ -515,6 +509,7 @@ void Lane::Adopt(std::unique_ptr<Link> link) {
   leg.over_bit = kOver;
   leg.ready_bit = kAnswered;
   leg.owner = id_;
+  leg.notes = &link_->check();
   link_->connection().Lease(leg);
 }
 

@@ -27,6 +27,7 @@
 #include "mirror/journal.h"
 #include "mirror/link.h"
 #include "mirror/order.h"
+#include "mirror/pin.h"
 #include "mirror/recorder.h"
 #include "mirror/spill_batch.h"
 #include "mirror/unit.h"
@@ -120,6 +121,7 @@ class Lane final : public Target, private OrderWaiter {
     bool serial = false;     // likewise, once they are resolved
     bool unmarked = false;   // it refuses to share a transaction
     bool sent = false;       // some of it may have run before, and been rolled back
+    Pinning pinning;
   };
   // A transaction whose COMMIT was sent and not answered, by its marker.
   struct Doubt {
@@ -160,6 +162,20 @@ class Lane final : public Target, private OrderWaiter {
   void Adopt(std::unique_ptr<Link> link);
   std::unique_ptr<Link> TakeLink();
   io::Task<void> DropLink();
+
+  // -- lane_pins.cc -------------------------------------------------------------------------------
+  struct PinWork;
+  io::Task<void> PinValues();
+  bool Begin(PinWork* work, Step* step);
+  std::string TableKey(const std::vector<std::string>& table,
+                       const std::vector<std::string>& settings) const;
+  io::Task<void> LookUp(const std::string& key, const std::vector<std::string>& table,
+                        const std::vector<std::string>& settings);
+  void Pin(const PinWork& work, Step* step);
+  void LeaveUnpinned(Unpinned why);
+  void LeaveStored(const Step& step);
+  bool PinsRefused(std::string_view sqlstate);
+  void CountPins();
 
   // -- delivery.cc --------------------------------------------------------------------------------
   io::Task<void> OpenMarker();

@@ -17,6 +17,7 @@
 #include "io/event.h"
 #include "io/scope.h"
 #include "io/task.h"
+#include "mirror/pin_check.h"
 
 namespace mirror {
 
@@ -66,6 +67,7 @@ class Link {
   backend::CancelTarget cancel() const;
 
   backend::Connection& connection() { return connection_; }
+  PinCheck& check() { return check_; }
   bool alive() const { return !connection_.over(); }
   const std::string& key() const { return key_; }
 
@@ -74,6 +76,7 @@ class Link {
 
   io::Loop* const loop_;
   backend::Connection connection_;
+  PinCheck check_;
   io::Scope pump_;
   const std::string key_;
   const uint64_t number_;  // none other has it, in this process or another

@@ -25,6 +25,37 @@ std::string_view Name(Cause cause) {
   return "none";
 }
 
+std::string_view Name(Unpinned why) {
+  switch (why) {
+    case Unpinned::kNone: return "none";
+    case Unpinned::kTolerated: return "tolerated";
+    case Unpinned::kShape: return "shape";
+    case Unpinned::kRows: return "rows";
+    case Unpinned::kTooLarge: return "too_large";
+    case Unpinned::kUndescribed: return "undescribed";
+    case Unpinned::kType: return "type";
+    case Unpinned::kTable: return "table";
+    case Unpinned::kNotReturned: return "not_returned";
+    case Unpinned::kCurrval: return "currval";
+    case Unpinned::kRefused: return "refused";
+    case Unpinned::kChanged: return "changed";
+  }
+  return "none";
+}
+
+void MirrorMetrics::DescribePins(base::MetricSink* sink, std::string_view labels) const {
+  sink->Add("pgbraid_mirror_pinned_rows",
+            "Rows inserted with values that the primary had made up and returned.", labels,
+            pinned_rows);
+  for (size_t i = 1; i < kUnpinnedReasons; ++i) {
+    const std::string with_reason = std::string(labels) + ",reason=\"" +
+                                    std::string(Name(static_cast<Unpinned>(i))) + "\"";
+    sink->Add("pgbraid_mirror_unpinned_statements",
+              "Statements applied without such values, or without all of them, by reason.",
+              with_reason, unpinned[i]);
+  }
+}
+
 void MirrorMetrics::Describe(base::MetricSink* sink, std::string_view labels) const {
   sink->Add("pgbraid_mirror_offered", "Committed transactions for the mirror.", labels, offered);
   sink->Add("pgbraid_mirror_delivered", "Transactions applied by the mirror.", labels, delivered);
@@ -43,6 +74,7 @@ void MirrorMetrics::Describe(base::MetricSink* sink, std::string_view labels) co
   sink->Add("pgbraid_mirror_outside_statements",
             "Statements left out because they act outside of the database.", labels,
             outside_statements);
+  DescribePins(sink, labels);
   sink->Add("pgbraid_mirror_filtered_transactions",
             "Committed transactions that are not in the mirror's sample.", labels,
             filtered_transactions);

@@ -19,6 +19,8 @@ struct MirrorMetrics {
   base::Counter filtered_statements;    // succeeded, and the mirror's filter does not want them
   base::Counter outside_statements;     // of those, that no mirror gets whatever its filter
   base::Counter filtered_transactions;  // committed, and not in its sample
+  base::Counter pinned_rows;            // with values that the primary made up
+  std::array<base::Counter, kUnpinnedReasons> unpinned;  // statements without, or without all
   base::Counter different;      // of those delivered: with other tags than the primary's
   base::Counter found_applied;  // likewise: their answer was lost, and their marker found
   base::Counter reordered;      // run again behind those that go before
@@ -41,9 +43,12 @@ struct MirrorMetrics {
 
   void Drop(Cause cause) { dropped[static_cast<size_t>(cause)].Add(); }
   void Describe(base::MetricSink* sink, std::string_view labels) const;
+  void DescribePins(base::MetricSink* sink, std::string_view labels) const;
 };
 
 // "over_budget", ...: the label, and what the log says.
 std::string_view Name(Cause cause);
+// "shape", "rows", ...: the label.
+std::string_view Name(Unpinned why);
 
 }  // namespace mirror

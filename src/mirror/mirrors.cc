@@ -56,6 +56,18 @@ void AddReading(const SessionFacts& facts, backend::LoginFacts* login) {
   }
 }
 
+Learning LearningFor(config::Generated generated) {
+  switch (generated) {
+    case config::Generated::kTolerate:
+      return Learning::kCounted;
+    case config::Generated::kPin:
+      return Learning::kKept;
+    case config::Generated::kOff:
+      break;
+  }
+  return Learning::kOff;
+}
+
 // What became of everything: an operator's last look.
 void LogTotals(const Shadow& shadow) {
   const MirrorMetrics& metrics = shadow.metrics();
@@ -139,9 +151,11 @@ Mirrors::~Mirrors() {
 
 std::unique_ptr<Recorder> Mirrors::Open(const SessionFacts& facts) {
   std::vector<Route> routes;
+  Learning learning = Learning::kOff;
   for (size_t i = 0; i < shadows_.size(); ++i) {
     if (Lane* lane = MakeLane(shadows_[i].get(), facts); lane != nullptr) {
       routes.push_back(Route{lane, filters_->FilterOf(i), &shadows_[i]->metrics()});
+      learning = std::max(learning, LearningFor(shadows_[i]->generated()));
     }
   }
   if (routes.empty()) {
@@ -156,6 +170,7 @@ std::unique_ptr<Recorder> Mirrors::Open(const SessionFacts& facts) {
   tools.filters = filters_.get();
   tools.session = facts.session;
   tools.statements_alone = tools_.epoch->config.mirror_statements_alone;
+  tools.learning = learning;
   tools.clock = tools_.shared->clock();
   tools.overlaps = tools_.shared->overlaps();
   if (overflow_ != nullptr) {

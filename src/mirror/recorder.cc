@@ -160,6 +160,11 @@ void Recorder::OnRequest(turn::RequestId id, const pg::Piece& piece) {
         OnCopyEnd();
       }
       return;
+    case 'D':
+      if (piece.whole() && id != 0 && tools_.learning == Learning::kKept) {
+        OnDescribe(id, piece.body);
+      }
+      return;
     case 'F':
       if (piece.first && id != 0) {
         Works(&Push(id, Act::kFunctionCall));
@@ -274,6 +279,10 @@ void Recorder::OnQuery(turn::RequestId id, std::string_view text) {
   request.unsure = unsure;
   Keep(&request.kept, text, tools_.held);
   OnQueryForwarded(&request);
+  if (std::any_of(request.parts.begin(), request.parts.end(),
+                  [this](const Part& part) { return Listens(part.facts); })) {
+    ListenTo(&request);
+  }
 }
 
 // The statements of `text`, of which `facts` tells, and who may want any of them.
@@ -348,10 +357,15 @@ void Recorder::OnExecute(turn::RequestId id, std::string_view body) {
   Request& request = Push(id, Act::kExecute);
   request.name = view->portal;
   request.row_limit = view->row_limit;
-  if (BindsCommit(view->portal)) {
+  const sql::Statement* const facts = FactsOfPortal(view->portal);
+  if (facts != nullptr && (facts->control == sql::Control::kCommit ||
+                           facts->control == sql::Control::kPrepare)) {
     ReserveFor(&request);
   } else {
     Works(&request);
+  }
+  if (facts != nullptr && Listens(*facts)) {
+    ListenTo(&request);
   }
 }
 
@@ -548,7 +562,7 @@ const sql::Statement* Recorder::FactsOf(std::string_view statement) const {
   return prepared == statements_.end() ? nullptr : &prepared->second.facts;
 }
 
-bool Recorder::BindsCommit(std::string_view portal) const {
+const sql::Statement* Recorder::FactsOfPortal(std::string_view portal) const {
   const sql::Statement* facts = nullptr;
   const auto bound = portals_.find(portal);
   if (binds_.contains(portal)) {
@@ -561,8 +575,7 @@ bool Recorder::BindsCommit(std::string_view portal) const {
   } else if (bound != portals_.end()) {
     facts = &bound->second.facts;
   }
-  return facts != nullptr && (facts->control == sql::Control::kCommit ||
-                              facts->control == sql::Control::kPrepare);
+  return facts;
 }
 
 }  // namespace mirror

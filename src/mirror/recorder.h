@@ -68,6 +68,7 @@ struct RecorderTools {
   std::unordered_set<Recorder*>* open = nullptr;  // has it while it lives; null: nobody asks
   uint64_t session = 0;
   bool statements_alone = false;  // a transaction's statements are units of their own
+  Learning learning = Learning::kOff;
 };
 
 class Recorder final : public backend::NoteTaker {
@@ -86,6 +87,7 @@ class Recorder final : public backend::NoteTaker {
   void OnAnswered(const pg::Piece& piece);
   // What became of requests, in the order of the replies.
   void OnNote(const backend::Note& note) override;
+  void OnPart(turn::RequestId request, const pg::Piece& piece) override;
   // True exactly when the open transaction is older than that and now holds less memory.
   bool UnloadIfOlder(absl::Duration age);
 
@@ -135,7 +137,7 @@ class Recorder final : public backend::NoteTaker {
   void OnQueryForwarded(Request* request);
   uint32_t ReadParts(std::string_view text, const sql::Statement& facts,
                      std::vector<Part>* parts) const;
-  bool BindsCommit(std::string_view portal) const;
+  const sql::Statement* FactsOfPortal(std::string_view portal) const;
   const sql::Statement* FactsOf(std::string_view statement) const;
 
   // -- recorder_notes.cc: what became of it -------------------------------------------------------
@@ -174,6 +176,13 @@ class Recorder final : public backend::NoteTaker {
   void OnTransactionOver();
   bool HoldsThroughRollback(const Item& item, uint64_t first) const;
 
+  // -- recorder_returned.cc: what INSERT ... RETURNING has returned -------------------------------
+  void OnDescribe(turn::RequestId id, std::string_view body);
+  bool Listens(const sql::Statement& facts) const;
+  void ListenTo(Request* request);
+  void StopListening();
+  void OnDescribed(const Request& request, std::string_view body);
+  void Learn(const sql::Statement& facts, const Request& request, Item* item);
   // -- recorder_overflow.cc: what waits on the disk -----------------------------------------------
   static bool MayUnload(const Item& item);
   size_t UnloadCount(size_t from, size_t place) const;
@@ -237,6 +246,7 @@ class Recorder final : public backend::NoteTaker {
   Charge gathered_charge_;
   Cause gathered_lost_ = Cause::kNone;
   turn::RequestId gathering_ = 0;  // its id
+  recording::Heard heard_;         // what INSERT ... RETURNING returns
 };
 
 }  // namespace mirror

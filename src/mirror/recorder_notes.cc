@@ -88,6 +88,9 @@ void Recorder::PopFront() {
     Uncount(&binds_, request.name);
   }
   works_ -= request.works ? 1 : 0;
+  if (request.returns) {
+    StopListening();
+  }
   if (request.stamp != 0) {
     --reserved_;
     for (const View& view : views_) {
@@ -121,6 +124,8 @@ void Recorder::Apply(Request* request) {
     case Act::kQuery:
     case Act::kExecute:
     case Act::kFunctionCall:
+    case Act::kDescribeStatement:
+    case Act::kDescribePortal:
       break;  // have answers of their own
   }
 }
@@ -133,6 +138,7 @@ void Recorder::ApplyBind(Request* request) {
     portal.parse = prepared->second.parse.bytes;
     portal.reading = prepared->second.reading;
     portal.facts = prepared->second.facts;
+    portal.described.bytes = prepared->second.described.bytes;
   } else if (in_sql != sql_prepared_.end()) {
     portal.statement = request->statement;
     portal.facts = in_sql->second;
@@ -204,6 +210,7 @@ void Recorder::OnQueryDone(Request* request, std::string_view tag) {
   if (part.facts.copy_in) {
     TakeCopy(request, &item);
   }
+  Learn(part.facts, *request, &item);
   item.alone = request->parts.size() == 1 && (part.facts.commits || part.facts.may_commit);
   Completed(std::move(item), part.facts, tag);
 }
@@ -233,6 +240,7 @@ void Recorder::OnExecuteDone(Request* request, const backend::Note& note) {
   if (note.kind == turn::ReplyKind::kSuspended) {
     item.step.row_limit = request->row_limit;
   }
+  Learn(portal.facts, *request, &item);
   const sql::Statement facts = portal.facts;  // DISCARD ALL and its like end the portal
   const uint64_t serial = Completed(std::move(item), facts, note.text);
   if (const auto still = portals_.find(request->name); still != portals_.end()) {

@@ -4,6 +4,7 @@
 #include "absl/container/inlined_vector.h"
 #include "mirror/overflow.h"
 #include "mirror/recorder.h"
+#include "mirror/returned.h"
 
 namespace mirror {
 namespace {
@@ -15,7 +16,7 @@ int64_t BytesOf(std::span<const Step> steps) {
   const base::Block* last = nullptr;
   int64_t bytes = 0;
   for (const Step& step : steps) {
-    bytes += recording::kStepBytes + Size(step.parse) + Size(step.bind);
+    bytes += recording::kStepBytes + Size(step.parse) + Size(step.bind) + PinBytes(step);
     if (!step.text.empty() && step.text.block() != last) {
       last = step.text.block();
       bytes += last->capacity;

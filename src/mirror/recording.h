@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/slice.h"
+#include "mirror/returned.h"
 #include "mirror/unit.h"
 #include "sql/lexer.h"
 #include "sql/statement.h"
@@ -31,6 +32,7 @@ struct Prepared {
   Kept parse;
   sql::Statement facts;
   base::Slice reading;  // Reading() when it was parsed
+  Kept described;       // its RowDescription, if it was asked for and values are to be learned
 };
 
 struct Portal {
@@ -39,6 +41,7 @@ struct Portal {
   std::string statement;  // if it was prepared in SQL
   sql::Statement facts;
   Kept bind;
+  Kept described;         // as in Prepared
   uint64_t item = 0;      // serial of what its first Execute made
 };
 
@@ -55,6 +58,8 @@ enum class Act : uint8_t {
   kExecute,
   kForgetStatement,  // it is closed, or now names what only reads
   kForgetPortal,
+  kDescribeStatement,  // of an INSERT whose rows are learned
+  kDescribePortal,
   kFunctionCall,
 };
 
@@ -79,6 +84,7 @@ struct Request {
   base::Instant at;      // when it was forwarded
   uint64_t seen = 0;     // the clock then
   uint64_t stamp = 0;    // reserved for what it may commit; 0: none
+  bool returns = false;  // parts of its answer are listened to
   bool works = false;    // it may leave something to be committed
   bool unsure = false;   // kQuery: how its text is read may have changed before it ran
   sql::LexOptions lex;   // as `parts` were read
@@ -102,6 +108,12 @@ struct Item {
   absl::Duration took;  // on the primary
   uint64_t cursor = 0;  // DECLARE, FETCH, MOVE, CLOSE: the serial of the DECLARE
   std::unique_ptr<Around> around;
+};
+
+struct Heard {  // of answers that are listened to
+  uint32_t requests = 0;  // not answered, whose answers are
+  bool in_part = false;   // true exactly within a frame of one
+  ReturnedRows rows;      // of the statement that is being answered
 };
 
 struct Cursor {

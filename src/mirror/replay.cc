@@ -31,7 +31,7 @@ std::string_view EndOf(const Unit& unit) {
 
 void Replay::SendAlone(const Unit& unit, std::string_view mark) {
   const Step& step = unit.steps.front();
-  if (!mark.empty() || step.extended) {
+  if (!mark.empty() || step.extended || !step.pinned_bind.empty()) {
     SendStatement(step);
     SendMark(mark);
     Frame('S', {});
@@ -100,10 +100,23 @@ void Replay::SendEnd(const Unit& unit) {
 
 // Without a Sync behind it.
 void Replay::SendStatement(const Step& step) {
-  if (step.extended) {
+  if (!step.pinned_bind.empty()) {
+    SendPinned(step);
+  } else if (step.extended) {
     SendBound(step);
   } else {
     SendText(step.text.view(), &step);
+  }
+}
+
+// With the values that the primary made up.
+void Replay::SendPinned(const Step& step) {
+  parsed_.Reset();
+  Frame('P', {kNul, step.pinned_parse.view()});
+  Frame('B', {kNul, kNul, step.pinned_bind.view()});
+  Execute(&step, 0);
+  if (check_ != nullptr) {
+    check_->Expect(connection_->machine().last_request(), &step);
   }
 }
 

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "backend/connection.h"
+#include "mirror/pin_check.h"
 #include "mirror/unit.h"
 
 namespace mirror {
@@ -22,7 +23,13 @@ inline constexpr std::string_view kAsLogin = "RESET SESSION AUTHORIZATION; RESET
 
 class Replay {
  public:
-  explicit Replay(backend::Connection* connection) : connection_(connection) {}
+  // `check`: of what is sent pinned; null: of questions of ours.
+  explicit Replay(backend::Connection* connection, PinCheck* check = nullptr)
+      : connection_(connection), check_(check) {
+    if (check != nullptr) {
+      check->Clear();
+    }
+  }
 
   // One statement without BEGIN, since it may be of those that refuse a transaction. `mark`, if
   // there is one, is run behind it, before the Sync that commits both.
@@ -53,8 +60,9 @@ class Replay {
   void OnNotes(std::span<const backend::Note> notes);
   // The SQLSTATE of the first error; empty: there was none.
   const std::string& sqlstate() const { return sqlstate_; }
-  // True exactly when a statement's tag, with its count of rows, was not the primary's.
-  bool differs() const { return differs_; }
+  // True exactly when a statement's tag, with its count of rows, was not the primary's, or it has
+  // stored another value than it was given.
+  bool differs() const { return differs_ || (check_ != nullptr && check_->changed()); }
   // True exactly when that error was an answer to `mark`.
   bool mark_failed() const { return mark_failed_; }
   // Of the Queries, in order; empty for one that failed.
@@ -68,6 +76,7 @@ class Replay {
 
   void SendStatement(const Step& step);
   void SendBound(const Step& step);
+  void SendPinned(const Step& step);
   void SendText(std::string_view text, const Step* step);
   void SendMark(std::string_view mark);
   void Execute(const Step* step, uint32_t row_limit);
@@ -80,6 +89,7 @@ class Replay {
   const Sent* Next(turn::RequestId up_to) const;
 
   backend::Connection* const connection_;
+  PinCheck* const check_;
   std::string out_;
   std::string sqlstate_;
   std::vector<Sent> sent_;

@@ -12,6 +12,9 @@ namespace mirror {
 // The first unit has met its fate.
 void Lane::Settle(const Verdict& verdict) {
   Count(verdict);
+  if (verdict.applied()) {
+    CountPins();
+  }
   Remember(verdict.applied());
   const Place place = queue_.front().unit.place;
   const bool executed = queue_.front().executed;
@@ -84,7 +87,8 @@ void Lane::Count(const Verdict& verdict) {
       base::Log(base::LogLevel::kWarn, "mirror.different",
                 {{"mirror", shadow_->server()->name},
                  {"session", session_},
-                 {"why", "it changed another number of rows than on the primary"}});
+                 {"why", "it changed another number of rows than on the primary, or stored "
+                         "another value than it was given"}});
     }
   }
 }

@@ -36,6 +36,7 @@ Shadow::Shadow(Mirrors* mirrors, const config::Server& server, Shared::PerMirror
     : mirrors_(mirrors),
       server_(server),
       shared_(shared),
+      generated_(config::GeneratedOf(mirrors->tools().epoch->config, server)),
       credit_(&shared->budget),
       idle_told_(shared->tally.Register()),
       order_(shared->ordered ? &shared->board : nullptr, mirrors),

@@ -16,6 +16,7 @@
 #include "base/credit.h"
 #include "config/config.h"
 #include "mirror/breaker.h"
+#include "mirror/catalogue.h"
 #include "mirror/health_check.h"
 #include "mirror/link.h"
 #include "mirror/mirror_metrics.h"
@@ -44,6 +45,13 @@ class Shadow {
   Breaker& breaker() { return breaker_; }
   // True exactly if its transactions are to be marked, see marker.h.
   bool marks() const;
+  // -- values that the primary makes up, see pin.h ------------------------------------------------
+  config::Generated generated() const { return generated_; }
+  bool pins() const { return generated_ == config::Generated::kPin; }
+  uint64_t schema() const { return shared_->schema.load(std::memory_order_acquire); }
+  void OnSchemaChanged() { shared_->schema.fetch_add(1, std::memory_order_acq_rel); }
+  Catalogue& catalogue() { return catalogue_; }
+
   // True exactly when clients wait rather than a transaction being dropped.
   bool blocks() const;
   // The mirror refuses to keep markers.
@@ -115,6 +123,8 @@ class Shadow {
   Mirrors* const mirrors_;
   const config::Server server_;  // the same in every epoch
   Shared::PerMirror* const shared_;
+  const config::Generated generated_;
+  Catalogue catalogue_;
   base::Credit credit_;
   Tally::Idle* const idle_told_;  // of idle_ and resting_
   Order order_;

@@ -43,6 +43,8 @@ class Shared {
     Gate gate;
     // True until the mirror has refused to keep markers.
     std::atomic<bool> marks{true};
+    // Grows when a mirrored statement may have changed what its tables are like.
+    std::atomic<uint64_t> schema{1};
     GapLedger ledger;
     base::CreditPool spill_in_flight;  // on their way to the disk
     base::CreditPool spill_places;     // of those on the disk, in memory

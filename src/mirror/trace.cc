@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <string>
 
+#include "sql/lexer.h"
+#include "sql/tokens.h"
+
 namespace mirror {
 namespace {
 
@@ -47,6 +50,19 @@ PlainSet ReadSet(std::string_view text) {
     set.value = NextWord(&text);
   }
   return set;
+}
+
+bool AsksForLastValue(const Step& step) {
+  sql::Lexer lexer(TextOf(step));
+  bool named = false;
+  for (sql::Token token = lexer.Next(); token.kind != sql::TokenKind::kEnd; token = lexer.Next()) {
+    if (named && token.symbol == '(') {
+      return true;
+    }
+    const std::string name = sql::IsName(token) ? sql::IdentifierName(token) : std::string();
+    named = name == "currval" || name == "lastval";
+  }
+  return false;
 }
 
 bool EndsRole(const Step& step) {

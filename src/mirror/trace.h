@@ -20,6 +20,9 @@ bool EndsRole(const Step& step);
 // Fills `trace`, `key`, `local` and `survives` of a statement that succeeded.
 void MarkTrace(const sql::Statement& facts, std::string_view tag, Step* step);
 
+// True exactly if its text calls currval() or lastval().
+bool AsksForLastValue(const Step& step);
+
 // The setting that `SET name = value` names, in lower case, and the first word of its value
 // without quotes; empty where the text is not that plain.
 struct PlainSet {

@@ -79,6 +79,24 @@ enum class Cause : uint8_t {
 inline constexpr size_t kCauses = 10;  // of dropped units
 inline constexpr size_t kGapCauses = 15;
 
+// Why what the primary made up for an INSERT is not given to the mirror; kNone: it is, or it made
+// up nothing.
+enum class Unpinned : uint8_t {
+  kNone,
+  kTolerated,    // the mirror is not to be given it
+  kShape,        // the text is of no form that proves which value is whose
+  kRows,         // another number of rows came back than the text has
+  kTooLarge,     // more rows or bytes than are kept
+  kUndescribed,  // nobody has asked what the values are: their types or names are not known
+  kType,         // a binary value of a type that users made
+  kTable,        // what the mirror's table is like is not known
+  kNotReturned,  // a column was filled and not returned
+  kCurrval,      // its transaction asks for a sequence's last value behind it
+  kRefused,      // the mirror did not take it
+  kChanged,      // the mirror has made another value of it
+};
+inline constexpr size_t kUnpinnedReasons = 12;
+
 // What a step leaves behind in the mirror's session.
 enum class Trace : uint8_t {
   kNone,
@@ -105,6 +123,13 @@ struct Step {
                     // "!" and an SQLSTATE: it failed, having perhaps committed some of its work
   std::vector<base::Slice> copy;  // the client's CopyData frames, as they were on the wire
   base::Held<Stored> stored;  // what waits on the disk: the statements, or data before `copy`
+
+  base::Slice returned;  // of INSERT ... RETURNING, see returned.h; empty: nothing is to be pinned
+  Unpinned unpinned = Unpinned::kNone;  // why there is nothing
+  base::Slice pinned_parse;    // of the unit under way: what is sent instead, see pin.h; empty: it
+  base::Slice pinned_bind;     // goes as it was
+  std::vector<uint16_t> pinned_fields;  // of what it returns, those that must come back the same
+  bool pins_sequence = false;  // a sequence's value was given, so the mirror's has not moved
 
   Trace trace = Trace::kNone;
   std::string key;        // kSet, kDeallocate: what of; empty: all

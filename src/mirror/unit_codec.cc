@@ -23,6 +23,7 @@ constexpr unsigned char kSurvives = 8;
 constexpr unsigned char kSameParse = 16;
 constexpr unsigned char kAsks = 32;
 constexpr unsigned char kStored = 64;  // what this process has elsewhere, by its number
+constexpr unsigned char kReturning = 128;
 
 using base::AppendByte;
 using base::AppendLe32;
@@ -47,6 +48,8 @@ void AppendStep(std::string* to, const Step& step, const Step* before) {
   flags |= same_parse ? kSameParse : 0;
   flags |= step.asks ? kAsks : 0;
   flags |= step.stored ? kStored : 0;
+  const bool returning = !step.returned.empty() || step.unpinned != Unpinned::kNone;
+  flags |= returning ? kReturning : 0;
   AppendByte(to, static_cast<unsigned char>(flags));
   AppendByte(to, static_cast<unsigned char>(step.trace));
   AppendLe32(to, step.row_limit);
@@ -66,6 +69,10 @@ void AppendStep(std::string* to, const Step& step, const Step* before) {
     AppendLe64(to, step.stored->number);
     AppendLe64(to, step.stored->statements);
   }
+  if (returning) {
+    AppendByte(to, static_cast<unsigned char>(step.unpinned));
+    AppendSized(to, step.returned.view());
+  }
 }
 
 base::Slice TakeSlice(ByteInput* input) {
@@ -78,7 +85,7 @@ void ParseStep(ByteInput* input, Step* step, const Step* before) {
   const unsigned char flags = input->Byte();
   const unsigned char trace = input->Byte();
   const bool same_parse = (flags & kSameParse) != 0;
-  if (flags >= 2 * kStored || trace > static_cast<unsigned char>(Trace::kHeld) ||
+  if (trace > static_cast<unsigned char>(Trace::kHeld) ||
       (same_parse && (before == nullptr || before->parse.empty()))) {
     input->Fail();
     return;
@@ -103,6 +110,16 @@ void ParseStep(ByteInput* input, Step* step, const Step* before) {
     step->stored = base::Held<Stored>::Make();
     step->stored->number = input->Le64();
     step->stored->statements = input->Le64();
+  }
+  if ((flags & kReturning) != 0) {
+    const unsigned char unpinned = input->Byte();
+    step->returned = TakeSlice(input);
+    const bool nothing = unpinned == 0 && step->returned.empty();
+    if (unpinned >= kUnpinnedReasons || nothing) {
+      input->Fail();
+    } else {
+      step->unpinned = static_cast<Unpinned>(unpinned);
+    }
   }
 }
 

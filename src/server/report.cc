@@ -72,6 +72,7 @@ admin::MirrorReport Report::MirrorOf(size_t index) const {
   report.address = server.Address();
   report.database = server.dbname;
   std::array<uint64_t, mirror::kCauses> dropped{};
+  std::array<uint64_t, mirror::kUnpinnedReasons> unpinned{};
   std::array<uint64_t, base::Histogram::kBuckets> lag{};
   for (const Shard* shard : common_->shards) {
     const mirror::MirrorMetrics& metrics = shard->mirrors().metrics(index);
@@ -80,6 +81,7 @@ admin::MirrorReport Report::MirrorOf(size_t index) const {
     report.delivered += metrics.delivered.value();
     report.refused += metrics.refused.value();
     report.statements += metrics.statements.value();
+    report.pinned_rows += metrics.pinned_rows.value();
     report.retries += metrics.retries.value();
     report.reconnects += metrics.reconnects.value();
     report.queued_units += metrics.queued_units.value();
@@ -93,12 +95,18 @@ admin::MirrorReport Report::MirrorOf(size_t index) const {
     for (size_t i = 0; i < dropped.size(); ++i) {
       dropped[i] += metrics.dropped[i].value();
     }
+    for (size_t i = 0; i < unpinned.size(); ++i) {
+      unpinned[i] += metrics.unpinned[i].value();
+    }
     for (size_t i = 0; i < lag.size(); ++i) {
       lag[i] += metrics.lag.bucket(static_cast<int>(i));
     }
   }
   for (size_t i = 1; i < dropped.size(); ++i) {
     report.dropped.emplace_back(mirror::Name(static_cast<mirror::Cause>(i)), dropped[i]);
+  }
+  for (size_t i = 1; i < unpinned.size(); ++i) {
+    report.unpinned.emplace_back(mirror::Name(static_cast<mirror::Unpinned>(i)), unpinned[i]);
   }
   report.lag_p50 = Quantile(lag, 0.5);
   report.lag_p99 = Quantile(lag, 0.99);

@@ -126,6 +126,9 @@ void Borrower::OnDenied(std::string_view sqlstate, std::string_view message) {
 
 void Borrower::TellNotes(backend::NoteTaker* taker) {
   notes_ = taker;
+  if (taker != nullptr) {
+    ListenAs(*taker);
+  }
   if (pooled_ != nullptr) {
     pooled_->connection.Lease(MakeLeg());
   }
@@ -272,6 +275,10 @@ void Borrower::OnNote(const backend::Note& note) {
   backend::Note told = note;
   told.request = ToSession(note.request);
   notes_->OnNote(told);
+}
+
+void Borrower::OnPart(turn::RequestId request, const pg::Piece& piece) {
+  notes_->OnPart(ToSession(request), piece);
 }
 
 // -- what the client runs -------------------------------------------------------------------------

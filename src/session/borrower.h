@@ -129,6 +129,7 @@ class Borrower final : public backend::Lessee, private backend::NoteTaker {
   void OnCompleted(turn::RequestId request, std::string_view tag) override;
   void OnParameter(std::string_view name, std::string_view value, bool hidden) override;
   void OnNote(const backend::Note& note) override;
+  void OnPart(turn::RequestId request, const pg::Piece& piece) override;
   void OnConnectionOver() override {}  // the leg's event tells
 
  private:

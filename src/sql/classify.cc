@@ -70,6 +70,7 @@ class Classifier {
   bool preparing_ = false;      // within PREPARE name AS
   bool copying_query_ = false;  // within COPY ( query ) TO
   bool with_ = false;           // WITH was seen
+  bool inserts_ = false;        // INSERT was seen
   bool search_ = false;         // SEARCH or CYCLE was seen: a CTE need not end in a bracket
   bool into_ = false;           // directly behind SELECT ... INTO
   bool tries_ = false;          // tries to take a session's lock
@@ -474,6 +475,7 @@ void Classifier::Inspect() {
 // or the statement behind the CTEs may begin.
 void Classifier::InspectWord() {
   if (word_ == Word::kWith) with_ = true;  // behind PREPARE ... AS too
+  inserts_ = inserts_ || word_ == Word::kInsert;
   if (last_.symbol == '.' || last_word_ == Word::kAs) return;
   switch (word_) {
     case Word::kSearch:
@@ -506,6 +508,9 @@ void Classifier::InspectWord() {
       Advance();
       statement_.cursor = true;
       statement_.name = TakeName();
+      break;
+    case Word::kReturning:
+      statement_.returning = inserts_;
       break;
     case Word::kUescape:
       if (IsUnicodeName(last_)) unreadable_ = true;

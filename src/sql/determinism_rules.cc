@@ -24,7 +24,8 @@ constexpr DeterminismRule kRules[] = {
     {Rule::kSequenceColumn, Severity::kDiffers, "sequence-column",
      "makes a column whose values come from a sequence",
      "each server counts by itself, so an INSERT that leaves the column out may get another value",
-     "name the column in INSERTs with a value from the application, or compare without it"},
+     "name the column in INSERTs with a value from the application, or return it and set "
+     "mirror_generated = pin; before a cutover raise the mirror's sequences (docs/mirror.md)"},
     {Rule::kColumnsLeftOut, Severity::kMay, "insert-without-columns",
      "inserts without naming the columns",
      "columns that the values do not reach get their defaults, which may be a sequence, the clock "

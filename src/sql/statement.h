@@ -71,6 +71,7 @@ struct Statement {
                             // itself: CREATE INDEX CONCURRENTLY and its like, which refuse a block
   bool may_commit = false;  // likewise, perhaps, and before it may fail: CALL, DO
   bool cursor = false;      // DECLARE, FETCH, MOVE, CLOSE, or a write WHERE CURRENT OF
+  bool returning = false;   // INSERT and, somewhere behind it, RETURNING
   uint64_t marks = 0;      // what the Marker of a ClassifyCache says of the text; else 0
   std::string name;        // savepoint, SQL-prepared statement (of CREATE TABLE AS EXECUTE too) or
                            // cursor, folded and cut to 63 bytes as PostgreSQL does; empty:

@@ -28,7 +28,8 @@ namespace sql {
   X(Off, "off") X(On, "on") X(Only, "only") X(Or, "or") X(Prepare, "prepare")                     \
   X(Prepared, "prepared") X(Procedure, "procedure") X(Read, "read") X(Reassign, "reassign")       \
   X(Recursive, "recursive") X(Refresh, "refresh") X(Reindex, "reindex") X(Release, "release")     \
-  X(Replace, "replace") X(Reset, "reset") X(Revoke, "revoke") X(Role, "role")                     \
+  X(Replace, "replace") X(Reset, "reset") X(Returning, "returning") X(Revoke, "revoke")           \
+  X(Role, "role")                                                                                 \
   X(Rollback, "rollback") X(Savepoint, "savepoint") X(Schema, "schema") X(Search, "search")       \
   X(Security, "security") X(Select, "select") X(Session, "session") X(Set, "set")                 \
   X(Share, "share") X(Show, "show") X(Start, "start") X(Stdin, "stdin") X(Stdout, "stdout")       \

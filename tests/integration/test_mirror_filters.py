@@ -149,7 +149,7 @@ REFUSED = {
     "a bad pattern of one mirror": (["--mirror", "postgres://u@127.0.0.1:3/d?exclude=a(b"],
                                     "--mirror: the exclude is no regular expression of RE2"),
     "a filter of the primary": (["--primary", "postgres://127.0.0.1:2/d?filter=all"],
-                                "--primary: filter, exposure, include and exclude are options"),
+                                "--primary: filter, exposure, generated, include and exclude"),
 }
 
 

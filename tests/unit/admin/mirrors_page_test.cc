@@ -34,6 +34,8 @@ class MirrorsPage : public testing::Test {
     mirror.delivered = 4;
     mirror.refused = 1;
     mirror.dropped = {{"timeout", 2}, {"shutdown", 0}};
+    mirror.pinned_rows = 3;
+    mirror.unpinned = {{"shape", 1}};
     mirror.queued_units = 2;
     mirror.queued_bytes = 512;
     mirror.lag_p50 = 0.000128;
@@ -75,7 +77,8 @@ TEST_F(MirrorsPage, TellsEveryMirror) {
   EXPECT_EQ(first,
             R"([{"name":"next.version","address":"10.0.0.6:5432","database":null,"reachable":true,)"
             R"("offered":9,"delivered":4,"refused":1,"dropped":{"timeout":2,"shutdown":0},)"
-            R"("statements":0,"retries":0,"reconnects":0,"queued_units":2,"queued_bytes":512,)"
+            R"("statements":0,"pinned_rows":3,"unpinned_statements":{"shape":1},)"
+            R"("retries":0,"reconnects":0,"queued_units":2,"queued_bytes":512,)"
             R"("spilled":0,"spilled_bytes":0,"spill_failures":0,"spill_units":0,"spill_bytes":0,)"
             R"("connections":0,"lag_seconds":{"p50":0.000128,"p99":null},"gaps_kept":false,)"
             R"("gaps_folded":false,"gaps":[)"

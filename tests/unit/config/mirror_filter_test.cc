@@ -122,6 +122,24 @@ TEST(MirrorFilter, OptionsOfAUrlAreShownAsTheyAreRead) {
   EXPECT_TRUE(ParseServer("postgres://u@h/d?filter=writes+reads").ok());
 }
 
+TEST(MirrorFilter, GeneratedValuesAreToleratedUnlessItIsSaidOtherwise) {
+  EXPECT_EQ(GeneratedOf(Loaded({kMirror}), Loaded({kMirror}).mirrors[0]), Generated::kTolerate);
+  const File file(
+      "mirror_generated = 'pin'\n[[mirror]]\nurl = 'postgres://u@a/d'\n"
+      "[[mirror]]\nurl = 'postgres://u@b/d'\ngenerated = 'off'\n"
+      "[[mirror]]\nurl = 'postgres://u@c/d?generated=tolerate'\n");
+  const Config config = Loaded({"--config", file.path()});
+  EXPECT_EQ(GeneratedOf(config, config.mirrors[0]), Generated::kPin);
+  EXPECT_EQ(GeneratedOf(config, config.mirrors[1]), Generated::kOff);
+  EXPECT_EQ(GeneratedOf(config, config.mirrors[2]), Generated::kTolerate);
+  EXPECT_THAT(Describe(config), HasSubstr(" mirror_generated=pin"));
+  EXPECT_THAT(config.mirrors[2].Display(), HasSubstr("?generated=tolerate"));
+  EXPECT_THAT(ErrorOf({kMirror, "--mirror-generated", "pins"}),
+              StartsWith("--mirror-generated: is not one of tolerate, pin, off"));
+  EXPECT_THAT(FixedChanges(Loaded({kMirror}), Loaded({kMirror, "--mirror-generated", "pin"})),
+              ElementsAre("mirror_generated"));
+}
+
 TEST(MirrorFilter, MistakesAreNamedByFileLineAndKey) {
   struct Row {
     const char* table;
@@ -167,7 +185,8 @@ TEST(MirrorFilter, MistakesAreNamedByFileLineAndKey) {
 TEST(MirrorFilter, OnlyMirrorsHaveOne) {
   const File file("[[service]]\nname = 's'\nprimary = 'postgres://h?exposure=0.5'\n");
   EXPECT_THAT(ErrorOf({"--config", file.path()}),
-              HasSubstr("filter, exposure, include and exclude are options of a mirror"));
+              HasSubstr("filter, exposure, generated, include and exclude are options of a "
+                        "mirror"));
   const File table("[[service]]\nname = 's'\nprimary = {url = 'host=h', filter = 'all'}\n");
   EXPECT_THAT(ErrorOf({"--config", table.path()}), HasSubstr("unknown key \"filter\""));
 }

@@ -152,7 +152,8 @@ TEST(ServerUrl, EveryErrorSaysWhatIsWrong) {
       {"postgres://h?zzz=1",
        "unknown option \"zzz\"; known are host, port, user, password, dbname, "
        "sslmode, sslrootcert, sslcert, sslkey, sslnegotiation, name, application_name, "
-       "connect_timeout, require_auth, channel_binding, filter, exposure, include, exclude"},
+       "connect_timeout, require_auth, channel_binding, filter, exposure, generated, include, "
+       "exclude"},
       {"host=h target_session_attrs=any",
        "option \"target_session_attrs\" of libpq is not supported by pgbraid; leave it out"},
       {"host=h host=i", "option \"host\" is given twice"},

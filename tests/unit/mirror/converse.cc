@@ -95,6 +95,11 @@ Converse::Converse(base::Limits of, int64_t budget, const config::Config& given,
   tools.filters = &filters;
   tools.session = session;
   tools.statements_alone = config.mirror_statements_alone;
+  if (config.mirror_choices.generated == config::Generated::kPin) {
+    tools.learning = Learning::kKept;
+  } else if (config.mirror_choices.generated == config::Generated::kTolerate) {
+    tools.learning = Learning::kCounted;
+  }
   std::vector<Route> routes;
   for (size_t i = 0; i < mirrors; ++i) {
     routes.push_back(Route{&shelves[i], filters.FilterOf(i), &metrics[i]});
@@ -150,6 +155,23 @@ Converse& Converse::OneShot(std::string_view text) {
 Converse& Converse::Answered(char type, std::string_view body) {
   const std::string frame = support::Frame(type, body);
   recorder->OnAnswered(Whole(frame));
+  return *this;
+}
+
+Converse& Converse::Part(std::string_view frame, size_t pieces) {
+  const turn::Reply reply = machine.OnReply(Whole(frame));
+  CHECK(reply.kind == turn::ReplyKind::kPassing);
+  const size_t step = (frame.size() + pieces - 1) / pieces;
+  for (size_t at = 0; at < frame.size(); at += step) {
+    pg::Piece piece = Whole(frame);
+    piece.first = at == 0;
+    piece.bytes = frame.substr(at, step);
+    piece.last = at + piece.bytes.size() == frame.size();
+    piece.body = piece.first ? piece.bytes.substr(pg::kHeaderBytes) : piece.bytes;
+    if (recorder->listening()) {
+      recorder->OnPart(reply.request, piece);
+    }
+  }
   return *this;
 }
 

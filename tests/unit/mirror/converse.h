@@ -57,6 +57,7 @@ class Converse {
   // -- the server: frames by their letters -------------------------------------------------------
   // "1 2 C:INSERT 0 1|Z:I": '|' parts frames; E:sqlstate, C:tag, Z:status, any other a bare frame.
   Converse& Reply(std::string_view script);
+  Converse& Part(std::string_view frame, size_t pieces = 1);  // a whole frame of rows
   Converse& Report(std::string_view setting);  // a ParameterStatus: "name=value"
 
   // A simple Query and its whole answer: tags parted by ',', "!23505" for an error.

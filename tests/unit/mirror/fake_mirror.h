@@ -75,6 +75,7 @@ class FakeMirror {
   bool silent = false;                 // reads and does not answer
   std::string hold;                    // a Query that it does not take until this is another
   std::function<std::string(const std::string&)> tag;  // of a statement, or ""
+  std::function<std::string(const std::string&)> rows;  // whole frames before its tag, or ""
   std::vector<std::string> heard;      // texts of Queries
   std::function<std::string(const std::string&)> answer;  // an SQLSTATE, or ""
 
@@ -151,7 +152,7 @@ class FakeMirror {
       return support::Frame('E', support::CString("SERROR") + support::CString("VERROR") + "C" +
                                      support::CString(sqlstate) + std::string(1, '\0'));
     }
-    return support::CommandComplete(done);
+    return (rows ? rows(text) : std::string()) + support::CommandComplete(done);
   }
 
   int listener_ = -1;

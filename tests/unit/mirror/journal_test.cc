@@ -121,5 +121,31 @@ TEST(JournalTest, ValuesOfSequencesTieWhoAsksForThem) {
   EXPECT_FALSE(journal.Misses("42P01"));
 }
 
+// The mirror's sequence has not moved for it, or has another last value.
+TEST(JournalTest, LastValuesAreMissedOnceAValueWasGivenInTheirPlace) {
+  const auto asks = [](const std::string& text) {
+    Unit unit;
+    unit.steps.emplace_back();
+    unit.steps[0].text = base::Slice::CopyOf(text);
+    MarkTrace(sql::Classify(text), "INSERT 0 1", unit.steps.data());
+    return unit;
+  };
+  const Unit currval = asks("INSERT INTO t VALUES (pg_catalog.\"currval\"('s'))");
+  const Unit lastval = asks("INSERT INTO t SELECT lastval()");
+  const Unit neither = asks("INSERT INTO t(currval) VALUES ('lastval()')");
+  Journal journal;
+  Step pinned;
+  pinned.tag = "INSERT 0 1";
+  pinned.pins_sequence = true;
+  journal.Note(&pinned, false);
+  EXPECT_FALSE(journal.Lacks(currval));
+  journal.Note(&pinned, true);
+  EXPECT_TRUE(journal.Lacks(currval));
+  EXPECT_TRUE(journal.Lacks(lastval));
+  EXPECT_FALSE(journal.Lacks(neither));
+  Do(&journal, "DISCARD ALL", "DISCARD ALL");
+  EXPECT_FALSE(journal.Lacks(currval));
+}
+
 }  // namespace
 }  // namespace mirror

@@ -40,12 +40,14 @@ Unit Whole() {
   unit.steps.push_back(extended);
   extended.bind = Slice::CopyOf("other");
   extended.trace = Trace::kHeld;
+  extended.returned = Slice::CopyOf("what came back");
   unit.steps.push_back(extended);
 
   Step named;
   named.extended = true;
   named.statement = "by name";
   named.asks = true;
+  named.unpinned = Unpinned::kTooLarge;
   unit.steps.push_back(named);
 
   Step copy;
@@ -77,6 +79,8 @@ void ExpectSame(const Step& step, const Step& other) {
   EXPECT_EQ(step.local, other.local);
   EXPECT_EQ(step.survives, other.survives);
   EXPECT_EQ(step.asks, other.asks);
+  EXPECT_EQ(step.returned.view(), other.returned.view());
+  EXPECT_EQ(step.unpinned, other.unpinned);
   ASSERT_EQ(step.copy.size(), other.copy.size());
   for (size_t i = 0; i < step.copy.size(); ++i) {
     EXPECT_EQ(step.copy[i].view(), other.copy[i].view());

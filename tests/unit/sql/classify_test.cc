@@ -108,7 +108,7 @@ TEST(Classify, LockingReads) {
 TEST(Classify, Writes) {
   const Row kRows[] = {
       {"INSERT INTO t VALUES (1)", "write"},
-      {"insert into t select * from s returning id", "write"},
+      {"insert into t select * from s returning id", "write returning"},
       {"INSERT INTO t VALUES (1) ON CONFLICT (a) DO UPDATE SET a = 2", "write"},
       {"UPDATE t SET a = 1", "write"},
       {"UPDATE ONLY t SET a = 1", "write"},
@@ -134,7 +134,7 @@ TEST(Classify, WritesThatDoNotLookLikeIt) {
       {"COPY t FROM '/tmp/x'", "write"},
       {"COPY t FROM PROGRAM 'cat'", "write"},
       {"COPY pg_temp.t FROM STDIN", "write copy_in temporary"},
-      {"COPY (INSERT INTO t VALUES (1) RETURNING *) TO STDOUT", "write"},
+      {"COPY (INSERT INTO t VALUES (1) RETURNING *) TO STDOUT", "write returning"},
       {"COPY (DELETE FROM t RETURNING *) TO STDOUT", "write"},
       {"COPY (WITH a AS (UPDATE t SET a = 1 RETURNING *) SELECT * FROM a) TO STDOUT", "write"},
       {"COPY (SELECT nextval('s')) TO STDOUT", "write"},
@@ -145,7 +145,7 @@ TEST(Classify, WritesThatDoNotLookLikeIt) {
       {"SELECT nextval('s') INTO TEMP x", "write temporary"},
       {"INSERT INTO temp VALUES (1)", "write"},
       {"WITH a AS (SELECT 1) SELECT * INTO x FROM a", "write"},
-      {"WITH a AS (INSERT INTO t VALUES (1) RETURNING *) SELECT * FROM a", "write"},
+      {"WITH a AS (INSERT INTO t VALUES (1) RETURNING *) SELECT * FROM a", "write returning"},
       {"WITH a AS (UPDATE t SET a = 1 RETURNING *) SELECT * FROM a", "write"},
       {"WITH a AS (DELETE FROM t RETURNING *) SELECT * FROM a", "write"},
       {"WITH a AS MATERIALIZED (DELETE FROM t RETURNING *) SELECT * FROM a", "write"},

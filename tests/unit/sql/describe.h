@@ -74,6 +74,7 @@ inline std::string Describe(const sql::Statement& s) {
   if (s.commits) out += " commits";
   if (s.may_commit) out += " may_commit";
   if (s.cursor) out += " cursor";
+  if (s.returning) out += " returning";
   if (!s.name.empty()) out += " name=" + s.name;
   return out;
 }
