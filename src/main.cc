@@ -2,10 +2,12 @@
 #include <cstdio>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/fault_point.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "command/lint.h"
 #include "config/import_pgbouncer.h"
 #include "config/load.h"
 #include "config/reload.h"
@@ -36,11 +38,20 @@ int Import(int argc, char** argv) {
   return 0;
 }
 
+int Print(const command::Outcome& outcome) {
+  std::fwrite(outcome.out.data(), 1, outcome.out.size(), stdout);
+  std::fwrite(outcome.err.data(), 1, outcome.err.size(), stderr);
+  return std::fflush(stdout) == 0 ? outcome.code : command::kExitFailed;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   if (argc > 1 && std::string_view(argv[1]) == "import-pgbouncer") {
     return Import(argc, argv);
+  }
+  if (argc > 1 && std::string_view(argv[1]) == "lint") {
+    return Print(command::Lint(std::vector<std::string_view>(argv + 2, argv + argc)));
   }
   const absl::StatusOr<config::ParsedCommandLine> parsed =
       config::Load(argc, argv, config::ReadEnvironment());

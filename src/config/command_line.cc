@@ -186,7 +186,8 @@ std::string HelpText() {
       "pgbraid stands between PostgreSQL clients and servers and mirrors what is written.\n\n"
       "Usage: pgbraid --listen HOST:PORT --primary SERVER [--mirror SERVER]... [flags]\n"
       "       pgbraid --config FILE [flags]\n"
-      "       pgbraid import-pgbouncer pgbouncer.ini > pgbraid.toml\n";
+      "       pgbraid import-pgbouncer pgbouncer.ini > pgbraid.toml\n"
+      "       pgbraid lint FILE|-   which statements will not come out the same on a mirror\n";
   std::string_view group;
   for (const Setting& setting : Settings()) {
     if (setting.group != group) {
