@@ -64,6 +64,9 @@ absl::Status CheckService(const Service& service, const Config& config) {
 // Each filter that differs has its place in the recorders' masks.
 absl::Status CheckFilters(const Config& config) {
   std::vector<MirrorFilter> filters;
+  if (!config.capture.empty()) {
+    filters.emplace_back().mode = MirrorMode::kAll;
+  }
   for (size_t i = 0; i < config.mirrors.size(); ++i) {
     const MirrorFilter filter = FilterOf(config, i);
     if (std::find(filters.begin(), filters.end(), filter) == filters.end()) {
@@ -351,6 +354,7 @@ std::string Describe(const Config& config) {
                config.watchdog_action == WatchdogAction::kAbort ? "abort" : "log",
                " shards=", std::to_string(config.shards), " io=", IoName(config.io), " ring_size=",
                std::to_string(config.ring_size), " buffer_size=", BytesText(config.buffer_size)});
+  text += config.capture.empty() ? "" : Cat({" capture=", config.capture});
   text += config.state_dir.empty() ? "" : Cat({" state_dir=", config.state_dir});
   text += DescribeTls(config.tls);
   text += DescribeLimits(config.limits);
@@ -398,6 +402,17 @@ absl::Status Complete(Config* config) {
   }
   // A transaction waits in the queue as a whole, so the smaller of the two bounds it.
   limits.mirror_transaction_max = std::min(limits.mirror_transaction_max, limits.mirror_bytes_max);
+  if (config->capture_redact == CaptureRedact::kAllValues &&
+      !config->capture_redact_types.empty()) {
+    return base::InvalidArgument(
+        "--capture-redact all-values hides every type already; --capture-redact-types is for some");
+  }
+  if (!config->capture_redact_types.empty()) {
+    config->capture_redact = CaptureRedact::kTypes;
+  }
+  if (config->capture.empty() && config->capture_redact != CaptureRedact::kNone) {
+    return base::InvalidArgument("--capture-redact says what --capture keeps, and there is none");
+  }
   if (config->log_protocol && config->log_level != base::LogLevel::kDebug) {
     return base::InvalidArgument(
         "--log-protocol shows SQL and data and needs --log-level debug beside it");

@@ -33,6 +33,13 @@ enum class MirrorOrder : uint8_t {
   kSession,  // their own session only
 };
 
+// What a capture keeps of statements.
+enum class CaptureRedact : uint8_t {
+  kNone,       // all but passwords
+  kTypes,      // no constants of texts, no COPY data, no values of capture_redact_types
+  kAllValues,  // no values
+};
+
 struct Config {
   std::vector<Endpoint> listen;  // at least one
   Server primary;     // of the service "*"; without a host there is none
@@ -58,6 +65,10 @@ struct Config {
   uint32_t buffer_size = 256 * 1024;  // bytes of one receive buffer
   IoBackend io = IoBackend::kAuto;
   WatchdogAction watchdog_action = WatchdogAction::kLog;
+
+  std::string capture;  // the folder that is made for it; empty: nothing is captured
+  CaptureRedact capture_redact = CaptureRedact::kNone;
+  std::vector<uint32_t> capture_redact_types;  // OIDs; not empty exactly for kTypes
 
   std::string state_dir;  // what a restart must not forget; empty: nowhere
 

@@ -1,3 +1,4 @@
+#include "config/capture_types.h"
 #include "config/settings.h"
 
 #include <algorithm>
@@ -209,6 +210,24 @@ absl::Status SetStateDir(std::string_view text, Config* config) {
   }
   config->state_dir = text;
   return absl::OkStatus();
+}
+
+absl::Status SetCapture(std::string_view text, Config* config) {
+  if (text.empty() || text.find('\0') != std::string_view::npos) {
+    return base::InvalidArgument("is empty");
+  }
+  config->capture = text;
+  return absl::OkStatus();
+}
+
+absl::Status SetCaptureRedact(std::string_view text, Config* config) {
+  ASSIGN_OR_RETURN(const size_t choice, ParseChoice(text, {"none", "all-values"}));
+  config->capture_redact = choice == 0 ? CaptureRedact::kNone : CaptureRedact::kAllValues;
+  return absl::OkStatus();
+}
+
+absl::Status AddCaptureRedactTypes(std::string_view text, Config* config) {
+  return AddTypes(text, &config->capture_redact_types);
 }
 
 absl::Status SetCoreDumps(std::string_view text, Config* config) {
@@ -523,6 +542,13 @@ constexpr Setting kSettings[] = {
      "log, or abort: end the process, so that it is started again", SetWatchdogAction},
     {"Operation", "state-dir", "", 0, Kind::kText, "DIRECTORY", "none", "",
      "keeps what a restart must not forget: the gap ledgers of mirrors", SetStateDir},
+    {"Operation", "capture", "", 0, Kind::kText, "DIRECTORY", "none", "",
+     "write what is committed there, to be linted and replayed", SetCapture},
+    {"Operation", "capture-redact", "", 0, Kind::kText, "WHAT", "none", "",
+     "what a capture leaves out: none, or all-values", SetCaptureRedact},
+    {"Operation", "capture-redact-types", "", 0, Kind::kTexts, "TYPES", "none", "",
+     "leave out values of these types: names or OIDs, with commas", AddCaptureRedactTypes, false,
+     [](Config* config) { config->capture_redact_types.clear(); }},
     {"Operation", "log-level", "", 0, Kind::kText, "LEVEL", "info", "FRENZY_LOG_LEVEL",
      "error, warn, info or debug", SetLogLevel},
     {"Operation", "log-format", "", 0, Kind::kText, "FORMAT", "logfmt", "", "logfmt or json",

@@ -98,7 +98,10 @@ Mirrors::Mirrors(const MirrorsTools& tools)
       idle_(tools.loop),
       tasks_(tools.loop) {
   const std::vector<config::Server>& servers = tools.epoch->config.mirrors;
-  if (servers.empty()) {
+  if (!tools.epoch->config.capture.empty()) {
+    capture_ = std::make_unique<Capture>(tools.loop, tools.epoch->config,
+                                         tools.shared->NextCapture());
+  } else if (servers.empty()) {
     return;
   }
   filters_ = std::make_unique<Filters>(tools.epoch->config);
@@ -127,6 +130,11 @@ std::unique_ptr<Recorder> Mirrors::Open(const SessionFacts& facts) {
     if (Lane* lane = MakeLane(shadows_[i].get(), facts); lane != nullptr) {
       routes.push_back(Route{lane, filters_->FilterOf(i), &shadows_[i]->metrics()});
     }
+  }
+  if (capture_ != nullptr) {
+    CapturedSession captured{facts.user, facts.database, facts.parameters};
+    routes.push_back(Route{capture_->Open(facts.session, std::move(captured)), filters_->capture(),
+                           capture_->unused()});
   }
   if (routes.empty()) {
     return nullptr;
@@ -287,9 +295,15 @@ io::Task<void> Mirrors::Drain(base::Deadline deadline) {
     LogTotals(*shadow);
   }
   co_await tasks_.Join();
+  if (capture_ != nullptr) {
+    co_await capture_->Close();
+  }
 }
 
 void Mirrors::Describe(base::MetricSink* sink, std::string_view labels) const {
+  if (capture_ != nullptr) {
+    capture_->metrics().Describe(sink, labels);
+  }
   for (const std::unique_ptr<Shadow>& shadow : shadows_) {
     std::string with_mirror(labels);
     with_mirror += with_mirror.empty() ? "" : ",";

@@ -21,6 +21,7 @@
 #include "io/event.h"
 #include "io/scope.h"
 #include "io/task.h"
+#include "mirror/capture.h"
 #include "mirror/filter.h"
 #include "mirror/lane.h"
 #include "mirror/recorder.h"
@@ -59,7 +60,7 @@ class Mirrors final : public OrderBoard::Shard {
   // The configuration is another one, with the same mirrors: connections made from now on are made
   // by it.
   void Follow(const backend::Epoch& epoch) { tools_.epoch = epoch; }
-  bool any() const { return !shadows_.empty(); }
+  bool any() const { return filters_ != nullptr; }
   // Of the mirror at `index` in the configuration. Any thread.
   const MirrorMetrics& metrics(size_t index) const { return shadows_[index]->metrics(); }
   // Null if no mirror wants the session's database.
@@ -110,7 +111,8 @@ class Mirrors final : public OrderBoard::Shard {
   const base::Limits limits_;  // of the start: budgets do not change
   backend::BackendMetrics connection_metrics_;  // the mirrors' connections are not the backend's
   std::vector<std::unique_ptr<Shadow>> shadows_;
-  std::unique_ptr<Filters> filters_;            // only with mirrors, as what follows
+  std::unique_ptr<Capture> capture_;            // only if traffic is captured
+  std::unique_ptr<Filters> filters_;            // only with mirrors or that, as what follows
   sql::FunctionNames writing_functions_;
   std::unique_ptr<sql::ClassifyCache> cache_;
   std::unique_ptr<base::Credit> recording_;

@@ -390,6 +390,7 @@ Recorder::Request& Recorder::Push(turn::RequestId id, Act act) {
   Request& request = requests_.emplace_back();
   request.id = id;
   request.act = act;
+  request.sent = tools_.loop->now();
   return request;
 }
 

@@ -146,6 +146,7 @@ class Recorder final : public backend::NoteTaker {
     std::vector<Copied> copies;
     sql::Statement facts;  // kParse
     uint64_t seen = 0;     // the clock when it was forwarded
+    base::Instant sent;    // the same in time
     uint64_t stamp = 0;    // reserved for what it may commit; 0: none
     bool works = false;    // it may leave something to be committed
   };
@@ -240,8 +241,7 @@ class Recorder final : public backend::NoteTaker {
   uint32_t reserved_ = 0;  // of requests_, those with a stamp
   int64_t items_bytes_ = 0;
   bool skipping_ = false;         // true exactly when an error was told and its end not yet
-  // A frame that comes in pieces.
-  std::string gathered_;
+  std::string gathered_;          // of a frame that comes in pieces, as what follows
   Charge gathered_charge_;
   Cause gathered_lost_ = Cause::kNone;
   turn::RequestId gathering_ = 0;  // its id

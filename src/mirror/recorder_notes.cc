@@ -180,6 +180,7 @@ void Recorder::OnQueryDone(Request* request, std::string_view tag) {
   const Part& part = request->parts[request->completed++];
   Item item;
   item.seen = request->seen;
+  item.step.sent = request->sent;
   item.lost = request->kept.lost;
   if (item.lost == Cause::kNone) {
     item.step.text = request->kept.bytes.Sub(part.begin, part.length);
@@ -225,6 +226,7 @@ void Recorder::OnExecuteDone(Request* request, const backend::Note& note) {
 Recorder::Item Recorder::MakeItem(Request* request, Portal* portal) {
   Item item;
   item.seen = request->seen;
+  item.step.sent = request->sent;
   item.step.extended = true;
   item.step.parse = portal->parse;
   item.step.statement = portal->statement;
@@ -280,6 +282,7 @@ void Recorder::OnReady(const backend::Note& note) {
     if (requests_.front().act == Act::kFunctionCall && !skipping_) {
       Item item;
       item.seen = requests_.front().seen;
+      item.step.sent = requests_.front().sent;
       item.lost = Cause::kFunctionCall;
       item.wanted = Wanted(sql::Statement(), "", Cause::kNone);
       LeftOut(item.wanted);
@@ -309,6 +312,7 @@ uint64_t Recorder::Completed(Item item, const sql::Statement& facts, std::string
     LeftOut(item.wanted);
   }
   item.step.tag = tag;
+  item.step.answered = tools_.loop->now();
   base::Slice prepare;
   if (facts.control == sql::Control::kPrepare && item.lost == Cause::kNone) {
     const std::string_view text = TextOf(item.step);

@@ -46,9 +46,12 @@ class Shared {
   base::CreditPool* recording() { return &recording_; }
   base::CreditPool* names() { return &names_; }
   Clock* clock() { return &clock_; }
+  // Tells the shards' captures apart.
+  uint32_t NextCapture() { return captures_.fetch_add(1, std::memory_order_relaxed); }
 
  private:
   Clock clock_;
+  std::atomic<uint32_t> captures_{0};
   base::CreditPool process_;
   base::CreditPool recording_;
   base::CreditPool names_;

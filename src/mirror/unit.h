@@ -94,6 +94,8 @@ struct Step {
   bool copy_in = false;
   std::string tag;  // the primary's CommandComplete; empty: a portal that was not run to its end
   std::vector<base::Slice> copy;  // the client's CopyData frames, as they were on the wire
+  base::Instant sent;      // to the primary
+  base::Instant answered;  // by it
 
   Trace trace = Trace::kNone;
   std::string key;        // kSet, kDeallocate: what of; empty: all
