@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "command/lint.h"
+#include "command/replay.h"
 #include "config/import_pgbouncer.h"
 #include "config/load.h"
 #include "config/reload.h"
@@ -52,6 +53,10 @@ int main(int argc, char** argv) {
   }
   if (argc > 1 && std::string_view(argv[1]) == "lint") {
     return Print(command::Lint(std::vector<std::string_view>(argv + 2, argv + argc)));
+  }
+  if (argc > 1 && std::string_view(argv[1]) == "replay") {
+    const std::vector<std::string_view> arguments(argv + 2, argv + argc);
+    return Print(command::Replay(arguments));
   }
   const absl::StatusOr<config::ParsedCommandLine> parsed =
       config::Load(argc, argv, config::ReadEnvironment());

@@ -154,6 +154,10 @@ std::unique_ptr<Recorder> Mirrors::Open(const SessionFacts& facts) {
   return recorder;
 }
 
+Target* Mirrors::OpenForReplay(const SessionFacts& facts) {
+  return MakeLane(shadows_.front().get(), facts);
+}
+
 Lane* Mirrors::MakeLane(Shadow* shadow, const SessionFacts& facts) {
   backend::LoginFacts login;
   const bool one_database = !tools_.epoch->config.primary.dbname.empty();

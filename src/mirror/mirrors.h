@@ -65,6 +65,8 @@ class Mirrors final : public OrderBoard::Shard {
   const MirrorMetrics& metrics(size_t index) const { return shadows_[index]->metrics(); }
   // Null if no mirror wants the session's database.
   std::unique_ptr<Recorder> Open(const SessionFacts& facts);
+  // A captured session's lane of the first mirror, without a recorder: the caller offers its units.
+  Target* OpenForReplay(const SessionFacts& facts);
   // False exactly if the last attempt of this shard to connect to it has failed. Any thread.
   bool reachable(size_t index) const { return shadows_[index]->reachable(); }
   // After the sessions have ended: waits until all is delivered, or `deadline`; then what is left

@@ -1,0 +1,333 @@
+#include "command/replay.h"
+
+#include <charconv>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "backend/epoch.h"
+#include "base/crypto.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "command/capture_reader.h"
+#include "command/replay_plan.h"
+#include "command/replay_report.h"
+#include "config/server_url.h"
+#include "io/epoll_engine.h"
+#include "mirror/mirrors.h"
+
+namespace command {
+namespace {
+
+constexpr std::string_view kHelp =
+    R"(pgbraid replay runs what --capture wrote on another server, in the order of its commits.
+
+Usage: pgbraid replay DIRECTORY --to SERVER [--speed N] [--order ORDER] [--dry-run] [--json]
+
+  --to SERVER               where to: a URL, or libpq's "host=... dbname=..."; its user and database
+                            stand for every session's
+  --speed N                 N times as fast as it was; 0: as fast as the server takes it (1)
+  --order causal|session    causal: after all that its client may have seen; session: after its
+                            session's only (causal)
+  --dry-run                 read the capture and say what it holds; no server is asked
+  --json                    print the report as JSON
+  --help                    print this
+
+Exit status: 0 everything came out as it did, 1 something did not, 2 it could not be done.
+
+Examples:
+  A copy of the database as it stood when the capture began, then the day once more:
+    pgbraid replay /var/tmp/monday --to postgres://postgres@10.0.0.9/shop
+
+  As fast as it goes, for a comparison of two versions:
+    pgbraid replay /var/tmp/monday --to postgres://postgres@10.0.0.9/shop --speed 0 --json
+
+  What is in it:
+    pgbraid replay /var/tmp/monday --dry-run
+)";
+
+// So many units wait at most; the rest of the capture is not offered yet.
+constexpr int64_t kWaitingMax = 1000;
+
+struct Options {
+  bool help = false;
+  bool json = false;
+  bool dry_run = false;
+  double speed = 1;
+  config::MirrorOrder order = config::MirrorOrder::kCausal;
+  std::string folder;
+  std::string to;
+};
+
+absl::Status TakeValue(std::string_view flag, std::string_view value, Options* options) {
+  if (flag == "--to") {
+    options->to = value;
+  } else if (flag == "--speed") {
+    const char* const end = value.data() + value.size();
+    const auto [at, error] = std::from_chars(value.data(), end, options->speed);
+    if (error != std::errc() || at != end || !(options->speed >= 0 && options->speed <= 1e6)) {
+      return base::InvalidArgument("--speed is a number from 0 to 1000000");
+    }
+  } else if (flag == "--order" && (value == "causal" || value == "session")) {
+    options->order =
+        value == "causal" ? config::MirrorOrder::kCausal : config::MirrorOrder::kSession;
+  } else if (flag == "--order") {
+    return base::InvalidArgument("--order is causal or session");
+  } else {
+    return base::InvalidArgument("unknown flag " + std::string(flag) +
+                                 " (pgbraid replay --help lists them all)");
+  }
+  return absl::OkStatus();
+}
+
+bool TakeSwitch(std::string_view argument, Options* options) {
+  options->help |= argument == "--help" || argument == "-h";
+  options->json |= argument == "--json";
+  options->dry_run |= argument == "--dry-run";
+  return argument == "--help" || argument == "-h" || argument == "--json" ||
+         argument == "--dry-run";
+}
+
+absl::StatusOr<Options> ReadOptions(std::span<const std::string_view> arguments) {
+  Options options;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    const std::string_view argument = arguments[i];
+    if (TakeSwitch(argument, &options)) {
+      continue;
+    }
+    if (!argument.starts_with("-")) {
+      if (!options.folder.empty()) {
+        return base::InvalidArgument("replay takes one capture at a time");
+      }
+      options.folder = argument;
+      continue;
+    }
+    const size_t equal = argument.find('=');
+    if (equal == std::string_view::npos && i + 1 == arguments.size()) {
+      return base::InvalidArgument(std::string(argument) +
+                                   " needs a value (pgbraid replay --help lists the flags)");
+    }
+    const std::string_view value =
+        equal == std::string_view::npos ? arguments[++i] : argument.substr(equal + 1);
+    RETURN_IF_ERROR(TakeValue(argument.substr(0, equal), value, &options));
+  }
+  if (!options.help && (options.folder.empty() || (options.to.empty() && !options.dry_run))) {
+    return base::InvalidArgument(
+        "replay needs a capture and --to SERVER (pgbraid replay --help shows how)");
+  }
+  return options;
+}
+
+absl::Status ReadPlan(const std::string& folder, ReplayPlan* plan, ReplayReport* report) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<CaptureReader> reader, CaptureReader::Open(folder));
+  for (;;) {
+    mirror::Captured captured;
+    ASSIGN_OR_RETURN(const bool more, reader->Next(&captured));
+    if (!more) {
+      break;
+    }
+    plan->Add(std::move(captured));
+    if (plan->bytes() > kReplayBytesMax) {
+      return base::ResourceExhausted(folder + ": holds more than 1 GiB, which replay cannot hold");
+    }
+  }
+  report->open_ends = reader->open_ends();
+  report->lacking = plan->lacking();
+  report->sessions = plan->sessions().size();
+  report->units = plan->units().size();
+  for (const ReplayPlan::Captured& unit : plan->units()) {
+    report->original.Record(absl::Nanoseconds(unit.answered - unit.sent));
+  }
+  plan->Finish();
+  return absl::OkStatus();
+}
+
+// Gives the units of a plan to lanes, each in its turn.
+class Player {
+ public:
+  Player(io::Loop* loop, mirror::Mirrors* mirrors, mirror::Clock* clock, const ReplayPlan* plan)
+      : loop_(loop), mirrors_(mirrors), clock_(clock), plan_(plan) {}
+
+  // False: the server cannot be reached. Every lane has been told its session's end.
+  bool Play(double speed);
+
+ private:
+  mirror::Target* LaneOf(uint64_t session);
+  void Do(const ReplayPlan::Event& event);
+  // The number here of what had `number` at most in the capture.
+  uint64_t Translate(uint64_t number) const;
+  bool Hold(base::Instant until);
+
+  io::Loop* const loop_;
+  mirror::Mirrors* const mirrors_;
+  mirror::Clock* const clock_;
+  const ReplayPlan* const plan_;
+  std::unordered_map<uint64_t, mirror::Target*> lanes_;
+  std::map<uint64_t, uint64_t> numbers_;  // of the capture to the clock's
+};
+
+mirror::Target* Player::LaneOf(uint64_t session) {
+  mirror::Target*& lane = lanes_[session];
+  if (lane == nullptr) {
+    mirror::SessionFacts facts;
+    facts.session = session;
+    const auto known = plan_->sessions().find(session);
+    if (known != plan_->sessions().end()) {
+      facts.user = known->second.user;
+      facts.database = known->second.database;
+      facts.parameters = known->second.parameters;
+    }
+    lane = mirrors_->OpenForReplay(facts);
+  }
+  return lane;
+}
+
+uint64_t Player::Translate(uint64_t number) const {
+  const auto above = numbers_.upper_bound(number);
+  return above == numbers_.begin() ? 0 : std::prev(above)->second;
+}
+
+void Player::Do(const ReplayPlan::Event& event) {
+  const ReplayPlan::Captured& captured = plan_->units()[event.unit];
+  mirror::Target* const lane = LaneOf(captured.session);
+  lane->Expect();
+  const uint64_t number = clock_->Tick();
+  numbers_[event.number] = number;
+  if (event.reserves) {
+    lane->Reserve(number);
+    return;
+  }
+  mirror::Unit unit = captured.unit;
+  const bool reserved = unit.place.stamp != unit.place.acked;
+  unit.place.stamp = reserved ? numbers_.at(unit.place.stamp) : number;
+  unit.place.acked = number;
+  unit.after = Translate(unit.after);
+  unit.committed = loop_->now();
+  lane->Offer(unit, mirror::Cause::kNone);
+  if (event.releases) {
+    lane->Release(unit.place.stamp);
+  }
+  if (captured.last) {
+    lane->End();
+    lanes_.erase(captured.session);
+  }
+}
+
+// Turns the loop until `until`, and until there is room. False: the server cannot be reached.
+bool Player::Hold(base::Instant until) {
+  while (loop_->now() < until || mirrors_->metrics(0).queued_units.value() >= kWaitingMax) {
+    loop_->RunOnce(std::min(until, loop_->now() + absl::Milliseconds(10)));
+    if (!mirrors_->reachable(0)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+bool Player::Play(double speed) {
+  const base::Instant start = base::Instant::MonotonicNow();
+  bool reached = true;
+  int64_t first = 0;
+  for (const ReplayPlan::Captured& unit : plan_->units()) {
+    first = first == 0 ? unit.answered : std::min(first, unit.answered);
+  }
+  for (const ReplayPlan::Event& event : plan_->events()) {
+    const double behind = static_cast<double>(plan_->units()[event.unit].answered - first);
+    const bool scheduled = speed > 0 && !event.reserves;
+    const base::Instant due =
+        scheduled ? start + absl::Nanoseconds(behind / speed) : base::Instant(0);
+    reached = Hold(due);
+    if (!reached) {
+      break;
+    }
+    Do(event);
+  }
+  for (const auto& [session, lane] : lanes_) {
+    lane->End();
+  }
+  return reached;
+}
+
+absl::Status Run(const Options& options, const ReplayPlan& plan, ReplayReport* report) {
+  config::Config config;
+  ASSIGN_OR_RETURN(config::Server server, config::ParseServer(options.to));
+  if (server.user.empty()) {
+    return base::InvalidArgument("--to names no user; it logs in for every session");
+  }
+  server.name = "replay";
+  config.primary.dbname = server.dbname;  // so every database's sessions go there
+  config.mirrors.push_back(server);
+  config.mirror_order = options.order;
+  config.mirror_marker = false;  // the copy gets what was captured and nothing else
+  config.limits.mirror_bytes_max = 2 * kReplayBytesMax;
+  io::Resolver resolver;
+  ASSIGN_OR_RETURN(backend::Setup setup,
+                   backend::MakeSetup(config, &resolver, base::SecureRandom(32)));
+  backend::Epochs epochs;
+  backend::Epoch epoch;
+  epochs.Publish(std::move(setup), 1, [&](int, backend::Epoch one) { epoch = std::move(one); });
+  ASSIGN_OR_RETURN(const std::unique_ptr<io::EpollEngine> engine,
+                   io::EpollEngine::Create(config.buffer_size));
+  io::Loop loop(engine.get(), &config.limits, 1);
+  mirror::Shared shared(config);
+  mirror::MirrorsTools tools;
+  tools.loop = &loop;
+  tools.epoch = std::move(epoch);
+  tools.shared = &shared;
+  mirror::Mirrors mirrors(tools);
+  io::Scope scope(&loop);
+  const base::Instant start = base::Instant::MonotonicNow();
+  Player player(&loop, &mirrors, shared.clock(), &plan);
+  const bool reached = player.Play(options.speed);
+  scope.Spawn(mirrors.Drain(reached ? base::Instant::Never() : loop.now()));
+  while (scope.running() > 0) {
+    loop.RunOnce(base::Instant::MonotonicNow() + absl::Milliseconds(10));
+  }
+  report->took = base::Instant::MonotonicNow() - start;
+  report->Take(mirrors.metrics(0), shared.mirror(0)->ledger.Snapshot());
+  if (!reached || !mirrors.reachable(0)) {
+    return base::Unavailable("the server of --to cannot be reached; the log says why");
+  }
+  return absl::OkStatus();
+}
+
+Outcome Failed(const absl::Status& status) {
+  return {.code = kExitFailed,
+          .out = "",
+          .err = "pgbraid: " + std::string(base::Message(status)) + "\n"};
+}
+
+}  // namespace
+
+Outcome Replay(std::span<const std::string_view> arguments) {
+  const absl::StatusOr<Options> options = ReadOptions(arguments);
+  if (!options.ok()) {
+    return Failed(options.status());
+  }
+  if (options->help) {
+    return {.code = 0, .out = std::string(kHelp), .err = ""};
+  }
+  ReplayPlan plan;
+  ReplayReport report;
+  if (const absl::Status read = ReadPlan(options->folder, &plan, &report); !read.ok()) {
+    return Failed(read);
+  }
+  if (!options->dry_run) {
+    if (const absl::Status log = base::StartLog(base::LogLevel::kWarn, base::LogFormat::kLogfmt);
+        !log.ok()) {
+      return Failed(log);
+    }
+    const absl::Status ran = Run(*options, plan, &report);
+    base::FlushLog();
+    if (!ran.ok()) {
+      return Failed(ran);
+    }
+  }
+  return {.code = options->dry_run || report.same() ? 0 : kExitFound,
+          .out = options->json ? report.AsJson() : report.AsText(),
+          .err = ""};
+}
+
+}  // namespace command
