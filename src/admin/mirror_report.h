@@ -39,6 +39,11 @@ struct MirrorReport {
   uint64_t reconnects = 0;
   int64_t queued_units = 0;
   int64_t queued_bytes = 0;
+  uint64_t spilled = 0;        // transactions that went to the disk
+  uint64_t spilled_bytes = 0;
+  uint64_t spill_failures = 0;
+  int64_t spill_units = 0;     // on the disk now
+  int64_t spill_bytes = 0;
   int64_t connections = 0;
   // Upper bounds in seconds; not finite where nothing can be told.
   double lag_p50 = std::numeric_limits<double>::quiet_NaN();

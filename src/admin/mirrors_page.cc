@@ -21,18 +21,13 @@ void WriteGap(const GapReport& gap, base::JsonWriter* json) {
   json->BeginObject();
   json->Key("table");
   text(gap.table);
-  json->Key("cause");
-  json->String(gap.cause);
+  json->Key("cause").String(gap.cause);
   json->Key("sqlstate");
   text(gap.sqlstate);
-  json->Key("first");
-  json->Time(gap.first);
-  json->Key("last");
-  json->Time(gap.last);
-  json->Key("statements");
-  json->Unsigned(gap.statements);
-  json->Key("transactions");
-  json->Unsigned(gap.transactions);
+  json->Key("first").Time(gap.first);
+  json->Key("last").Time(gap.last);
+  json->Key("statements").Unsigned(gap.statements);
+  json->Key("transactions").Unsigned(gap.transactions);
   json->EndObject();
 }
 
@@ -45,59 +40,45 @@ void WriteGaps(const std::vector<GapReport>& gaps, base::JsonWriter* json) {
 }
 
 void WriteCounters(const MirrorReport& mirror, base::JsonWriter* json) {
-  json->Key("offered");
-  json->Unsigned(mirror.offered);
-  json->Key("delivered");
-  json->Unsigned(mirror.delivered);
-  json->Key("refused");
-  json->Unsigned(mirror.refused);
-  json->Key("dropped");
-  json->BeginObject();
+  json->Key("offered").Unsigned(mirror.offered);
+  json->Key("delivered").Unsigned(mirror.delivered);
+  json->Key("refused").Unsigned(mirror.refused);
+  json->Key("dropped").BeginObject();
   for (const auto& [cause, count] : mirror.dropped) {
-    json->Key(cause);
-    json->Unsigned(count);
+    json->Key(cause).Unsigned(count);
   }
   json->EndObject();
-  json->Key("statements");
-  json->Unsigned(mirror.statements);
-  json->Key("retries");
-  json->Unsigned(mirror.retries);
-  json->Key("reconnects");
-  json->Unsigned(mirror.reconnects);
-  json->Key("queued_units");
-  json->Signed(mirror.queued_units);
-  json->Key("queued_bytes");
-  json->Signed(mirror.queued_bytes);
-  json->Key("connections");
-  json->Signed(mirror.connections);
+  json->Key("statements").Unsigned(mirror.statements);
+  json->Key("retries").Unsigned(mirror.retries);
+  json->Key("reconnects").Unsigned(mirror.reconnects);
+  json->Key("queued_units").Signed(mirror.queued_units);
+  json->Key("queued_bytes").Signed(mirror.queued_bytes);
+  json->Key("spilled").Unsigned(mirror.spilled);
+  json->Key("spilled_bytes").Unsigned(mirror.spilled_bytes);
+  json->Key("spill_failures").Unsigned(mirror.spill_failures);
+  json->Key("spill_units").Signed(mirror.spill_units);
+  json->Key("spill_bytes").Signed(mirror.spill_bytes);
+  json->Key("connections").Signed(mirror.connections);
 }
 
 void WriteMirror(const MirrorReport& mirror, base::JsonWriter* json) {
   json->BeginObject();
-  json->Key("name");
-  json->String(mirror.name);
-  json->Key("address");
-  json->String(mirror.address);
+  json->Key("name").String(mirror.name);
+  json->Key("address").String(mirror.address);
   json->Key("database");
   if (mirror.database.empty()) {
     json->Null();
   } else {
     json->String(mirror.database);
   }
-  json->Key("reachable");
-  json->Bool(mirror.reachable);
+  json->Key("reachable").Bool(mirror.reachable);
   WriteCounters(mirror, json);
-  json->Key("lag_seconds");
-  json->BeginObject();
-  json->Key("p50");
-  json->Number(mirror.lag_p50);
-  json->Key("p99");
-  json->Number(mirror.lag_p99);
+  json->Key("lag_seconds").BeginObject();
+  json->Key("p50").Number(mirror.lag_p50);
+  json->Key("p99").Number(mirror.lag_p99);
   json->EndObject();
-  json->Key("gaps_kept");
-  json->Bool(mirror.gaps_kept);
-  json->Key("gaps_folded");
-  json->Bool(mirror.gaps_folded);
+  json->Key("gaps_kept").Bool(mirror.gaps_kept);
+  json->Key("gaps_folded").Bool(mirror.gaps_folded);
   json->Key("gaps");
   WriteGaps(mirror.gaps, json);
   json->EndObject();
@@ -178,8 +159,7 @@ Answered Clear(const http::Request& request, const MirrorReport& mirror) {
   order->mirror = mirror.name;
   base::JsonWriter json;
   json.BeginObject();
-  json.Key("cleared");
-  json.Signed(std::count_if(mirror.gaps.begin(), mirror.gaps.end(),
+  json.Key("cleared").Signed(std::count_if(mirror.gaps.begin(), mirror.gaps.end(),
                             [&](const GapReport& gap) { return IsCleared(*order, gap); }));
   json.EndObject();
   Answered answered = Json(json);

@@ -26,8 +26,10 @@ std::string LexingSetting(const pg::Piece& piece) {
     return std::string();
   }
   const std::optional<pg::ParameterStatusView> status = pg::ReadParameterStatus(piece.body);
+  constexpr std::string_view kSettings[] = {"client_encoding", "standard_conforming_strings",
+                                            "DateStyle", "IntervalStyle", "TimeZone"};
   if (!status.has_value() ||
-      (status->name != "client_encoding" && status->name != "standard_conforming_strings")) {
+      std::find(std::begin(kSettings), std::end(kSettings), status->name) == std::end(kSettings)) {
     return std::string();
   }
   std::string text(status->name);
@@ -368,8 +370,7 @@ void Connection::OnParameter(const pg::Piece& piece, bool hidden) {
 }
 
 void Connection::OnBackendKey(const pg::Piece& piece) {
-  if (!keeps_parameters_ || !piece.whole() ||
-      piece.type != static_cast<char>(pg::BackendType::kBackendKeyData)) {
+  if (!piece.whole() || piece.type != static_cast<char>(pg::BackendType::kBackendKeyData)) {
     return;
   }
   if (const std::optional<pg::BackendKeyView> key = pg::ReadBackendKey(piece.body)) {

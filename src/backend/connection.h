@@ -110,6 +110,9 @@ class Connection {
   bool mid_reply() const { return reader_.mid_pieces(); }
   // Why: a mismatch's text, or empty for an ordinary end of the stream.
   const std::string& fault() const { return fault_; }
+  // BackendKeyData: what a cancel of this connection needs. Secret empty: the server sent none.
+  uint32_t key_pid() const { return key_pid_; }
+  const std::string& key_secret() const { return key_secret_; }
 
   // Lets go of the reply that the judge held, and of what stands behind it.
   void Release() { event_.Raise(kReleased); }
@@ -123,9 +126,6 @@ class Connection {
   const Parameters& parameters() const { return parameters_; }
   // Equal for equal parameters, and as good as never for others.
   uint64_t parameters_print() const { return parameters_print_; }
-  // BackendKeyData: what a cancel of this connection needs. Secret empty: the server sent none.
-  uint32_t key_pid() const { return key_pid_; }
-  const std::string& key_secret() const { return key_secret_; }
   // Whole frames of our own, for nobody: what they are answered goes to Lessee::OnHidden(). False
   // if the ledger is full; then nothing was sent.
   bool Ask(std::string_view frames);

@@ -50,11 +50,12 @@ void JsonWriter::Close(char bracket) {
   first_ = false;
 }
 
-void JsonWriter::Key(std::string_view key) {
+JsonWriter& JsonWriter::Key(std::string_view key) {
   Separate();
   Quote(key);
   text_ += ':';
   first_ = true;
+  return *this;
 }
 
 void JsonWriter::String(std::string_view text) {

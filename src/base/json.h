@@ -19,8 +19,8 @@ class JsonWriter {
   void EndObject() { Close('}'); }
   void BeginArray() { Open('['); }
   void EndArray() { Close(']'); }
-  // The next value's, within an object.
-  void Key(std::string_view key);
+  // The next value's, within an object: Key("a").Unsigned(1).
+  JsonWriter& Key(std::string_view key);
   void String(std::string_view text);
   void Unsigned(uint64_t number);
   void Signed(int64_t number);

@@ -52,6 +52,7 @@ struct Limits {
   // -- mirrors ------------------------------------------------------------------------------
   int64_t mirror_bytes_max = 64 << 20;        // held for one mirror, all shards
   int64_t mirror_transaction_max = 16 << 20;  // of one transaction
+  int64_t spill_max = int64_t{16} << 30;      // on the disk, of all mirrors
   uint32_t mirror_connections_max = 64;       // per mirror, all shards
   absl::Duration mirror_timeout = absl::Seconds(120);   // one unit, sent to answered
   uint32_t mirror_retries = 2;  // of a unit that has reached the mirror, after the first time

@@ -205,7 +205,7 @@ void Player::Do(const ReplayPlan::Event& event) {
   unit.place.acked = number;
   unit.after = Translate(unit.after);
   unit.committed = loop_->now();
-  lane->Offer(unit, mirror::Cause::kNone);
+  lane->Offer(std::move(unit), mirror::Cause::kNone);
   if (event.releases) {
     lane->Release(unit.place.stamp);
   }

@@ -305,6 +305,22 @@ std::string DescribeService(const Service& service) {
   return text;
 }
 
+// What the capture keeps follows from what it is to leave out.
+absl::Status CompleteCapture(Config* config) {
+  if (config->capture_redact == CaptureRedact::kAllValues &&
+      !config->capture_redact_types.empty()) {
+    return base::InvalidArgument(
+        "--capture-redact all-values hides every type already; --capture-redact-types is for some");
+  }
+  if (!config->capture_redact_types.empty()) {
+    config->capture_redact = CaptureRedact::kTypes;
+  }
+  if (config->capture.empty() && config->capture_redact != CaptureRedact::kNone) {
+    return base::InvalidArgument("--capture-redact says what --capture keeps, and there is none");
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 std::string_view Name(PoolMode mode) {
@@ -354,6 +370,11 @@ std::string Describe(const Config& config) {
                config.watchdog_action == WatchdogAction::kAbort ? "abort" : "log",
                " shards=", std::to_string(config.shards), " io=", IoName(config.io), " ring_size=",
                std::to_string(config.ring_size), " buffer_size=", BytesText(config.buffer_size)});
+  if (!config.spill_dir.empty()) {
+    text += Cat({" spill_dir=", config.spill_dir, " spill_max=",
+                 BytesText(static_cast<uint64_t>(config.limits.spill_max)),
+                 config.spill_key_file.empty() ? "" : " spill_key_file=", config.spill_key_file});
+  }
   text += config.capture.empty() ? "" : Cat({" capture=", config.capture});
   text += config.state_dir.empty() ? "" : Cat({" state_dir=", config.state_dir});
   text += DescribeTls(config.tls);
@@ -400,19 +421,16 @@ absl::Status Complete(Config* config) {
         Cat({"queue-low (", BytesText(limits.queue_low), ") must be less than queue-high (",
              BytesText(limits.queue_high), ")"}));
   }
-  // A transaction waits in the queue as a whole, so the smaller of the two bounds it.
-  limits.mirror_transaction_max = std::min(limits.mirror_transaction_max, limits.mirror_bytes_max);
-  if (config->capture_redact == CaptureRedact::kAllValues &&
-      !config->capture_redact_types.empty()) {
-    return base::InvalidArgument(
-        "--capture-redact all-values hides every type already; --capture-redact-types is for some");
+  // A transaction waits in the queue as a whole, so the smaller of the two bounds it; but for one
+  // that may wait on the disk.
+  if (config->spill_dir.empty()) {
+    limits.mirror_transaction_max =
+        std::min(limits.mirror_transaction_max, limits.mirror_bytes_max);
   }
-  if (!config->capture_redact_types.empty()) {
-    config->capture_redact = CaptureRedact::kTypes;
+  if (config->spill_dir.empty() && !config->spill_key_file.empty()) {
+    return base::InvalidArgument("--spill-key-file needs --spill-dir beside it");
   }
-  if (config->capture.empty() && config->capture_redact != CaptureRedact::kNone) {
-    return base::InvalidArgument("--capture-redact says what --capture keeps, and there is none");
-  }
+  RETURN_IF_ERROR(CompleteCapture(config));
   if (config->log_protocol && config->log_level != base::LogLevel::kDebug) {
     return base::InvalidArgument(
         "--log-protocol shows SQL and data and needs --log-level debug beside it");

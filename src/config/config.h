@@ -52,6 +52,7 @@ struct Config {
   bool mirror_statements_alone = false;  // without BEGIN and COMMIT around them
   bool mirror_block = false;  // a client waits rather than a transaction being dropped
   MirrorOrder mirror_order = MirrorOrder::kCausal;
+  bool mirror_as_client = true;  // statements run there as the user that ran them on the primary
   bool mirror_marker = true;  // the mirror keeps a record of what it has committed
   Tls tls;
   // Peers whose connections begin with a PROXY protocol header; kUnix: every Unix socket's.
@@ -66,6 +67,8 @@ struct Config {
   IoBackend io = IoBackend::kAuto;
   WatchdogAction watchdog_action = WatchdogAction::kLog;
 
+  std::string spill_dir;       // where what mirrors have no memory for waits; empty: nowhere
+  std::string spill_key_file;  // of the key that seals it; empty: one of the process
   std::string capture;  // the folder that is made for it; empty: nothing is captured
   CaptureRedact capture_redact = CaptureRedact::kNone;
   std::vector<uint32_t> capture_redact_types;  // OIDs; not empty exactly for kTypes

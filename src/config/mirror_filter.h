@@ -41,7 +41,9 @@ struct MirrorChoices {
   std::vector<std::string> include;
   std::vector<std::string> exclude;
   bool operator==(const MirrorChoices&) const = default;
-  bool empty() const { return *this == MirrorChoices(); }
+  bool empty() const {
+    return !mode.has_value() && !exposure.has_value() && include.empty() && exclude.empty();
+  }
 };
 
 // What `own` leaves open is as in `common`.

@@ -1,4 +1,3 @@
-#include "config/capture_types.h"
 #include "config/settings.h"
 
 #include <algorithm>
@@ -7,6 +6,7 @@
 #include <type_traits>
 
 #include "base/status.h"
+#include "config/capture_types.h"
 #include "config/setters.h"
 #include "config/text.h"
 
@@ -108,6 +108,12 @@ absl::Status SetMirrorOrder(std::string_view text, Config* config) {
   return absl::OkStatus();
 }
 
+absl::Status SetMirrorRole(std::string_view text, Config* config) {
+  ASSIGN_OR_RETURN(const size_t choice, ParseChoice(text, {"client", "login"}));
+  config->mirror_as_client = choice == 0;
+  return absl::OkStatus();
+}
+
 absl::Status SetMirrorMarker(std::string_view text, Config* config) {
   ASSIGN_OR_RETURN(config->mirror_marker, ParseBoolean(text));
   return absl::OkStatus();
@@ -204,19 +210,12 @@ absl::Status SetLogFormat(std::string_view text, Config* config) {
   return absl::OkStatus();
 }
 
-absl::Status SetStateDir(std::string_view text, Config* config) {
+template <auto kMember>
+absl::Status SetPath(std::string_view text, Config* config) {
   if (text.empty() || text.find('\0') != std::string_view::npos) {
     return base::InvalidArgument("is empty");
   }
-  config->state_dir = text;
-  return absl::OkStatus();
-}
-
-absl::Status SetCapture(std::string_view text, Config* config) {
-  if (text.empty() || text.find('\0') != std::string_view::npos) {
-    return base::InvalidArgument("is empty");
-  }
-  config->capture = text;
+  config->*kMember = text;
   return absl::OkStatus();
 }
 
@@ -491,6 +490,9 @@ constexpr Setting kSettings[] = {
     {"Mirrors", "mirror-order", "", 0, Kind::kText, "ORDER", "causal", "",
      "causal: behind all that its client saw; session: behind its session",
      SetMirrorOrder},
+    {"Mirrors", "mirror-role", "", 0, Kind::kText, "ROLE", "client", "",
+     "client: run as the client where the login may; login: as itself",
+     SetMirrorRole},
     {"Mirrors", "mirror-marker", "", 0, Kind::kBoolean, "BOOL", "true", "",
      "keep a record on the mirror, so that nothing is applied twice",
      SetMirrorMarker},
@@ -500,6 +502,15 @@ constexpr Setting kSettings[] = {
     {"Mirrors", "mirror-transaction-bytes", "", 0, Kind::kBytes, "BYTES", "16m", "",
      "largest transaction that is mirrored",
      SetBytes<&Limits::mirror_transaction_max, 64 * kKilo, 64 * kGiga>},
+    {"Mirrors", "spill-dir", "", 0, Kind::kText, "DIRECTORY", "none", "",
+     "where what does not fit a mirror's queue waits on the disk",
+     SetPath<&Config::spill_dir>},
+    {"Mirrors", "spill-max", "", 0, Kind::kBytes, "BYTES", "16g", "",
+     "on that disk at most, all mirrors together",
+     SetBytes<&Limits::spill_max, kMega, 1024 * 1024 * kGiga>},
+    {"Mirrors", "spill-key-file", "", 0, Kind::kText, "FILE", "none", "",
+     "its key, 64 hexadecimal digits: what waits survives a restart",
+     SetPath<&Config::spill_key_file>},
     {"Mirrors", "mirror-max-conns", "", 0, Kind::kInteger, "N", "64", "",
      "connections to one mirror", SetCount<&Limits::mirror_connections_max, 1, 10'000>},
 
@@ -541,9 +552,10 @@ constexpr Setting kSettings[] = {
     {"Operation", "watchdog-action", "", 0, Kind::kText, "ACTION", "log", "",
      "log, or abort: end the process, so that it is started again", SetWatchdogAction},
     {"Operation", "state-dir", "", 0, Kind::kText, "DIRECTORY", "none", "",
-     "keeps what a restart must not forget: the gap ledgers of mirrors", SetStateDir},
+     "keeps what a restart must not forget: the gap ledgers of mirrors",
+     SetPath<&Config::state_dir>},
     {"Operation", "capture", "", 0, Kind::kText, "DIRECTORY", "none", "",
-     "write what is committed there, to be linted and replayed", SetCapture},
+     "write what is committed there, to be linted and replayed", SetPath<&Config::capture>},
     {"Operation", "capture-redact", "", 0, Kind::kText, "WHAT", "none", "",
      "what a capture leaves out: none, or all-values", SetCaptureRedact},
     {"Operation", "capture-redact-types", "", 0, Kind::kTexts, "TYPES", "none", "",

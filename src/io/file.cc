@@ -204,6 +204,10 @@ absl::Status RemoveFile(const std::string& path) {
   return unlink(path.c_str()) == 0 ? absl::OkStatus() : FileError("removing", path, errno);
 }
 
+absl::Status RemoveFolder(const std::string& path) {
+  return rmdir(path.c_str()) == 0 ? absl::OkStatus() : FileError("removing", path, errno);
+}
+
 absl::Status RenameFile(const std::string& from, const std::string& to) {
   if (FAULT_POINT("io.file.rename")) {
     return FileError("renaming", from, EIO);

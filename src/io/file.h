@@ -61,6 +61,8 @@ absl::StatusOr<std::vector<std::string>> ListFolder(const std::string& path);
 // The folder's entries are on stable storage: files made, renamed and removed in it stay so.
 absl::Status SyncFolder(const std::string& path);
 absl::Status RemoveFile(const std::string& path);
+// An empty one.
+absl::Status RemoveFolder(const std::string& path);
 // `to` is then what `from` was, at once: whoever opens it finds the old file or the new one.
 absl::Status RenameFile(const std::string& from, const std::string& to);
 

@@ -294,7 +294,7 @@ void RecordLog::Settle(const GroupJob& job, const std::vector<Waiter*>& group) {
 
 // -- the end of records and of the log ------------------------------------------------------------
 
-class RecordLog::ReleaseJob final : public Job {
+class RecordLog::ReleaseJob : public Job {
  public:
   ReleaseJob(std::string folder, std::vector<uint64_t> segments)
       : folder_(std::move(folder)), segments_(std::move(segments)) {}
@@ -321,18 +321,44 @@ class RecordLog::ReleaseJob final : public Job {
   size_t removed_ = 0;
 };
 
+// The newest one, too: it must not be written to any more.
+class RecordLog::ReleaseAllJob final : public ReleaseJob {
+ public:
+  ReleaseAllJob(RecordLog* log, std::vector<uint64_t> segments)
+      : ReleaseJob(log->found_.path, std::move(segments)), log_(log) {}
+  void Run() override {
+    log_->EndSegment();
+    ReleaseJob::Run();
+  }
+
+ private:
+  RecordLog* const log_;
+};
+
 Task<absl::Status> RecordLog::Release(uint64_t through) {
-  CHECK(!releasing_);
-  releasing_ = true;
   std::vector<uint64_t> done;
   for (size_t i = 0; i + 1 < segments_.size() && segments_[i + 1] <= through + 1; ++i) {
     done.push_back(segments_[i]);
   }
   ReleaseJob job(found_.path, std::move(done));
-  co_await worker_.Run(loop_, &job);
-  segments_.erase(segments_.begin(), segments_.begin() + static_cast<ptrdiff_t>(job.removed()));
+  const absl::Status status = co_await RunRelease(&job);
+  co_return status;
+}
+
+Task<absl::Status> RecordLog::ReleaseAll() {
+  CHECK(waiting_.empty());
+  ReleaseAllJob job(this, std::vector<uint64_t>(segments_.begin(), segments_.end()));
+  const absl::Status status = co_await RunRelease(&job);
+  co_return status;
+}
+
+Task<absl::Status> RecordLog::RunRelease(ReleaseJob* job) {
+  CHECK(!releasing_);
+  releasing_ = true;
+  co_await worker_.Run(loop_, job);
+  segments_.erase(segments_.begin(), segments_.begin() + static_cast<ptrdiff_t>(job->removed()));
   releasing_ = false;
-  co_return job.status();
+  co_return job->status();
 }
 
 class RecordLog::EndJob final : public Job {

@@ -62,6 +62,10 @@ class RecordLog {
   // at a time. After a crash some of them may be there again.
   Task<absl::Status> Release(uint64_t through);
 
+  // Removes every segment: nobody needs any record. Only while nothing is being appended or
+  // released; what is appended from now on begins a new segment.
+  Task<absl::Status> ReleaseAll();
+
   // After the appends that wait have ended; none may come later.
   Task<void> Close();
 
@@ -74,11 +78,13 @@ class RecordLog {
   struct Waiter;
   class GroupJob;
   class ReleaseJob;
+  class ReleaseAllJob;
   class EndJob;
 
   RecordLog(Loop* loop, const RecordLogOptions& options, LogFolder found, File identity);
   Task<void> WriteGroups();
   std::vector<Waiter*> TakeGroup();
+  Task<absl::Status> RunRelease(ReleaseJob* job);
   void Settle(const GroupJob& job, const std::vector<Waiter*>& group);
   // On the worker's thread.
   absl::Status BeginSegment(uint64_t first_sequence, uint64_t group_bytes, bool* final);

@@ -38,7 +38,7 @@ class Capture::Session final : public Target {
   void Expect() override {}
   void Reserve(uint64_t stamp) override { static_cast<void>(stamp); }
   void Release(uint64_t stamp) override { static_cast<void>(stamp); }
-  void Offer(const Unit& unit, Cause lost) override;
+  void Offer(Unit unit, Cause lost) override;
   void End() override {
     const uint64_t session = session_;
     capture_->sessions_.erase(session);
@@ -51,7 +51,7 @@ class Capture::Session final : public Target {
   bool told_ = false;  // true exactly when the facts have been written
 };
 
-void Capture::Session::Offer(const Unit& unit, Cause lost) {
+void Capture::Session::Offer(Unit unit, Cause lost) {
   std::string record;
   if (lost != Cause::kNone) {
     AppendLost(&record, session_, lost);
@@ -61,7 +61,7 @@ void Capture::Session::Offer(const Unit& unit, Cause lost) {
       capture_->LeaveOut("the disk is too slow");
       return;
     }
-    const Unit kept = capture_->redactor_.Redact(unit);
+    const Unit kept = capture_->redactor_.Redact(std::move(unit));
     AppendCapturedUnit(&record, session_, kept, absl::Now());
   }
   std::string facts;

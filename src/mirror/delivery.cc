@@ -9,6 +9,8 @@
 #include "mirror/mirrors.h"
 #include "mirror/replay.h"
 #include "mirror/shadow.h"
+#include "mirror/trace.h"
+#include "sql/quote.h"
 
 namespace mirror {
 namespace {
@@ -23,6 +25,9 @@ bool Passes(std::string_view sqlstate) { return sqlstate == "40001" || sqlstate 
 bool WantsToBeAlone(std::string_view sqlstate) {
   return sqlstate == "25001" || sqlstate == "2D000";
 }
+
+// A transaction may only read: a marker cannot be set in it.
+constexpr std::string_view kReadOnly = "25006";
 
 // The schema, the table or the function is not there.
 bool IsMissing(std::string_view sqlstate) {
@@ -60,9 +65,48 @@ io::Task<void> Lane::OpenMarker() {
   }
 }
 
-// A new connection gets the settings and prepared statements of the session.
+// Whoever runs the session's statements on the primary runs them here, if the login may be made
+// that user: rows go to the schema of that name, policies and current_user are the same.
+io::Task<void> Lane::TakeRole() {
+  std::string sqlstate;
+  for (const std::string_view how : {"SET SESSION AUTHORIZATION ", "SET ROLE "}) {
+    const std::string text = std::string(how) + sql::Quote(client_, '"');
+    Replay replay(&link_->connection());
+    replay.Query(text);
+    const Flight flight = co_await Ask(&replay);
+    if (flight != Flight::kAnswered) {
+      co_return;
+    }
+    sqlstate = replay.sqlstate();
+    if (sqlstate.empty()) {
+      link_->SetRole(text);
+      co_return;
+    }
+  }
+  link_->SetRole(std::string());
+  shadow_->LogOtherUser(client_, sqlstate);
+}
+
+// The connection is its login's again; what is the session's comes with Rebuild.
+io::Task<void> Lane::AsLogin() {
+  rebuilt_ = false;
+  Replay replay(&link_->connection());
+  replay.Query(kAsLogin);
+  co_await Ask(&replay);
+}
+
+// A connection gets the settings and prepared statements of the session, as they are on the
+// primary; one that has some already, of this session or of a refused transaction, is rid of them.
 io::Task<void> Lane::Rebuild() {
   Replay replay(&link_->connection());
+  if (link_->lane() != 0) {
+    replay.Query(kAsLogin);
+    replay.Query("RESET ALL; DEALLOCATE ALL");
+  }
+  if (!link_->role().empty()) {
+    replay.Query(link_->role());
+  }
+  const size_t first = replay.sent();
   for (const std::string& text : journal_.texts()) {
     replay.Query(text);
   }
@@ -71,8 +115,12 @@ io::Task<void> Lane::Rebuild() {
     co_return;
   }
   rebuilt_ = true;
+  for (size_t i = first; i < replay.tags().size(); ++i) {
+    if (replay.tags()[i].empty()) {
+      journal_.OnNotRebuilt(i - first);
+    }
+  }
   if (!replay.sqlstate().empty()) {
-    journal_.OnNotRebuilt();
     base::Log(base::LogLevel::kWarn, "mirror.state_not_rebuilt",
               {{"mirror", shadow_->server()->name},
                {"session", session_},
@@ -80,9 +128,32 @@ io::Task<void> Lane::Rebuild() {
   }
 }
 
+// What a connection that was given up still runs on the mirror would keep its locks.
+io::Task<void> Lane::EndStale() {
+  const uint64_t stale = *stale_;
+  stale_.reset();
+  if (!link_->marked()) {
+    co_return;
+  }
+  co_await AsLogin();
+  if (link_ == nullptr) {
+    co_return;
+  }
+  Replay replay(&link_->connection());
+  replay.Query(marker::EndText(stale));
+  replay.Query(marker::CloseText(stale));
+  co_await Ask(&replay);
+}
+
 // Whether the unit whose COMMIT was not answered has happened. If it has not, it cannot any more.
 io::Task<void> Lane::ResolveDoubt() {
   const Doubt doubt = *doubt_;
+  if (!link_->role().empty()) {
+    co_await AsLogin();
+    if (link_ == nullptr) {
+      co_return;
+    }
+  }
   Replay replay(&link_->connection());
   replay.Query(marker::EndText(doubt.link));
   replay.Query(marker::TakeText(doubt.link, doubt.done));
@@ -99,10 +170,9 @@ io::Task<void> Lane::ResolveDoubt() {
   const bool known = replay.tags().size() == 4;
   if (known && replay.tags()[3] == "SELECT 1") {
     shadow_->metrics().found_applied.Add();
-    Remember();
-    journal_.OnLost();  // what it held went with its connection
-    rebuilt_ = journal_.empty();
     Settle(Verdict());
+    journal_.OnLost();  // what it held went with its connection
+    rebuilt_ = false;
   } else if (!known || replay.tags()[2] != "SELECT 1") {
     Drop(Cause::kOutcomeUnknown);
   } else if (!MayRunAgain()) {
@@ -127,22 +197,29 @@ Lane::Plan Lane::PlanFor(const Queued& front) const {
   const Order& order = shadow_->order();
   const Place& place = front.unit.place;
   const bool nothing_open = order.Passed(Mark::kOpen, place.stamp - 1);
-  const bool single = front.unit.steps.size() == 1 && front.unit.prepare.empty();
-  if (single && (!place.is_explicit || nothing_open)) {
+  if (front.unit.may_be_alone() && (!place.is_explicit || nothing_open)) {
     return Plan::kAlone;
   }
   return nothing_open ? Plan::kWhole : Plan::kOpen;
 }
 
-std::string Lane::MarkFor(const Queued& front) const {
-  const bool marked = link_->marked() && !front.unmarked &&
-                      front.unit.steps.front().trace != Trace::kDiscard;
-  return marked ? marker::MarkText(link_->number(), link_->done() + 1) : std::string();
+// A mark within a prepared transaction would be taken back by ROLLBACK PREPARED.
+bool Lane::Marks(const Queued& front) const {
+  const std::vector<Step>& steps = front.unit.steps;
+  const bool alters = !steps.empty() && (steps[0].trace == Trace::kDiscard || steps[0].fails());
+  return link_->marked() && !front.unmarked && !front.unit.read_only && !alters &&
+         front.unit.prepare.empty();
 }
 
-void Lane::Send(Plan plan, Replay* replay) const {
+void Lane::Send(Plan plan, Replay* replay) {
   const Queued& front = queue_.front();
-  const std::string mark = MarkFor(front);
+  const std::string mark =
+      Marks(front) ? marker::MarkText(link_->number(), link_->done() + 1) : std::string();
+  if (link_->lane() != 0 && link_->lane() != id_) {
+    replay->Query("DISCARD SEQUENCES");  // what they gave to another session
+  }
+  link_->SetLane(id_);
+  journal_.OnRun();
   if (plan == Plan::kAlone) {
     replay->SendAlone(front.unit, mark);
     return;
@@ -151,6 +228,24 @@ void Lane::Send(Plan plan, Replay* replay) const {
 }
 
 io::Task<void> Lane::Deliver() {
+  Queued& front = queue_.front();
+  const std::vector<Step>& steps = front.unit.steps;
+  const Trace leaves = steps.empty() ? Trace::kNone : steps[0].trace;
+  if (journal_.Lacks(front.unit)) {
+    Drop(Cause::kStateLost);  // it could go to a table that has the name of a temporary one
+    co_return;
+  }
+  if (journal_.blind() && leaves != Trace::kReset && leaves != Trace::kDiscard) {
+    Drop(Cause::kStateLost);  // it could go to another schema's tables
+    co_return;
+  }
+  if (front.sent && std::any_of(steps.begin(), steps.end(),
+                                [](const Step& step) { return step.survives; })) {
+    front.sent = false;  // what PREPARE and DEALLOCATE have done outlives a rollback
+    rebuilt_ = false;
+    co_return;
+  }
+  front.sent = true;
   shadow_->metrics().start_wait.Record(loop_->now() - waits_from_);
   const Plan plan = PlanFor(queue_.front());
   const base::Instant sent_at = loop_->now();
@@ -250,7 +345,7 @@ io::Task<void> Lane::Conclude(Flight flight, const Replay* replay, bool may_have
     co_await OnNotAnswered(flight, may_have_committed);
     co_return;
   }
-  const bool marked = link_->marked() && !MarkFor(queue_.front()).empty();
+  const bool marked = Marks(queue_.front());
   if (link_->connection().machine().status() != 'I') {
     co_await TakeBack();
   }
@@ -262,31 +357,55 @@ io::Task<void> Lane::Conclude(Flight flight, const Replay* replay, bool may_have
   if (marked && link_ != nullptr) {
     link_->CountDone();
   }
-  Remember();
   Settle(Verdict{.differs = replay->differs()});
 }
 
-void Lane::Remember() {
-  for (Step& step : queue_.front().unit.steps) {
-    journal_.Note(&step);
+// What the session has now on the primary. If the mirror has not done the same, or has gone back
+// to its login's user, the connection gets it anew.
+void Lane::Remember(bool applied) {
+  Queued& front = queue_.front();
+  const bool here = applied && link_ != nullptr;
+  bool anew = false;
+  bool discarded = false;
+  for (Step& step : front.unit.steps) {
+    const bool discards = step.trace == Trace::kDiscard;
+    const bool ends_role = (discards || EndsRole(step)) && !client_.empty();
+    anew |= ends_role || (!here && step.trace != Trace::kNone && step.trace != Trace::kHeld);
+    discarded |= discards && !applied;
+    journal_.Note(&step, here);
+  }
+  for (Step& step : front.behind) {
+    anew = true;
+    discarded |= step.trace == Trace::kDiscard;
+    journal_.Note(&step, false);
+  }
+  rebuilt_ = rebuilt_ && !anew;
+  if (discarded && link_ != nullptr) {
+    shadow_->Discard(TakeLink());
   }
 }
 
 io::Task<void> Lane::OnNotAnswered(Flight flight, bool may_have_committed) {
   Queued& front = queue_.front();
   const Doubt doubt{.link = link_->number(), .done = link_->done()};
-  const bool marked = !MarkFor(front).empty();
+  const bool marked = Marks(front);
+  const backend::CancelTarget running = link_->cancel();
+  if (link_->marked()) {
+    stale_ = link_->number();
+  }
   co_await DropLink();
   if (flight == Flight::kStopped) {
     co_return;  // Run drops it
   }
   if (flight == Flight::kTimeout) {
+    shadow_->Cancel(running);
     shadow_->SetReachable(false);
   }
   Undo();
   Later();
   if (may_have_committed && marked) {
     doubt_ = doubt;
+    stale_.reset();  // that ends it too
   } else if (may_have_committed) {
     Drop(flight == Flight::kTimeout ? Cause::kTimeout : Cause::kOutcomeUnknown);
   } else if (!MayRunAgain()) {
@@ -297,6 +416,10 @@ io::Task<void> Lane::OnNotAnswered(Flight flight, bool may_have_committed) {
 io::Task<void> Lane::OnRefused(const std::string& sqlstate, bool mark_failed) {
   Queued& front = queue_.front();
   Undo();
+  if (mark_failed && sqlstate == kReadOnly) {
+    front.unmarked = true;
+    co_return;
+  }
   if (mark_failed) {  // the row, or all of it, was taken from us: nothing was committed
     if (link_ != nullptr) {
       co_await DropLink();
@@ -333,6 +456,7 @@ io::Task<void> Lane::OnRefused(const std::string& sqlstate, bool mark_failed) {
     front.reordered = true;  // behind whom it met
     co_return;
   }
+  front.serial = shadow_->order().on();  // behind all that it could meet
   co_await Pause(loop_->In(FullJitter(&loop_->prng(), loop_->limits().mirror_retry_delay,
                                       LongestRetryPause(), front.tries - 1)));
 }
@@ -342,10 +466,9 @@ io::Task<Lane::Flight> Lane::Fly(Replay* replay) {
   backend::Connection& connection = link_->connection();
   const base::Deadline deadline = loop_->In(loop_->limits().mirror_timeout);
   const uint64_t stamp = queue_.front().unit.place.stamp;
-  std::vector<backend::Note> notes;
   for (;;) {
-    connection.TakeNotes(&notes);
-    replay->OnNotes(notes);
+    connection.TakeNotes(&notes_);
+    replay->OnNotes(notes_);
     if (!connection.machine().owes() && !connection.machine().failed()) {
       co_return Flight::kAnswered;
     }
@@ -389,14 +512,20 @@ io::Task<void> Lane::Pause(base::Deadline until) {
 // The first unit has met its fate.
 void Lane::Settle(const Verdict& verdict) {
   Count(verdict);
+  Remember(verdict.applied());
   const Place place = queue_.front().unit.place;
   const bool executed = queue_.front().executed;
+  UnitTeller* const teller = queue_.front().teller;
+  const uint64_t number = queue_.front().number;
   shadow_->metrics().queued_units.Add(-1);
   shadow_->metrics().queued_bytes.Add(-queue_.front().unit.bytes);
   queue_.pop_front();
   doubt_.reset();
   waits_from_ = base::Instant();
   shadow_->order().Resolve(place, executed);
+  if (teller != nullptr) {
+    teller->OnSettled(number);
+  }
 }
 
 void Lane::Count(const Verdict& verdict) {

@@ -76,6 +76,9 @@ Kind KindOf(const sql::Statement& facts) {
     case sql::Effect::kWrite:
       return KindOfWrite(facts);
     case sql::Effect::kSession:
+      if (facts.one_server && facts.prepared == sql::Effect::kUnknown) {
+        return Kind::kOneServer;
+      }
       return facts.session_lock ? Kind::kLock : Kind::kState;
     case sql::Effect::kExecute:
       return Kind::kDml;

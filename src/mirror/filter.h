@@ -27,7 +27,8 @@ enum class Kind : uint8_t {
   kDml,        // rows: INSERT, UPDATE, DELETE, MERGE, COPY FROM, CALL, DO, nextval(), REFRESH
   kRead,
   kOther,      // LISTEN, NOTIFY, VACUUM, ANALYZE, LOCK
-  kOneServer,  // no other server's business: ALTER SYSTEM, pg_terminate_backend(). Never goes
+  kOneServer,  // no other server's business: ALTER SYSTEM, pg_terminate_backend(); or done on a
+               // third one: dblink_exec(); or by an answer: pg_try_advisory_lock(). Never goes
   kUnknown,    // could be any write
 };
 inline constexpr size_t kKinds = 10;

@@ -22,20 +22,13 @@ std::optional<Cause> CauseOf(std::string_view name) {
 
 void WriteGap(const Gap& gap, base::JsonWriter* json) {
   json->BeginObject();
-  json->Key("table");
-  json->String(gap.table);
-  json->Key("cause");
-  json->String(Name(gap.cause));
-  json->Key("sqlstate");
-  json->String(gap.sqlstate);
-  json->Key("first");
-  json->Time(gap.first);
-  json->Key("last");
-  json->Time(gap.last);
-  json->Key("statements");
-  json->Unsigned(gap.statements);
-  json->Key("transactions");
-  json->Unsigned(gap.transactions);
+  json->Key("table").String(gap.table);
+  json->Key("cause").String(Name(gap.cause));
+  json->Key("sqlstate").String(gap.sqlstate);
+  json->Key("first").Time(gap.first);
+  json->Key("last").Time(gap.last);
+  json->Key("statements").Unsigned(gap.statements);
+  json->Key("transactions").Unsigned(gap.transactions);
   json->EndObject();
 }
 
@@ -129,24 +122,18 @@ bool ReadValue(std::string_view key, base::JsonReader* json, uint32_t* seen, Gap
 std::string FormatGapFile(const GapFile& file) {
   base::JsonWriter json;
   json.BeginObject();
-  json.Key("version");
-  json.Unsigned(kVersion);
-  json.Key("mirror");
-  json.String(file.mirror);
-  json.Key("clean");
-  json.Bool(file.clean);
-  json.Key("written");
-  json.Time(file.written);
+  json.Key("version").Unsigned(kVersion);
+  json.Key("mirror").String(file.mirror);
+  json.Key("clean").Bool(file.clean);
+  json.Key("written").Time(file.written);
   json.Key("pending");
   if (file.pending.has_value()) {
     json.Unsigned(*file.pending);
   } else {
     json.Null();
   }
-  json.Key("folded");
-  json.Bool(file.folded);
-  json.Key("gaps");
-  json.BeginArray();
+  json.Key("folded").Bool(file.folded);
+  json.Key("gaps").BeginArray();
   for (const Gap& gap : file.gaps) {
     WriteGap(gap, &json);
   }
@@ -172,9 +159,9 @@ absl::StatusOr<GapFile> ParseGapFile(std::string_view text) {
   return file;
 }
 
-std::string GapFileName(std::string_view mirror) {
+std::string PathName(std::string_view mirror) {
   constexpr std::string_view kHex = "0123456789ABCDEF";
-  std::string name = "gap-ledger-";
+  std::string name;
   for (const char c : mirror) {
     const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
                        c == '_' || c == '-' || c == '.';
@@ -187,7 +174,11 @@ std::string GapFileName(std::string_view mirror) {
     name += kHex[byte >> 4];
     name += kHex[byte & 15];
   }
-  return name + ".json";
+  return name;
+}
+
+std::string GapFileName(std::string_view mirror) {
+  return "gap-ledger-" + PathName(mirror) + ".json";
 }
 
 }  // namespace mirror

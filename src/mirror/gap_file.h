@@ -32,7 +32,9 @@ struct GapFile {
 std::string FormatGapFile(const GapFile& file);
 absl::StatusOr<GapFile> ParseGapFile(std::string_view text);
 
-// "gap-ledger-<mirror>.json"; bytes that a path might stumble over are %XX.
+// A mirror's name in a path: bytes that it might stumble over are %XX.
+std::string PathName(std::string_view mirror);
+// "gap-ledger-<mirror>.json".
 std::string GapFileName(std::string_view mirror);
 
 }  // namespace mirror

@@ -36,6 +36,21 @@ std::vector<std::string> TablesOf(const Step& step) {
 
 }  // namespace
 
+std::map<std::string, uint64_t> TablesOf(const Unit& unit) {
+  std::map<std::string, uint64_t> tables;
+  for (const Step& step : unit.steps) {
+    for (std::string& table : TablesOf(step)) {
+      ++tables[std::move(table)];
+    }
+  }
+  if (unit.steps.empty()) {
+    tables[std::string(sql::kAnyTable)] = 0;
+  } else if (tables.empty()) {
+    tables[""] = unit.steps.size();
+  }
+  return tables;
+}
+
 void GapLedger::Record(Cause cause, std::string_view sqlstate, std::span<const std::string> tables,
                        uint32_t statements, absl::Time now) {
   Gap gap;
@@ -58,17 +73,7 @@ void GapLedger::Record(Cause cause, std::string_view sqlstate, std::span<const s
 }
 
 void GapLedger::RecordUnit(const Unit& unit, Cause cause, std::string_view sqlstate) {
-  std::map<std::string, uint64_t> tables;
-  for (const Step& step : unit.steps) {
-    for (std::string& table : TablesOf(step)) {
-      ++tables[std::move(table)];
-    }
-  }
-  if (unit.steps.empty()) {
-    tables[std::string(sql::kAnyTable)] = 0;
-  } else if (tables.empty()) {
-    tables[""] = unit.steps.size();
-  }
+  const std::map<std::string, uint64_t> tables = TablesOf(unit);
   Gap gap;
   gap.cause = cause;
   gap.sqlstate = sqlstate;
@@ -93,6 +98,19 @@ void GapLedger::Restore(Gap gap) {
   }
   if (fresh) {
     Tell(gap);
+  }
+}
+
+void GapLedger::RecordGaps(std::vector<Gap> gaps, uint64_t statements) {
+  if (gaps.empty()) {
+    return;
+  }
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    statements_[static_cast<size_t>(gaps.front().cause)].Add(statements);
+  }
+  for (Gap& gap : gaps) {
+    Restore(std::move(gap));
   }
 }
 

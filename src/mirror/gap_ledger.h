@@ -35,6 +35,11 @@ struct Gap {
   uint64_t transactions = 0;
 };
 
+// The tables that the texts of a unit write, each with how many of its statements do. As
+// GapLedger::RecordUnit says for texts that were not kept; "" if no statement writes one. Any
+// thread.
+std::map<std::string, uint64_t> TablesOf(const Unit& unit);
+
 class GapLedger {
  public:
   static constexpr size_t kEntriesMax = 4096;
@@ -52,6 +57,8 @@ class GapLedger {
   void RecordUnit(const Unit& unit, Cause cause, std::string_view sqlstate);
   // An entry as it is, added to what there is: of a file, or of an event that has no unit.
   void Restore(Gap gap);
+  // Likewise, of `transactions` with `statements` in all that were lost now: they count as such.
+  void RecordGaps(std::vector<Gap> gaps, uint64_t statements);
   // The entries restored were folded when they were written.
   void RestoreFolded();
 

@@ -96,6 +96,11 @@ bool Gate::TakeOver(Waiter waiter) {
   return true;
 }
 
+bool Gate::full() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return row_.empty() && connections_ + 1 >= connections_max_;
+}
+
 void Gate::AskToYield(uint64_t stamp) {
   std::vector<Mirrors*> shards;
   {

@@ -53,6 +53,8 @@ class Gate {
   // Transactions with a larger stamp than `stamp` that hold a connection only to commit later are
   // rolled back: what they hold may be what that one waits for.
   void AskToYield(uint64_t stamp);
+  // True exactly when nobody waits, and nobody new would be let in at once.
+  bool full();
   bool contended() const { return first_.load(std::memory_order_relaxed) != kNobody; }
   // The smallest rank that waits, or a number above all.
   uint64_t first() const { return first_.load(std::memory_order_relaxed); }

@@ -3,7 +3,10 @@
 //
 // Owned by a lane. Settings and prepared statements are kept as the statements that made them, in
 // order; temporary objects and session locks cannot be, so they tie the session to its connection
-// ("held"). When such a connection is lost, what needs it is missed until DISCARD ALL.
+// ("held"). When such a connection is lost, what needs it is missed until DISCARD ALL. The primary
+// has the state whatever became of its transaction on the mirror, so the journal has it too.
+// The values that sequences gave (currval) are a connection's own: they tie a session to it once
+// it has asked for one, and are missed where they were lost.
 // Bound: kMax entries; a session that has more is tied to its connection.
 #pragma once
 
@@ -19,31 +22,51 @@ class Journal {
  public:
   static constexpr size_t kMax = 256;
 
-  // A step that the mirror has executed and committed.
-  void Note(Step* step);
+  // A step that the primary has committed. `applied`: so has the mirror, on this connection.
+  void Note(Step* step, bool applied);
+  // Something is about to be run on the connection, and may ask a sequence for a value.
+  void OnRun() { ran_ = true; }
   // The connection is gone.
-  void OnLost() {
-    lost_ = lost_ || held_;
-    held_ = false;
-  }
-  // It could not be made again.
-  void OnNotRebuilt() { lost_ = true; }
+  void OnLost();
+  // The text at `index` of texts() was refused. A setting is tried again another time.
+  void OnNotRebuilt(size_t index) { lost_ = lost_ || !keys_[index].starts_with("set "); }
 
   // The statements to be run on another connection, in order.
   const std::vector<std::string>& texts() const { return texts_; }
   bool empty() const { return texts_.empty(); }
-  bool held() const { return held_; }
+  // True exactly when the session has a setting that is not known.
+  bool blind() const { return blind_; }
+  // True exactly when nobody else may have the connection.
+  bool held() const { return held_ || (ran_ && asks_); }
+  // True exactly when more would be lost than a sequence's last value.
+  bool tied() const { return held_; }
+  // True exactly when nobody else may have it even once the session is over.
+  bool stained() const { return held_ || !texts_.empty(); }
+  // True exactly if it names a temporary object that was lost: another one, or none, would answer.
+  bool Lacks(const Unit& unit) const;
   // True exactly for an error that is due to what was lost.
   bool Misses(std::string_view sqlstate) const;
 
  private:
+  struct Temporary {
+    std::string name;
+    bool lost = false;
+  };
+
+  void NoteSetting(Step* step);
+  void NoteTemporary(const Step& step, bool applied);
   void Forget(std::string_view prefix);
   void Erase(const std::string& key);
 
   std::vector<std::string> keys_;   // "set name", "prepare name", or a text
   std::vector<std::string> texts_;  // of the same index
+  std::vector<Temporary> temporaries_;
   bool held_ = false;
   bool lost_ = false;
+  bool blind_ = false;
+  bool ran_ = false;          // true exactly when it has run something on this connection
+  bool asks_ = false;         // true exactly when it has asked for a sequence's last value
+  bool values_lost_ = false;  // true exactly when the values of a connection may have gone
 };
 
 }  // namespace mirror

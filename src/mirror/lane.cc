@@ -9,6 +9,7 @@
 #include "mirror/backoff.h"
 #include "mirror/mirrors.h"
 #include "mirror/shadow.h"
+#include "mirror/trace.h"
 
 namespace mirror {
 namespace {
@@ -19,6 +20,8 @@ absl::Duration LongestPause() { return absl::Seconds(5); }
 absl::Duration StatePatience() { return absl::Seconds(2); }
 // A drain waits for the first dial to fail: a mirror that needs longer is tried again.
 absl::Duration DialTime() { return absl::Seconds(5); }
+// The longest statement that is kept for what it makes of the session, when its unit is dropped.
+constexpr size_t kStateBytesMax = 16 * 1024;
 
 // Lets the shard's other work go first: delivery begins in the next round, never within a
 // session's own call.
@@ -32,13 +35,14 @@ struct NextRound {
 }  // namespace
 
 Lane::Lane(Shadow* shadow, uint64_t id, uint64_t session, backend::LoginFacts facts,
-           std::string key)
+           std::string key, std::string client)
     : shadow_(shadow),
       loop_(shadow->mirrors()->tools().loop),
       id_(id),
       session_(session),
       facts_(std::move(facts)),
       key_(std::move(key)),
+      client_(std::move(client)),
       event_(loop_) {}
 
 Lane::~Lane() = default;
@@ -51,39 +55,153 @@ void Lane::Reserve(uint64_t stamp) { shadow_->order().Reserve(stamp); }
 
 void Lane::Release(uint64_t stamp) { shadow_->order().Release(stamp); }
 
-void Lane::Offer(const Unit& unit, Cause lost) {
+void Lane::Offer(Unit unit, Cause lost) {
   MirrorMetrics& metrics = shadow_->metrics();
   metrics.offered.Add();
+  unit.place.is_explicit = unit.block();
+  if (lost == Cause::kNone && unit.meets) {
+    shadow_->ledger()->RecordUnit(unit, Cause::kOrderUnknown, "");
+  }
+  Spill* const spill = shadow_->spill();
+  const bool behind = spill != nullptr && spill->holds();  // then memory would overtake the disk
   Charge charge;
-  if (lost == Cause::kNone && !charge.Take(shadow_->credit(), unit.bytes)) {
-    lost = Cause::kOverBudget;
+  if (lost == Cause::kNone && (behind || !charge.Take(shadow_->credit(), unit.bytes))) {
+    if (spill != nullptr && spill->Take(*this, unit)) {
+      ++away_;
+      NoteState(unit);
+      return;
+    }
+    // Who would have to wait has committed already: the session waits from now on.
+    lost = shadow_->blocks() && !behind ? Cause::kNone : Cause::kOverBudget;
   }
   if (lost != Cause::kNone) {
     shadow_->order().Unexpect();  // nobody waits for it
     shadow_->ledger()->RecordUnit(unit, lost, "");
     metrics.Drop(lost);
     LogDrop(lost);
+    KeepState(unit);
     return;
   }
-  Queued queued;
-  queued.unit = unit;
-  queued.unit.place.is_explicit = unit.block();
-  queued.charge = std::move(charge);
-  shadow_->order().Add(queued.unit.place);
-  queue_.push_back(std::move(queued));
+  shadow_->order().Add(unit.place);
   metrics.queued_units.Add(1);
   metrics.queued_bytes.Add(unit.bytes);
+  NoteState(unit);
+  Queued queued;
+  queued.unit = std::move(unit);
+  queued.charge = std::move(charge);
+  Push(std::move(queued));
+}
+
+void Lane::NoteState(const Unit& unit) {
+  for (const Step& step : unit.steps) {
+    if (step.trace != Trace::kNone) {
+      has_state_ = step.trace != Trace::kDiscard;
+    }
+  }
+}
+
+void Lane::Push(Queued queued) {
+  queue_.push_back(std::move(queued));
   if (!running_) {
     running_ = true;
+    shadow_->RemoveResting(this);
     shadow_->mirrors()->Start(this);
+  }
+}
+
+// Of a unit that does not go: the primary's session has its settings, so the mirror's must. What
+// cannot be kept for want of room is missed, as what cannot be rebuilt is.
+void Lane::KeepState(const Unit& unit) {
+  for (const Step& kept : unit.steps) {
+    if (kept.trace == Trace::kNone) {
+      continue;
+    }
+    Step step = kept;
+    if (TextOf(step).size() > kStateBytesMax) {
+      step = Step();
+      step.trace = Trace::kHeld;
+    }
+    if (away_ > 0) {  // its place is behind what is on the disk, which nothing here can tell
+      step = Step();
+      step.trace = Trace::kLost;
+    }
+    if (queue_.empty()) {
+      journal_.Note(&step, false);
+      rebuilt_ = false;
+      continue;
+    }
+    std::vector<Step>& behind = queue_.back().behind;
+    std::erase_if(behind, [&](const Step& other) {
+      return other.trace == step.trace && other.key == step.key;
+    });
+    if (behind.size() < Journal::kMax) {
+      behind.push_back(std::move(step));
+    } else {
+      behind.back() = Step();
+      behind.back().trace = Trace::kHeld;
+    }
   }
 }
 
 void Lane::End() {
   ended_ = true;
-  if (!running_) {
+  if (over()) {
     shadow_->mirrors()->Retire(this);
   }
+}
+
+void Lane::Return(Unit unit, Charge charge, uint64_t number) {
+  --away_;
+  Queued queued;
+  queued.unit = std::move(unit);
+  queued.charge = std::move(charge);
+  queued.teller = shadow_->spill();
+  queued.number = number;
+  Push(std::move(queued));
+}
+
+void Lane::Bring(Unit unit, UnitTeller* teller, uint64_t number) {
+  MirrorMetrics& metrics = shadow_->metrics();
+  metrics.offered.Add();
+  metrics.queued_units.Add(1);
+  metrics.queued_bytes.Add(unit.bytes);
+  shadow_->order().Add(unit.place);
+  Queued queued;
+  queued.unit = std::move(unit);
+  queued.teller = teller;
+  queued.number = number;
+  Push(std::move(queued));
+}
+
+void Lane::OnAwayLost(const Unit& unit) {
+  KeepState(unit);
+  OnAwayGone(1);
+}
+
+void Lane::OnAllAwayLost() {
+  if (has_state_) {
+    LoseState();
+  }
+  OnAwayGone(away_);
+}
+
+void Lane::LoseState() {
+  Unit unknown;
+  unknown.steps.emplace_back();
+  unknown.steps[0].trace = Trace::kLost;
+  KeepState(unknown);
+}
+
+void Lane::OnAwayGone(uint64_t units) {
+  away_ -= units;
+  if (over()) {
+    shadow_->mirrors()->Retire(this);
+  }
+}
+
+SpillOwner Lane::Owner() const {
+  return SpillOwner{.lane = id_, .session = session_, .database = facts_.database,
+                    .client = client_, .parameters = facts_.parameters};
 }
 
 // -- the task -------------------------------------------------------------------------------------
@@ -113,6 +231,10 @@ io::Task<void> Lane::Run() {
   }
   running_ = false;
   Rest();
+  rests_from_ = loop_->now();
+  if (link_ != nullptr) {
+    shadow_->AddResting(this);
+  }
 }
 
 // The first thing that the first unit lacks.
@@ -122,13 +244,17 @@ io::Task<void> Lane::Advance() {
   } else if (link_ != nullptr && !link_->alive()) {
     co_await DropLink();
   } else if (link_ != nullptr && Outranked()) {
-    Rest();
+    shadow_->GiveBack(TakeLink());
   } else if (link_ == nullptr) {
     co_await Obtain();
   } else if (!link_->asked()) {
     co_await OpenMarker();
+  } else if (stale_.has_value()) {
+    co_await EndStale();
   } else if (doubt_.has_value()) {
     co_await ResolveDoubt();
+  } else if (!client_.empty() && !link_->role_known()) {
+    co_await TakeRole();
   } else if (!rebuilt_) {
     co_await Rebuild();
   } else {
@@ -157,32 +283,41 @@ bool Lane::Outranked() const {
          shadow_->gate()->first() < queue_.front().unit.place.stamp;
 }
 
-// With nothing to do: the connection goes back, unless it holds what is this session's alone.
+// With nothing to do: the connection stays, since it knows what sequences gave this session
+// (currval), until somebody else needs one.
 void Lane::Rest() {
-  if (link_ == nullptr || journal_.held() || !journal_.empty()) {
-    if (link_ != nullptr && !journal_.held() && shadow_->gate()->contended()) {
-      shadow_->Discard(TakeLink());
-    }
-    return;
+  if (link_ != nullptr && !journal_.held() && shadow_->gate()->contended()) {
+    shadow_->GiveBack(TakeLink());
   }
-  shadow_->GiveBack(TakeLink());
 }
 
 void Lane::LetGo() {
+  shadow_->RemoveResting(this);
   if (link_ != nullptr) {
-    shadow_->Discard(TakeLink());
+    shadow_->GiveBack(TakeLink());
   }
 }
 
+bool Lane::MayLend() const {
+  return !running_ && connected() && rebuilt_ && !journal_.held() && !journal_.stained();
+}
+
 std::unique_ptr<Link> Lane::TakeLink() {
+  link_->SetStained(journal_.stained() || !rebuilt_);
   rebuilt_ = false;
+  journal_.OnLost();
   link_->connection().EndLease();
   return std::move(link_);
 }
 
-std::unique_ptr<Link> Lane::Yield() {
+std::unique_ptr<Link> Lane::Yield(bool values_too) {
   const bool works = running_ && (!waits_ || committing_);
-  return works || journal_.held() || link_ == nullptr ? nullptr : TakeLink();
+  const bool held = values_too ? journal_.tied() : journal_.held();
+  if (works || held || link_ == nullptr) {
+    return nullptr;
+  }
+  shadow_->RemoveResting(this);
+  return TakeLink();
 }
 
 void Lane::Stop() {
@@ -191,6 +326,10 @@ void Lane::Stop() {
     dialling_->Abort();
   }
   event_.Raise(kWoken);
+  if (!running_) {  // only what is in the spill has kept it
+    running_ = true;
+    shadow_->mirrors()->Start(this);
+  }
 }
 
 void Lane::OnPlace() {
@@ -209,6 +348,10 @@ void Lane::OnBlocked(uint64_t stamp) {
   if (committing_ && queue_.front().unit.place.stamp > stamp) {
     shadow_->BeCareful();
     event_.Raise(kBlocking);
+  } else if (!running_ && link_ != nullptr && shadow_->gate()->contended() &&
+             loop_->now() >= rests_from_ + StatePatience()) {
+    shadow_->RemoveResting(this);
+    shadow_->GiveBack(TakeLink());
   }
 }
 
@@ -333,7 +476,7 @@ io::Task<void> Lane::Connect() {
     co_return;
   }
   shadow_->SetReachable(true);
-  shadow_->metrics().connections.Add(1);
+  shadow_->OnOpened();
   if (troubled_) {
     shadow_->metrics().reconnects.Add();
   }
@@ -344,11 +487,14 @@ io::Task<void> Lane::Connect() {
 
 void Lane::OnConnectFailed(const absl::Status& status) {
   if (shadow_->MayLogFailure(loop_->now())) {
+    const std::string_view why = base::Message(status);
     base::Log(base::LogLevel::kWarn, "mirror.connect_failed",
               {{"mirror", shadow_->server()->name},
                {"address", shadow_->server()->Address()},
-               {"why", base::Message(status)},
-               {"message", "Failed to acquire connection from pool"}});
+               {"why", why},
+               {"message", why.find("TLS handshake") == std::string_view::npos
+                               ? "Failed to acquire connection from pool"
+                               : "Failed to acquire connection from pool: TLS handshake failed"}});
   }
   if (status.code() == absl::StatusCode::kNotFound) {
     // There is no such database: a verdict. Waiting for one would hold up all that comes after.
@@ -383,9 +529,8 @@ void Lane::Adopt(std::unique_ptr<Link> link) {
 
 io::Task<void> Lane::DropLink() {
   troubled_ = true;
-  journal_.OnLost();
   std::unique_ptr<Link> link = TakeLink();
-  shadow_->metrics().connections.Add(-1);
+  shadow_->OnClosed();
   co_await link->Close();
   link.reset();
   shadow_->gate()->Leave();

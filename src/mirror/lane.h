@@ -28,6 +28,7 @@
 #include "mirror/link.h"
 #include "mirror/order.h"
 #include "mirror/recorder.h"
+#include "mirror/spill_batch.h"
 #include "mirror/unit.h"
 
 namespace mirror {
@@ -37,15 +38,32 @@ class Replay;
 
 class Lane final : public Target, private OrderWaiter {
  public:
-  Lane(Shadow* shadow, uint64_t id, uint64_t session, backend::LoginFacts facts, std::string key);
+  // `client`: the user that its statements are run as, if that is not who the login is for.
+  Lane(Shadow* shadow, uint64_t id, uint64_t session, backend::LoginFacts facts, std::string key,
+       std::string client);
   ~Lane() override;
 
   // -- Target -----------------------------------------------------------------------------------
   void Expect() override;
   void Reserve(uint64_t stamp) override;
   void Release(uint64_t stamp) override;
-  void Offer(const Unit& unit, Cause lost) override;
+  void Offer(Unit unit, Cause lost) override;
   void End() override;
+
+  // -- the spill's, see Spill ---------------------------------------------------------------------
+  // The oldest of its units that were away, with its number for Spill::OnSettled.
+  void Return(Unit unit, Charge charge, uint64_t number);
+  // One of an earlier process, whose place is new; the next one comes when this one is settled.
+  void Bring(Unit unit, UnitTeller* teller, uint64_t number);
+  // One of them, or all, will not come back.
+  void OnAwayLost(const Unit& unit);
+  void OnAllAwayLost();
+  // What the session has set before its next unit is not known.
+  void LoseState();
+  // True exactly when the primary's session may have more state than at its start.
+  bool has_state() const { return has_state_; }
+  uint64_t away() const { return away_; }
+  SpillOwner Owner() const;
 
   // -- the shard's ------------------------------------------------------------------------------
   io::Task<void> Run();
@@ -56,19 +74,25 @@ class Lane final : public Target, private OrderWaiter {
   void OnPlace();
   // The mirror may be dialled again, or this lane is to find out.
   void OnBreaker() { event_.Raise(kWoken); }
-  // A transaction with a smaller stamp may be waiting for locks that this one's holds.
+  // A transaction with a smaller stamp may be waiting for locks that this one's holds, or for a
+  // connection.
   void OnBlocked(uint64_t stamp);
   // A connection given back by another lane of the key.
   void Hand(std::unique_ptr<Link> link);
-  // Gives up its connection if it can be had again: null if it cannot, or has none.
-  std::unique_ptr<Link> Yield();
+  // Gives up its connection if it does not work and, but for the values of sequences if those
+  // may be lost, what it holds can be had again: else null, as when it has none.
+  std::unique_ptr<Link> Yield(bool values_too);
+  // True exactly when it has nothing to do and a connection that another lane may go on with.
+  bool MayLend() const;
 
   uint64_t id() const { return id_; }
   const std::string& key() const { return key_; }
   bool running() const { return running_; }
-  bool ended() const { return ended_; }
+  bool stopped() const { return stopped_; }
+  // True exactly when nothing will come any more, from its session or the spill.
+  bool over() const { return ended_ && !running_ && (away_ == 0 || stopped_); }
   const Shadow* shadow() const { return shadow_; }
-  // Closes the connection it may have: the session is over.
+  // Gives up the connection it may have: the session is over.
   void LetGo();
 
  private:
@@ -82,11 +106,15 @@ class Lane final : public Target, private OrderWaiter {
   struct Queued {
     Unit unit;
     Charge charge;
+    UnitTeller* teller = nullptr;  // null: nobody waits for its fate
+    uint64_t number = 0;           // for the teller
+    std::vector<Step> behind;  // the state that dropped units behind it have made on the primary
     uint32_t tries = 0;      // that have reached the mirror in vain
     bool executed = false;   // as the order has been told
     bool reordered = false;  // runs again once those before it have been executed
     bool serial = false;     // likewise, once they are resolved
     bool unmarked = false;   // it refuses to share a transaction
+    bool sent = false;       // some of it may have run before, and been rolled back
   };
   // A transaction whose COMMIT was sent and not answered, by its marker.
   struct Doubt {
@@ -101,10 +129,15 @@ class Lane final : public Target, private OrderWaiter {
     Cause dropped = Cause::kNone;
     std::string sqlstate = {};  // refused; empty: applied
     bool differs = false;       // applied, with other tags than the primary's
+    bool applied() const { return dropped == Cause::kNone && sqlstate.empty(); }
   };
 
   // -- lane.cc ------------------------------------------------------------------------------------
   void OnOrder() override;
+  void Push(Queued queued);
+  void NoteState(const Unit& unit);
+  void OnAwayGone(uint64_t units);
+  void KeepState(const Unit& unit);
   io::Task<void> Advance();
   void Rest();
   bool MayStart();
@@ -125,22 +158,25 @@ class Lane final : public Target, private OrderWaiter {
 
   // -- delivery.cc --------------------------------------------------------------------------------
   io::Task<void> OpenMarker();
+  io::Task<void> TakeRole();
   io::Task<void> Rebuild();
+  io::Task<void> EndStale();
+  io::Task<void> AsLogin();
   io::Task<void> ResolveDoubt();
   io::Task<void> Deliver();
   io::Task<void> Commit(Replay* replay, Flight* flight, bool* sent);
   io::Task<void> AwaitCommit(Flight* flight);
   io::Task<void> TakeBack();
   void Undo();
-  void Remember();
+  void Remember(bool applied);
   io::Task<void> Conclude(Flight flight, const Replay* replay, bool may_have_committed);
   io::Task<void> OnNotAnswered(Flight flight, bool may_have_committed);
   io::Task<void> OnRefused(const std::string& sqlstate, bool mark_failed);
   io::Task<Flight> Fly(Replay* replay);
   io::Task<Flight> Ask(Replay* replay);
   Plan PlanFor(const Queued& front) const;
-  std::string MarkFor(const Queued& front) const;
-  void Send(Plan plan, Replay* replay) const;
+  bool Marks(const Queued& front) const;
+  void Send(Plan plan, Replay* replay);
   bool MayRunAgain();
   io::Task<void> Pause(base::Deadline until);
   void Settle(const Verdict& verdict);
@@ -154,18 +190,24 @@ class Lane final : public Target, private OrderWaiter {
   const uint64_t session_;
   const backend::LoginFacts facts_;
   const std::string key_;
+  const std::string client_;  // empty: who logs in
   io::Event event_;
   std::deque<Queued> queue_;
+  std::vector<backend::Note> notes_;  // taken last; kept for its memory
+  uint64_t away_ = 0;  // units in the spill, all behind those in queue_
   std::unique_ptr<Link> link_;
   Link* dialling_ = nullptr;  // while Connect waits for it
   Journal journal_;
   std::optional<Doubt> doubt_;  // about the first unit
+  std::optional<uint64_t> stale_;  // by its marker, a connection whose backend may still run
   base::Instant retry_at_;
   base::Instant waits_from_;    // while `waits_`
+  base::Instant rests_from_;    // unless it runs
   uint32_t attempts_ = 0;       // connects that failed in a row
   bool running_ = false;
   bool ended_ = false;          // true exactly when the session is over
   bool stopped_ = false;
+  bool has_state_ = false;
   bool waits_ = false;          // true exactly while the order is to tell this
   bool committing_ = false;     // true exactly while it waits to commit
   bool in_row_ = false;         // true exactly while the gate's row of connections has this

@@ -22,15 +22,23 @@ Link::Link(io::Loop* loop, backend::BackendMetrics* metrics, bool protocol_log, 
 
 io::Task<absl::Status> Link::Open(const config::Server* server, const backend::Dialler* dialler,
                                   const backend::LoginFacts* facts, base::Deadline deadline) {
-  backend::Dialled dialled;
   const absl::Status status = co_await backend::DialAndLogin(&connection_, dialler, server, facts,
-                                                             deadline, &dialled);
+                                                             deadline, &dialled_);
   if (status.ok()) {
     pump_.Spawn(connection_.Pump());
   }
   co_return status;
 }
 
+backend::CancelTarget Link::cancel() const {
+  backend::CancelTarget target;
+  target.server = dialled_;
+  target.pid = connection_.key_pid();
+  target.secret = connection_.key_secret();
+  return target;
+}
+
+// As the user that it has logged in as, to whom the row belongs.
 io::Task<void> Link::DeleteMarker() {
   io::Event event(loop_);
   backend::Leg leg;
@@ -38,6 +46,9 @@ io::Task<void> Link::DeleteMarker() {
   leg.over_bit = leg.ready_bit = 1;
   connection_.Lease(leg);
   Replay replay(&connection_);
+  if (!role_.empty() || stained_) {
+    replay.Query(kAsLogin);
+  }
   replay.Query(marker::CloseText(number_));
   replay.Finish();
   const base::Deadline until = loop_->In(Politeness());

@@ -6,8 +6,10 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
+#include "backend/cancel.h"
 #include "backend/connection.h"
 #include "backend/dial.h"
 #include "backend/login.h"
@@ -20,7 +22,7 @@ namespace mirror {
 
 class Link {
  public:
-  // `key`: database and start-up parameters; sessions of one key may use it after each other.
+  // `key`: database, start-up parameters and user; sessions of one key may use it after each other.
   Link(io::Loop* loop, backend::BackendMetrics* metrics, bool protocol_log, std::string key);
   Link(const Link&) = delete;
   Link& operator=(const Link&) = delete;
@@ -46,6 +48,23 @@ class Link {
   uint64_t done() const { return done_; }
   void CountDone() { ++done_; }
 
+  // -- whose it is --------------------------------------------------------------------------------
+  // The lane whose units it has run last; 0: it has run none.
+  uint64_t lane() const { return lane_; }
+  void SetLane(uint64_t lane) { lane_ = lane; }
+  // True exactly when it has more of a session than the next one could be rid of.
+  bool stained() const { return stained_; }
+  void SetStained(bool stained) { stained_ = stained; }
+  // What makes it the client's user; empty: it stays as it has logged in. Known: that was tried.
+  const std::string& role() const { return role_; }
+  bool role_known() const { return role_known_; }
+  void SetRole(std::string text) {
+    role_ = std::move(text);
+    role_known_ = true;
+  }
+  // What stops the statement that it runs. Secret empty: there is nothing that does.
+  backend::CancelTarget cancel() const;
+
   backend::Connection& connection() { return connection_; }
   bool alive() const { return !connection_.over(); }
   const std::string& key() const { return key_; }
@@ -59,6 +78,11 @@ class Link {
   const std::string key_;
   const uint64_t number_;  // none other has it, in this process or another
   uint64_t done_ = 0;
+  backend::Dialled dialled_;
+  std::string role_;
+  uint64_t lane_ = 0;
+  bool stained_ = false;
+  bool role_known_ = false;
   bool asked_ = false;
   bool marked_ = false;
 };

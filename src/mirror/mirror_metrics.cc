@@ -15,10 +15,10 @@ std::string_view Name(Cause cause) {
     case Cause::kStateLost: return "state_lost";
     case Cause::kShutdown: return "shutdown";
     case Cause::kRetries: return "retries";
+    case Cause::kSpillLost: return "spill_lost";
     case Cause::kRefused: return "refused";
     case Cause::kDifferent: return "different";
     case Cause::kOrderUnknown: return "order_unknown";
-    case Cause::kSpillLost: return "spill_lost";
     case Cause::kCrash: return "crash";
     case Cause::kLedgerLost: return "ledger_lost";
   }
@@ -40,6 +40,9 @@ void MirrorMetrics::Describe(base::MetricSink* sink, std::string_view labels) co
   sink->Add("pgbraid_mirror_filtered_statements",
             "Statements that succeeded and are not for the mirror by its filter.", labels,
             filtered_statements);
+  sink->Add("pgbraid_mirror_outside_statements",
+            "Statements left out because they act outside of the database.", labels,
+            outside_statements);
   sink->Add("pgbraid_mirror_filtered_transactions",
             "Committed transactions that are not in the mirror's sample.", labels,
             filtered_transactions);
@@ -56,6 +59,16 @@ void MirrorMetrics::Describe(base::MetricSink* sink, std::string_view labels) co
             retries);
   sink->Add("pgbraid_mirror_reconnects", "Connections made after a failure or a loss.", labels,
             reconnects);
+  sink->Add("pgbraid_mirror_spilled", "Transactions that have gone to the disk.", labels, spilled);
+  sink->Add("pgbraid_mirror_spilled_bytes", "Bytes that these have taken there.", labels,
+            spilled_bytes);
+  sink->Add("pgbraid_mirror_spill_failures", "Times that the disk of the spill has failed.", labels,
+            spill_failures);
+  sink->Add("pgbraid_mirror_spill_units", "Transactions that wait on the disk.", labels,
+            spill_units);
+  sink->Add("pgbraid_mirror_spill_bytes",
+            "Bytes on the disk, of those that wait and those being delivered.", labels,
+            spill_bytes);
   sink->Add("pgbraid_mirror_queued_units", "Transactions waiting or under way.", labels,
             queued_units);
   sink->Add("pgbraid_mirror_queued_bytes", "Memory of the transactions waiting or under way.",

@@ -17,12 +17,18 @@ struct MirrorMetrics {
   std::array<base::Counter, kCauses> dropped;  // by Cause; kNone stays 0
   base::Counter statements;                    // of delivered units
   base::Counter filtered_statements;    // succeeded, and the mirror's filter does not want them
+  base::Counter outside_statements;     // of those, that no mirror gets whatever its filter
   base::Counter filtered_transactions;  // committed, and not in its sample
   base::Counter different;      // of those delivered: with other tags than the primary's
   base::Counter found_applied;  // likewise: their answer was lost, and their marker found
   base::Counter reordered;      // run again behind those that go before
   base::Counter retries;
   base::Counter reconnects;
+  base::Counter spilled;         // transactions that have gone to the disk
+  base::Counter spilled_bytes;
+  base::Counter spill_failures;  // of the disk
+  base::Gauge spill_units;       // on the disk, waiting; queued_units counts them, too
+  base::Gauge spill_bytes;       // what they, and those being delivered, take there
   base::Gauge queued_units;
   base::Gauge queued_bytes;
   base::Gauge connections;

@@ -3,17 +3,19 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "mirror/spill_replay.h"
 #include "pg/startup.h"
 
 namespace mirror {
 namespace {
 
 constexpr size_t kCacheBytes = 1 << 20;
-constexpr uint32_t kLaneEnded = 1;
 
-// Sessions whose connections to a mirror may be exchanged: the same database and parameters.
-std::string KeyOf(const backend::LoginFacts& facts) {
+// Sessions whose connections to a mirror may be exchanged: the same database, user and parameters.
+std::string KeyOf(const backend::LoginFacts& facts, const std::string& client) {
   std::string key = facts.database;
+  key += '\0';
+  key += client;
   for (const auto& [name, value] : facts.parameters) {
     key += '\0';
     key += name;
@@ -95,6 +97,7 @@ void Mirrors::Post(Action action) {
 Mirrors::Mirrors(const MirrorsTools& tools)
     : tools_(tools),
       limits_(tools.epoch->config.limits),
+      blocks_(tools.epoch->config.mirror_block),
       idle_(tools.loop),
       tasks_(tools.loop) {
   const std::vector<config::Server>& servers = tools.epoch->config.mirrors;
@@ -115,6 +118,9 @@ Mirrors::Mirrors(const MirrorsTools& tools)
     shadows_.push_back(std::make_unique<Shadow>(this, servers[i], shared));
     shared->gate.Register(this);
     shared->ledger.Watch(&shadows_[i]->metrics());
+    if (shadows_[i]->spill_replay() != nullptr) {
+      tasks_.Spawn(shadows_[i]->spill_replay()->Run());
+    }
   }
 }
 
@@ -149,6 +155,7 @@ std::unique_ptr<Recorder> Mirrors::Open(const SessionFacts& facts) {
   tools.session = facts.session;
   tools.statements_alone = tools_.epoch->config.mirror_statements_alone;
   tools.clock = tools_.shared->clock();
+  tools.overlaps = tools_.shared->overlaps();
   auto recorder = std::make_unique<Recorder>(tools, routes);
   SetLexing(facts, recorder.get());
   return recorder;
@@ -178,9 +185,28 @@ Lane* Mirrors::MakeLane(Shadow* shadow, const SessionFacts& facts) {
   }
   std::erase_if(login.parameters,
                 [](const auto& parameter) { return parameter.first.starts_with("_pq_."); });
-  std::string key = KeyOf(login);
+  const bool other_user = tools_.epoch->config.mirror_as_client && facts.user != login.user;
+  return AddLane(shadow, facts.session, std::move(login),
+                 other_user ? facts.user : std::string());
+}
+
+Lane* Mirrors::MakeLaneFor(Shadow* shadow, const SpillOwner& owner) {
+  backend::LoginFacts login;
+  login.user = shadow->server()->user;
+  login.password = shadow->server()->password;
+  login.auth = shadow->server()->auth;
+  login.deriver = tools_.deriver;
+  login.database = owner.database;
+  login.parameters = owner.parameters;
+  return AddLane(shadow, owner.session, std::move(login), owner.client);
+}
+
+Lane* Mirrors::AddLane(Shadow* shadow, uint64_t session, backend::LoginFacts login,
+                       std::string client) {
+  std::string key = KeyOf(login, client);
   const uint64_t id = ++last_lane_;
-  auto lane = std::make_unique<Lane>(shadow, id, facts.session, std::move(login), std::move(key));
+  auto lane = std::make_unique<Lane>(shadow, id, session, std::move(login), std::move(key),
+                                     std::move(client));
   return lanes_.emplace(id, std::move(lane)).first->second.get();
 }
 
@@ -190,7 +216,7 @@ void Mirrors::Start(Lane* lane) { tasks_.Spawn(RunLane(lane)); }
 
 io::Task<void> Mirrors::RunLane(Lane* lane) {
   co_await lane->Run();
-  if (lane->ended()) {
+  if (lane->over()) {
     Retire(lane);
   }
 }
@@ -202,9 +228,12 @@ void Mirrors::Retire(Lane* lane) {
 }
 
 std::unique_ptr<Link> Mirrors::YieldOne(const Shadow* shadow) {
-  for (const auto& [id, lane] : lanes_) {
-    if (lane->shadow() == shadow) {
-      std::unique_ptr<Link> link = lane->Yield();
+  for (const bool values_too : {false, true}) {
+    for (const auto& [id, lane] : lanes_) {
+      if (lane->shadow() != shadow) {
+        continue;
+      }
+      std::unique_ptr<Link> link = lane->Yield(values_too);
       if (link != nullptr) {
         return link;
       }
@@ -263,9 +292,17 @@ void Mirrors::Shed(const Gate* gate) {
 
 // -- the end --------------------------------------------------------------------------------------
 
-void Mirrors::OnUnreachable(const Shadow* shadow) {
+void Mirrors::OnUnreachable(Shadow* shadow) {
   if (!draining_) {
     return;
+  }
+  tasks_.Spawn(GiveUp(shadow));
+}
+
+// What is in the spill first: it says whose it is.
+io::Task<void> Mirrors::GiveUp(Shadow* shadow) {
+  if (shadow->spill() != nullptr) {
+    co_await shadow->spill()->Close();
   }
   for (const auto& [id, lane] : lanes_) {
     if (lane->shadow() == shadow && !lane->connected()) {
@@ -274,8 +311,41 @@ void Mirrors::OnUnreachable(const Shadow* shadow) {
   }
 }
 
+bool Mirrors::AnyFull(bool waits) const {
+  return std::any_of(shadows_.begin(), shadows_.end(),
+                     [waits](const auto& shadow) { return shadow->IsFull(waits); });
+}
+
+bool Mirrors::SpillsClosed() const {
+  return std::all_of(shadows_.begin(), shadows_.end(), [](const auto& shadow) {
+    return shadow->spill() == nullptr || shadow->spill()->closed();
+  });
+}
+
+Lane* Mirrors::FindLane(uint64_t id) const {
+  const auto found = lanes_.find(id);
+  return found == lanes_.end() ? nullptr : found->second.get();
+}
+
+void Mirrors::OnAwayLost(const Shadow* shadow) {
+  std::vector<Lane*> lanes;
+  for (const auto& [id, lane] : lanes_) {
+    if (lane->shadow() == shadow && lane->away() > 0) {
+      lanes.push_back(lane.get());
+    }
+  }
+  for (Lane* lane : lanes) {
+    lane->OnAllAwayLost();
+  }
+}
+
 io::Task<void> Mirrors::Drain(base::Deadline deadline) {
   draining_ = true;
+  for (const std::unique_ptr<Shadow>& shadow : shadows_) {
+    if (shadow->spill_replay() != nullptr) {
+      shadow->spill_replay()->Stop();
+    }
+  }
   for (const std::unique_ptr<Shadow>& shadow : shadows_) {
     if (!shadow->reachable()) {
       OnUnreachable(shadow.get());
@@ -283,6 +353,14 @@ io::Task<void> Mirrors::Drain(base::Deadline deadline) {
   }
   while (!lanes_.empty() && tools_.loop->now() < deadline) {
     co_await idle_.Wait(deadline);
+  }
+  for (const std::unique_ptr<Shadow>& shadow : shadows_) {
+    if (shadow->spill() != nullptr) {
+      co_await shadow->spill()->Close();
+    }
+  }
+  while (!SpillsClosed()) {
+    co_await idle_.Wait();
   }
   std::vector<Lane*> left;
   for (const auto& [id, lane] : lanes_) {

@@ -34,7 +34,7 @@ namespace mirror {
 // Who a session is, for the connection of its lane.
 struct SessionFacts {
   uint64_t session = 0;
-  std::string user;
+  std::string user;  // as whom the primary has logged it in
   std::string database;
   // Parameters of the StartupMessage but user, database and replication, in order.
   std::vector<std::pair<std::string, std::string>> parameters;
@@ -48,6 +48,7 @@ struct MirrorsTools {
   backend::Epoch epoch;
   Shared* shared = nullptr;
   backend::Deriver* deriver = nullptr;  // null in tests: keys are derived on the spot
+  io::Worker::Kind worker = io::Worker::Kind::kThread;  // of spills; in a simulation, inline
 };
 
 class Mirrors final : public OrderBoard::Shard {
@@ -67,6 +68,9 @@ class Mirrors final : public OrderBoard::Shard {
   std::unique_ptr<Recorder> Open(const SessionFacts& facts);
   // A captured session's lane of the first mirror, without a recorder: the caller offers its units.
   Target* OpenForReplay(const SessionFacts& facts);
+  // True exactly when clients are to wait (mirror_block) because a mirror has little room, or, for
+  // one that `waits`, not much yet.
+  bool Full(bool waits) const { return blocks_ && AnyFull(waits); }
   // False exactly if the last attempt of this shard to connect to it has failed. Any thread.
   bool reachable(size_t index) const { return shadows_[index]->reachable(); }
   // After the sessions have ended: waits until all is delivered, or `deadline`; then what is left
@@ -87,12 +91,20 @@ class Mirrors final : public OrderBoard::Shard {
   void Start(Lane* lane);
   // Its session is over and its queue empty.
   void Retire(Lane* lane);
-  // Gives up a connection of `shadow` that an idle lane holds and could have again.
+  // Gives up a connection of `shadow` that an idle lane holds and could have again, if possible
+  // without losing the values that sequences gave.
   std::unique_ptr<Link> YieldOne(const Shadow* shadow);
   // Its lanes may dial now, or one of them must probe.
   void OnBreaker(const Shadow* shadow);
   // The last attempt to connect to it has failed.
-  void OnUnreachable(const Shadow* shadow);
+  void OnUnreachable(Shadow* shadow);
+  // Null once it is gone.
+  Lane* FindLane(uint64_t id) const;
+  // For a session of an earlier process.
+  Lane* MakeLaneFor(Shadow* shadow, const SpillOwner& owner);
+  // What its lanes had in the spill is lost.
+  void OnAwayLost(const Shadow* shadow);
+  void OnSpillClosed() { idle_.Raise(kSpillClosed); }
   io::Scope& tasks() { return tasks_; }
   const MirrorsTools& tools() const { return tools_; }
   backend::BackendMetrics* connection_metrics() { return &connection_metrics_; }
@@ -104,8 +116,15 @@ class Mirrors final : public OrderBoard::Shard {
   template <typename Action>
   void Post(Action action);
 
+  static constexpr uint32_t kLaneEnded = 1;
+  static constexpr uint32_t kSpillClosed = 2;
+
   io::Task<void> RunLane(Lane* lane);
+  io::Task<void> GiveUp(Shadow* shadow);
+  bool SpillsClosed() const;
+  bool AnyFull(bool waits) const;
   Lane* MakeLane(Shadow* shadow, const SessionFacts& facts);
+  Lane* AddLane(Shadow* shadow, uint64_t session, backend::LoginFacts login, std::string client);
   void Shed(const Gate* gate);
   void Look();
 
@@ -113,6 +132,7 @@ class Mirrors final : public OrderBoard::Shard {
   const base::Limits limits_;  // of the start: budgets do not change
   backend::BackendMetrics connection_metrics_;  // the mirrors' connections are not the backend's
   std::vector<std::unique_ptr<Shadow>> shadows_;
+  const bool blocks_;
   std::unique_ptr<Capture> capture_;            // only if traffic is captured
   std::unique_ptr<Filters> filters_;            // only with mirrors or that, as what follows
   sql::FunctionNames writing_functions_;

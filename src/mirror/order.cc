@@ -31,6 +31,14 @@ Order::Stamped& Order::Find(uint64_t stamp) {
   return *found;
 }
 
+Order::Acked& Order::FindAcked(uint64_t number) {
+  const auto found =
+      std::lower_bound(acked_.begin(), acked_.end(), number,
+                       [](const Acked& other, uint64_t wanted) { return other.number < wanted; });
+  CHECK(found != acked_.end() && found->number == number);
+  return *found;
+}
+
 void Order::Reserve(uint64_t stamp) {
   if (!on()) {
     return;
@@ -54,7 +62,7 @@ void Order::Unexpect() {
   }
 }
 
-void Order::Add(const Place& place) {
+void Order::Add(const Place& place, bool away) {
   if (!on()) {
     return;
   }
@@ -65,8 +73,37 @@ void Order::Add(const Place& place) {
   ++entry.running;
   entry.explicits += place.is_explicit ? 1 : 0;
   ++entry.open;
+  entry.away += away ? 1 : 0;
+  entry.away_explicits += away && place.is_explicit ? 1 : 0;
   CHECK(acked_.empty() || acked_.back().number < place.acked);
-  acked_.push_back(Acked{.number = place.acked});
+  acked_.push_back(Acked{.number = place.acked, .away = away});
+  Update();
+}
+
+void Order::Back(const Place& place) {
+  if (!on()) {
+    return;
+  }
+  Stamped& entry = Find(place.stamp);
+  --entry.away;
+  entry.away_explicits -= place.is_explicit ? 1 : 0;
+  FindAcked(place.acked).away = false;
+}
+
+void Order::LoseAway() {
+  if (!on()) {
+    return;
+  }
+  for (Stamped& entry : stamped_) {
+    entry.open -= entry.away;
+    entry.running -= entry.away;
+    entry.explicits -= entry.away_explicits;
+    entry.away = entry.away_explicits = 0;
+  }
+  for (Acked& entry : acked_) {
+    entry.done = entry.done || entry.away;
+    entry.away = false;
+  }
   Update();
 }
 
@@ -101,11 +138,7 @@ void Order::Resolve(const Place& place, bool executed) {
     entry.explicits -= place.is_explicit ? 1 : 0;
   }
   --entry.open;
-  const auto acked =
-      std::lower_bound(acked_.begin(), acked_.end(), place.acked,
-                       [](const Acked& other, uint64_t number) { return other.number < number; });
-  CHECK(acked != acked_.end() && acked->number == place.acked);
-  acked->done = true;
+  FindAcked(place.acked).done = true;
   Update();
 }
 

@@ -43,8 +43,15 @@ class Order {
   // A COMMIT with `stamp` is being forwarded; others wait for it until Release().
   void Reserve(uint64_t stamp);
   void Release(uint64_t stamp);
-  // An acknowledged transaction; its stamp is the newest one or a reserved one.
-  void Add(const Place& place);
+  // An acknowledged transaction; its stamp is the newest one or a reserved one. `away`: it is in
+  // the spill, not in memory, until Back().
+  void Add(const Place& place, bool away = false);
+  void Back(const Place& place);
+  // Those that are away are lost, as if all were back and resolved.
+  void LoseAway();
+  // True exactly when the transaction with the smallest stamp of all is away: whatever is here may
+  // be waiting for it.
+  bool FirstIsAway() const { return !stamped_.empty() && stamped_.front().away > 0; }
   // Its statements have been executed by the mirror; Reopen: they were rolled back.
   void Executed(const Place& place);
   void Reopen(const Place& place);
@@ -66,14 +73,18 @@ class Order {
     uint32_t running = 0;   // not executed
     uint32_t explicits = 0;  // of those, explicit ones
     uint32_t open = 0;      // not resolved
+    uint32_t away = 0;      // of those, the ones in the spill
+    uint32_t away_explicits = 0;
   };
   struct Acked {
     uint64_t number = 0;
     bool done = false;
+    bool away = false;
   };
   using Waiters = std::multimap<uint64_t, OrderWaiter*>;
 
   Stamped& Find(uint64_t stamp);
+  Acked& FindAcked(uint64_t number);
   void Update();
   void WakeReady();
   void PublishNeed(Mark mark);

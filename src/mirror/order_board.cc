@@ -24,7 +24,7 @@ size_t OrderBoard::Register(Shard* shard) {
 bool OrderBoard::Passed(Mark mark, uint64_t need) const {
   for (size_t i = 0, end = count(); i < end; ++i) {
     const auto& low = lines_[i].marks[static_cast<size_t>(mark)];
-    if (low.load(std::memory_order_acquire) <= need) {
+    if (low.load(std::memory_order_seq_cst) <= need) {
       return false;
     }
   }
@@ -42,28 +42,28 @@ void OrderBoard::Publish(size_t line, const Marks& marks) {
   bool raised = false;
   for (size_t i = 0; i < kMarks; ++i) {
     before[i] = lines_[line].marks[i].load(std::memory_order_relaxed);
-    raised |= marks[i] > before[i];
-    lines_[line].marks[i].store(marks[i], std::memory_order_release);
+    if (marks[i] != before[i]) {
+      raised |= marks[i] > before[i];
+      lines_[line].marks[i].store(marks[i], std::memory_order_seq_cst);
+    }
   }
   if (!raised || count() == 1) {
     return;
   }
-  std::atomic_thread_fence(std::memory_order_seq_cst);
   for (size_t i = 0, end = count(); i < end; ++i) {
     bool crossed = false;
     for (size_t mark = 0; mark < kMarks; ++mark) {
-      const uint64_t wanted = lines_[i].wanted[mark].load(std::memory_order_relaxed);
+      const uint64_t wanted = lines_[i].wanted[mark].load(std::memory_order_seq_cst);
       crossed |= before[mark] <= wanted && wanted < marks[mark];
     }
-    if (i != line && crossed && !lines_[i].posted.exchange(true, std::memory_order_acq_rel)) {
+    if (i != line && crossed && !lines_[i].posted.exchange(true, std::memory_order_seq_cst)) {
       lines_[i].shard.load(std::memory_order_acquire)->PostLook();
     }
   }
 }
 
 void OrderBoard::Want(size_t line, Mark mark, uint64_t need) {
-  lines_[line].wanted[static_cast<size_t>(mark)].store(need, std::memory_order_relaxed);
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  lines_[line].wanted[static_cast<size_t>(mark)].store(need, std::memory_order_seq_cst);
 }
 
 void OrderBoard::Looked(size_t line) {

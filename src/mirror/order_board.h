@@ -7,9 +7,10 @@
 // Numbers come from one Clock. Who takes one lowers its mark first (Order::Expect), so whoever has
 // seen a number on the clock also sees the mark below it.
 //
-// Waiting: a shard publishes what it needs, fences, and looks again; a shard that raises a mark
-// fences, looks at what the others need, and posts one message to those whose need it has crossed.
-// One of the two always sees the other.
+// Waiting: a shard publishes what it needs and looks again; a shard that raises a mark then looks
+// at what the others need, and posts one message to those whose need it has crossed. One of the
+// two always sees the other: these stores and loads have one order (memory_order_seq_cst; TSan
+// knows no fences).
 #pragma once
 
 #include <array>

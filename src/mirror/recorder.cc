@@ -1,8 +1,10 @@
 #include "mirror/recorder.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
+#include "base/bytes.h"
 #include "base/check.h"
 #include "pg/body_reader.h"
 #include "pg/views.h"
@@ -21,6 +23,33 @@ constexpr uint32_t kCopyBlockMax = 128 * 1024;
 
 bool IsKept(char type) {
   return type == 'Q' || type == 'P' || type == 'B' || type == 'E' || type == 'C';
+}
+
+// Types made by users have other OIDs on another server, beginning with this one. The server finds
+// out for itself what a parameter is whose type is 0.
+constexpr uint32_t kFirstOwnType = 16384;
+constexpr size_t kTypeBytes = 4;
+
+bool IsOwnType(const char* type) { return base::LoadBe32(type) >= kFirstOwnType; }
+
+bool HasOwnTypes(std::string_view types) {
+  for (size_t at = 0; at + kTypeBytes <= types.size(); at += kTypeBytes) {
+    if (IsOwnType(types.data() + at)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// `types`: the end of `parse`.
+std::string WithoutOwnTypes(std::string_view parse, std::string_view types) {
+  std::string changed(parse);
+  for (size_t at = 0; at + kTypeBytes <= types.size(); at += kTypeBytes) {
+    if (IsOwnType(types.data() + at)) {
+      changed.replace(changed.size() - types.size() + at, kTypeBytes, kTypeBytes, '\0');
+    }
+  }
+  return changed;
 }
 
 template <typename Map>
@@ -97,9 +126,12 @@ uint32_t Recorder::MayHaveCommitted() {
 }
 
 // The filters that may want it; 0: it need not be followed. Transaction control is followed for
-// all: its text names savepoints and tells AND CHAIN. What EXECUTE does is known when it has run.
+// all: its text names savepoints and tells AND CHAIN. What EXECUTE does is known when it has run,
+// and whether a cursor is needed when something is written by it. What never goes is followed to be
+// counted.
 uint32_t Recorder::MayWant(const sql::Statement& facts) const {
-  if (facts.effect == sql::Effect::kControl || facts.effect == sql::Effect::kExecute) {
+  if (facts.effect == sql::Effect::kControl || facts.effect == sql::Effect::kExecute ||
+      facts.cursor || facts.one_server) {
     return present_;
   }
   return tools_.filters->Wanting(KindOf(facts), facts.marks) & present_;
@@ -132,6 +164,13 @@ void Recorder::OnRequest(turn::RequestId id, const pg::Piece& piece) {
         Gather(id, piece);
       }
   }
+}
+
+void Recorder::OnAnswered(const pg::Piece& piece) {
+  constexpr turn::RequestId kAll = std::numeric_limits<turn::RequestId>::max();
+  Confirm(kAll);
+  OnRequest(1, piece);
+  Confirm(kAll);
 }
 
 void Recorder::OnFrame(turn::RequestId id, char type, std::string_view body, Cause lost) {
@@ -213,39 +252,45 @@ void Recorder::OnLost(turn::RequestId id, char type, Cause lost) {
 }
 
 void Recorder::OnQuery(turn::RequestId id, std::string_view text) {
+  // A backslash means another thing once a SET of standard_conforming_strings has run.
+  const bool unsure = !requests_.empty() && text.find('\\') != std::string_view::npos;
   const sql::Statement& facts = tools_.cache->Classify(text, lex_);
-  if (!facts.several) {
-    if (MayWant(facts) == 0) {
-      return;
-    }
-    Part part;
-    part.length = static_cast<uint32_t>(text.size());
-    part.facts = facts;
-    Request& request = Push(id, Act::kQuery);
-    request.parts.push_back(std::move(part));
-    Keep(&request.kept, text, tools_.held);
-    OnQueryForwarded(&request);
+  if (!facts.several && MayWant(facts) == 0 && !unsure) {
     return;
   }
   std::vector<Part> parts;
-  sql::Splitter splitter(text, lex_);
-  std::string_view statement;
-  uint32_t wanted = 0;
-  while (splitter.Next(&statement)) {
-    Part part;
-    part.begin = static_cast<uint32_t>(statement.data() - text.data());
-    part.length = static_cast<uint32_t>(statement.size());
-    part.facts = tools_.cache->Classify(statement, lex_);
-    wanted |= MayWant(part.facts);
-    parts.push_back(std::move(part));
-  }
-  if (wanted == 0) {
+  if (ReadParts(text, facts, &parts) == 0 && !unsure) {
     return;
   }
   Request& request = Push(id, Act::kQuery);
   request.parts = std::move(parts);
+  request.lex = lex_;
+  request.unsure = unsure;
   Keep(&request.kept, text, tools_.held);
   OnQueryForwarded(&request);
+}
+
+// The statements of `text`, of which `facts` tells, and who may want any of them.
+uint32_t Recorder::ReadParts(std::string_view text, const sql::Statement& facts,
+                             std::vector<Part>* parts) const {
+  const auto add = [&](std::string_view statement, const sql::Statement& its) {
+    Part part;
+    part.begin = static_cast<uint32_t>(statement.data() - text.data());
+    part.length = static_cast<uint32_t>(statement.size());
+    part.facts = its;
+    parts->push_back(std::move(part));
+    return MayWant(its);
+  };
+  if (!facts.several) {
+    return add(text, facts);
+  }
+  uint32_t wanted = 0;
+  sql::Splitter splitter(text, lex_);
+  std::string_view statement;
+  while (splitter.Next(&statement)) {
+    wanted |= add(statement, tools_.cache->Classify(statement, lex_));
+  }
+  return wanted;
 }
 
 void Recorder::OnParse(turn::RequestId id, std::string_view body) {
@@ -263,7 +308,9 @@ void Recorder::OnParse(turn::RequestId id, std::string_view body) {
   Request& request = Push(id, Act::kParse);
   request.name = view->name;
   request.facts = facts;
-  Keep(&request.kept, body.substr(view->name.size() + 1), tools_.names);
+  const std::string_view rest = body.substr(view->name.size() + 1);
+  Keep(&request.kept, HasOwnTypes(view->types) ? WithoutOwnTypes(rest, view->types) : rest,
+       tools_.names);
   Count(&parses_, request.name);
 }
 
@@ -450,8 +497,15 @@ void Recorder::OnQueryForwarded(Request* request) {
   bool commits = false;
   for (const Part& part : request->parts) {
     const sql::Control control = part.facts.control;
-    commits |= control == sql::Control::kCommit || control == sql::Control::kPrepare;
-    if (part.facts.effect != sql::Effect::kControl && !request->works) {
+    // It lets go of locks that the next transaction's COMMIT may have waited for.
+    const bool ends_prepared = control == sql::Control::kCommitPrepared ||
+                               control == sql::Control::kRollbackPrepared;
+    commits |= control == sql::Control::kCommit || control == sql::Control::kPrepare ||
+               ends_prepared;
+    const bool reads = part.facts.cursor && part.facts.effect == sql::Effect::kRead;
+    request->seen = tools_.clock->now();
+    const bool works = part.facts.effect != sql::Effect::kControl || ends_prepared;
+    if (works && !reads && !request->works) {
       Works(request);
     }
   }

@@ -14,10 +14,14 @@
 // Bounds: what is held is charged to `held` (and `names`, for prepared statements, which live
 // long); a transaction above mirror_transaction_max, or without budget, is dropped whole, by cause.
 // standard_conforming_strings and client_encoding, which decide where a text ends, are followed by
-// what the server reports, and before it has by plain SETs.
-// Known limit: the mirror refuses EXECUTE of what Parse prepared: it has no such name.
+// what the server reports, and before it has by plain SETs; a text that comes while a SET may be
+// under way is read again when it has run. A statement of Parse is replayed under the settings that
+// were in force when it was parsed (recorder_state.cc).
+// A cursor's statements are kept until its transaction ends, in case a write turns out to need
+// them: at most kCursorItemsMax; of a cursor with more, that write is refused by the mirror.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -30,9 +34,12 @@
 #include "base/keyed_hash.h"
 #include "base/limits.h"
 #include "io/loop.h"
+#include "mirror/block.h"
 #include "mirror/filter.h"
 #include "mirror/mirror_metrics.h"
 #include "mirror/order_board.h"
+#include "mirror/overlaps.h"
+#include "mirror/recording.h"
 #include "mirror/unit.h"
 #include "pg/frame.h"
 #include "sql/classify_cache.h"
@@ -52,7 +59,7 @@ class Target {
   virtual void Release(uint64_t stamp) = 0;
   // A committed transaction, before its client knows. `lost`: kNone, or why it cannot be sent; then
   // it only counts.
-  virtual void Offer(const Unit& unit, Cause lost) = 0;
+  virtual void Offer(Unit unit, Cause lost) = 0;
   // The session is over; nothing more is offered.
   virtual void End() = 0;
 };
@@ -68,6 +75,7 @@ struct Route {
 struct RecorderTools {
   const base::Limits* limits = nullptr;
   const io::Loop* loop = nullptr;  // for the time of commits
+  Overlaps* overlaps = nullptr;    // null: nobody asks
   Clock* clock = nullptr;          // for their order
   sql::ClassifyCache* cache = nullptr;
   base::Credit* held = nullptr;
@@ -89,75 +97,28 @@ class Recorder final : public backend::NoteTaker {
   // Each piece of each frame the client sends, in order; `id` is the machine's for that frame, 0
   // for one that makes no entry (COPY data, Flush, what the server swallows).
   void OnRequest(turn::RequestId id, const pg::Piece& piece);
+  // A whole frame that the session answered itself, while no server owed it anything.
+  void OnAnswered(const pg::Piece& piece);
   // What became of requests, in the order of the replies.
   void OnNote(const backend::Note& note) override;
 
  private:
-  // A statement of a request or of a name, as far as it is kept.
-  struct Kept {
-    base::Slice bytes;
-    Charge charge;
-    Cause lost = Cause::kNone;  // why `bytes` is not there
-  };
-  struct Prepared {
-    Kept parse;
-    sql::Statement facts;
-  };
-  struct Portal {
-    base::Slice parse;
-    std::string statement;  // if it was prepared in SQL
-    sql::Statement facts;
-    Kept bind;
-    uint64_t item = 0;      // serial of what its first Execute made
-  };
+  using Kept = recording::Kept;
+  using Prepared = recording::Prepared;
+  using Portal = recording::Portal;
+  using Part = recording::Part;
+  using Act = recording::Act;
+  using Copied = recording::Copied;
+  using Request = recording::Request;
+  using Around = recording::Around;
+  using Item = recording::Item;
+  using Cursor = recording::Cursor;
+  // Settings, beside the client's encoding, by which a text is read when it is parsed.
+  static constexpr size_t kReadingSettings = 4;
   struct View {  // the targets with one filter
     uint32_t bit = 0;
     double exposure = 1;
     std::vector<Route> routes;
-  };
-  struct Part {  // one statement of a Query
-    uint32_t begin = 0;
-    uint32_t length = 0;
-    sql::Statement facts;
-  };
-  enum class Act : uint8_t {
-    kQuery,
-    kParse,
-    kBind,
-    kExecute,
-    kForgetStatement,  // it is closed, or now names what only reads
-    kForgetPortal,
-    kFunctionCall,
-  };
-  struct Copied {  // the data of one COPY
-    std::vector<base::Slice> data;
-    bool ended = false;
-  };
-  struct Request {
-    turn::RequestId id = 0;
-    Act act = Act::kQuery;
-    std::string name;       // of the statement or portal
-    std::string statement;  // kBind: which one
-    Kept kept;
-    uint32_t row_limit = 0;
-    uint32_t completed = 0;     // kQuery: statements that have
-    uint32_t copies_taken = 0;  // of `copies`
-    std::vector<Part> parts;    // kQuery
-    std::vector<Copied> copies;
-    sql::Statement facts;  // kParse
-    uint64_t seen = 0;     // the clock when it was forwarded
-    base::Instant sent;    // the same in time
-    uint64_t stamp = 0;    // reserved for what it may commit; 0: none
-    bool works = false;    // it may leave something to be committed
-  };
-  struct Item {  // a statement that succeeded and whose transaction is open
-    Step step;
-    Charge charge;
-    Cause lost = Cause::kNone;
-    uint64_t serial = 0;
-    uint32_t wanted = 0;  // the filters that want it
-    bool kept = false;    // goes though its transaction is not in the sample
-    uint64_t seen = 0;  // the clock when it was forwarded
   };
   template <typename T>
   using Names = base::NameTable<T>;
@@ -185,6 +146,8 @@ class Recorder final : public backend::NoteTaker {
   void Works(Request* request);
   void ReserveFor(Request* request);
   void OnQueryForwarded(Request* request);
+  uint32_t ReadParts(std::string_view text, const sql::Statement& facts,
+                     std::vector<Part>* parts) const;
   bool BindsCommit(std::string_view portal) const;
   const sql::Statement* FactsOf(std::string_view statement) const;
 
@@ -197,27 +160,41 @@ class Recorder final : public backend::NoteTaker {
   void OnUnfollowed(const backend::Note& note);
   void OnQueryDone(Request* request, std::string_view tag);
   void OnExecuteDone(Request* request, const backend::Note& note);
+  static Item MakeItem(const Request& request, const Part& part);
   Item MakeItem(Request* request, Portal* portal);
   void ExecutedAgain(const Request& request, const Portal& portal, const backend::Note& note);
   void OnFailed(const backend::Note& note);
+  void OnPartlyDone(Request* request, std::string_view sqlstate);
+  void OfferInDoubt(std::span<Item> items);
   void OnReady(const backend::Note& note);
   uint64_t Completed(Item item, const sql::Statement& facts, std::string_view tag);
   const sql::Statement& Meant(const sql::Statement& facts) const;
   uint32_t Wanted(const sql::Statement& facts, std::string_view tag, Cause lost) const;
-  void OnSession(const sql::Statement& facts, std::string_view tag, std::string_view text);
   void TakeCopy(Request* request, Item* item);
   uint64_t AddItem(Item item);
   void LeftOut(uint32_t wanted);
   void OnUnit(const turn::Unit* unit, const base::Slice& prepare, Cause lost);
+
+  // -- recorder_state.cc: what statements mean by what was said before them -----------------------
+  void OnSession(const sql::Statement& facts, std::string_view tag, std::string_view text);
+  base::Slice Reading();
+  void AddPrepared(const sql::Statement& facts, Item* item);
+  void AddReading(const base::Slice& reading, Item* item);
+  bool OnCursor(const sql::Statement& facts, std::string_view tag, Item* item);
+  void WantCursor(Cursor* cursor, uint32_t wanted);
+  void OnTransactionOver();
+  bool HoldsThroughRollback(const Item& item, uint64_t first) const;
 
   // -- recorder_offer.cc: what each target gets of a unit -----------------------------------------
   struct Choice {
     const View* view = nullptr;
     Unit unit;
     Cause lost = Cause::kNone;
+    std::vector<size_t> groups;  // where in its steps each of the client's begins
   };
+  void OfferRuns(std::span<Item> items, const Unit& unit);
   void OfferItems(std::span<Item> items, const Unit& unit, Cause lost);
-  bool Choose(const View& view, std::span<Item> items, Unit* unit, Cause* lost);
+  bool Choose(Choice* choice, std::span<Item> items);
   void Offer(std::span<Choice> choices);
   void OfferAlone(const Choice& choice);
   void OfferSurvivors(std::span<Item> items);
@@ -228,11 +205,17 @@ class Recorder final : public backend::NoteTaker {
   uint32_t present_ = 0;          // the bits of all views
   uint64_t transactions_ = 0;     // numbers them, for the sample
   sql::LexOptions lex_;
+  std::array<std::string, kReadingSettings> reading_values_;  // empty: not known
+  base::Slice reading_;           // what Reading() returns; empty: to be made again
+  bool reading_unsure_ = false;   // true exactly when something was set since the last turn's end
   turn::Transaction transaction_;
   std::deque<Request> requests_;  // those not answered, oldest first
   Names<Prepared> statements_;    // what is worth following, as the answers have told
   Names<sql::Statement> sql_prepared_;  // what EXECUTE of the name is
+  bool sql_prepared_missed_ = false;  // true exactly if one had no room there
   Names<Portal> portals_;
+  Names<Cursor> cursors_;         // open ones whose DECLARE is of the open transaction, or held
+  uint32_t cursor_items_ = 0;     // of items_, those that nobody wants so far
   Names<uint32_t> parses_;        // names in requests_, with how often
   Names<uint32_t> binds_;
   std::vector<Item> items_;       // of the open transaction, which knows them by index + 1
@@ -240,8 +223,9 @@ class Recorder final : public backend::NoteTaker {
   uint32_t works_ = 0;     // of requests_, those that may leave something to be committed
   uint32_t reserved_ = 0;  // of requests_, those with a stamp
   int64_t items_bytes_ = 0;
+  Block block_;                   // the open one
   bool skipping_ = false;         // true exactly when an error was told and its end not yet
-  std::string gathered_;          // of a frame that comes in pieces, as what follows
+  std::string gathered_;          // of a frame that comes in pieces
   Charge gathered_charge_;
   Cause gathered_lost_ = Cause::kNone;
   turn::RequestId gathering_ = 0;  // its id

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "base/check.h"
@@ -9,10 +10,20 @@ namespace mirror {
 namespace {
 
 constexpr int64_t kStepBytes = 256;      // what a step costs beside its bytes, roughly
-constexpr size_t kSqlPreparedMax = 4096;  // names followed; EXECUTE of others is always mirrored
+constexpr std::string_view kFailedTag = "!";  // and its SQLSTATE: the tag of a Step that failed
 
-constexpr std::string_view kStandardStrings = "standard_conforming_strings";
-constexpr std::string_view kEncoding = "client_encoding";
+// Of a statement that was to commit by itself and found that it could not: it has done nothing.
+constexpr std::string_view kInATransaction = "25001";
+
+// Due to the moment, not to the statement: the mirror would not answer so.
+bool Passes(std::string_view sqlstate) {
+  for (const std::string_view of : {"08", "40", "53", "55", "57", "58", "XX", "F0"}) {
+    if (sqlstate.starts_with(of)) {
+      return true;
+    }
+  }
+  return false;
+}
 
 template <typename Item>
 uint32_t WantedOf(std::span<Item> items) {
@@ -57,14 +68,6 @@ void Recorder::OnNote(const backend::Note& note) {
   }
 }
 
-void Recorder::SetLexing(std::string_view setting, std::string_view value) {
-  if (setting == kStandardStrings) {
-    lex_.standard_conforming_strings = value != "off" && value != "false" && value != "0";
-  } else if (setting == kEncoding) {
-    lex_.encoding = sql::EncodingOf(value);
-  }
-}
-
 // -- requests -------------------------------------------------------------------------------------
 
 // Those before `before` have succeeded, unless an error made the server swallow them.
@@ -102,6 +105,7 @@ void Recorder::Apply(Request* request) {
       Prepared& prepared = statements_[request->name];
       prepared.parse = std::move(request->kept);
       prepared.facts = std::move(request->facts);
+      prepared.reading = Reading();
       break;
     }
     case Act::kBind:
@@ -127,6 +131,7 @@ void Recorder::ApplyBind(Request* request) {
   const auto in_sql = sql_prepared_.find(request->statement);
   if (prepared != statements_.end()) {
     portal.parse = prepared->second.parse.bytes;
+    portal.reading = prepared->second.reading;
     portal.facts = prepared->second.facts;
   } else if (in_sql != sql_prepared_.end()) {
     portal.statement = request->statement;
@@ -174,23 +179,24 @@ void Recorder::OnUnfollowed(const backend::Note& note) {
 
 // The k-th CommandComplete belongs to the k-th statement.
 void Recorder::OnQueryDone(Request* request, std::string_view tag) {
+  if (request->unsure && request->completed == 0 && request->lex != lex_ &&
+      request->kept.lost == Cause::kNone) {
+    const std::string_view text = request->kept.bytes.view();
+    request->parts.clear();
+    ReadParts(text, tools_.cache->Classify(text, lex_), &request->parts);
+  }
   if (request->completed >= request->parts.size()) {
     return;
   }
   const Part& part = request->parts[request->completed++];
-  Item item;
-  item.seen = request->seen;
-  item.step.sent = request->sent;
-  item.lost = request->kept.lost;
-  if (item.lost == Cause::kNone) {
-    item.step.text = request->kept.bytes.Sub(part.begin, part.length);
-  }
+  Item item = MakeItem(*request, part);
   if (Wanted(part.facts, tag, item.lost) != 0) {
     item.charge = std::move(request->kept.charge);  // the first one carries it for all
   }
   if (part.facts.copy_in) {
     TakeCopy(request, &item);
   }
+  item.alone = request->parts.size() == 1 && (part.facts.commits || part.facts.may_commit);
   Completed(std::move(item), part.facts, tag);
 }
 
@@ -213,6 +219,7 @@ void Recorder::OnExecuteDone(Request* request, const backend::Note& note) {
     return;
   }
   Item item = MakeItem(request, &portal);
+  item.alone = portal.facts.commits || portal.facts.may_commit;
   if (note.kind == turn::ReplyKind::kSuspended) {
     item.step.row_limit = request->row_limit;
   }
@@ -221,6 +228,17 @@ void Recorder::OnExecuteDone(Request* request, const backend::Note& note) {
   if (const auto still = portals_.find(request->name); still != portals_.end()) {
     still->second.item = serial;
   }
+}
+
+Recorder::Item Recorder::MakeItem(const Request& request, const Part& part) {
+  Item item;
+  item.seen = request.seen;
+  item.step.sent = request.sent;
+  item.lost = request.kept.lost;
+  if (item.lost == Cause::kNone) {
+    item.step.text = request.kept.bytes.Sub(part.begin, part.length);
+  }
+  return item;
 }
 
 Recorder::Item Recorder::MakeItem(Request* request, Portal* portal) {
@@ -235,6 +253,10 @@ Recorder::Item Recorder::MakeItem(Request* request, Portal* portal) {
   item.lost = portal->bind.lost;
   if (item.lost == Cause::kNone && !item.charge.Take(tools_.held, portal->parse.size())) {
     item.lost = Cause::kOverBudget;
+  }
+  if (item.lost == Cause::kNone && !portal->parse.empty() && !portal->facts.commits &&
+      !portal->facts.may_commit) {
+    AddReading(portal->reading, &item);
   }
   if (portal->facts.copy_in) {
     if (request->kept.lost != Cause::kNone) {
@@ -271,12 +293,71 @@ void Recorder::OnFailed(const backend::Note& note) {
   Confirm(note.request);
   skipping_ = true;
   if (!requests_.empty() && requests_.front().id == note.request) {
+    OnPartlyDone(&requests_.front(), note.text);
     PopFront();
+  }
+  if (!transaction_.in_block()) {
+    const auto last = std::find_if(items_.rbegin(), items_.rend(),
+                                   [](const Item& item) { return item.alone; });
+    OfferInDoubt(std::span<Item>(items_).first(static_cast<size_t>(items_.rend() - last)));
   }
   OnUnit(transaction_.Failed(), base::Slice(), Cause::kNone);
 }
 
+// What failed outside of a transaction block and may have committed some of its work before. Where
+// it would fail on the mirror in the same way it goes there, and is expected to; else nobody knows
+// what it has done.
+void Recorder::OnPartlyDone(Request* request, std::string_view sqlstate) {
+  Item item;
+  const sql::Statement* facts = nullptr;
+  if (request->act == Act::kQuery && request->parts.size() == 1 && request->completed == 0) {
+    facts = &request->parts.front().facts;
+    item = MakeItem(*request, request->parts.front());
+    item.charge = std::move(request->kept.charge);
+  } else if (const auto portal = portals_.find(request->name);
+             request->act == Act::kExecute && portal != portals_.end()) {
+    facts = &portal->second.facts;
+    if (facts->commits || facts->may_commit) {
+      item = MakeItem(request, &portal->second);
+    }
+  }
+  const bool may = facts != nullptr && (facts->commits || facts->may_commit);
+  if (!may || transaction_.in_block() || (facts->commits && sqlstate == kInATransaction)) {
+    return;
+  }
+  item.wanted = Wanted(*facts, "", item.lost);
+  if (item.wanted == 0) {
+    return;
+  }
+  item.step.tag = std::string(kFailedTag) + std::string(sqlstate);
+  item.step.trace = Trace::kHeld;
+  if (Passes(sqlstate) || !items_.empty()) {
+    item.alone = true;
+    AddItem(std::move(item));
+    OfferInDoubt(items_);
+    transaction_.Keep(items_.size());
+    return;
+  }
+  OfferItems(std::span<Item>(&item, 1), Unit(), Cause::kNone);
+}
+
+// Nobody knows what became of them; what the transaction does later does not matter any more.
+void Recorder::OfferInDoubt(std::span<Item> items) {
+  if (WantedOf(items) == 0) {
+    return;
+  }
+  for (Item& item : items) {
+    items_bytes_ -= item.charge.bytes();
+    item.lost = Cause::kOutcomeUnknown;
+  }
+  OfferItems(items, Unit(), Cause::kNone);
+  for (Item& item : items) {
+    item.wanted = 0;
+  }
+}
+
 void Recorder::OnReady(const backend::Note& note) {
+  reading_unsure_ = false;
   Confirm(note.request);
   if (!requests_.empty() && requests_.front().id == note.request) {
     if (requests_.front().act == Act::kFunctionCall && !skipping_) {
@@ -295,6 +376,7 @@ void Recorder::OnReady(const backend::Note& note) {
   OnUnit(transaction_.Ready(note.status), base::Slice(), Cause::kNone);
   if (note.status == 'I') {
     portals_.clear();  // they end with their transaction
+    OnTransactionOver();
   }
 }
 
@@ -308,11 +390,20 @@ uint64_t Recorder::Completed(Item item, const sql::Statement& facts, std::string
   item.wanted = Wanted(facts, tag, item.lost);
   item.kept = kind == Kind::kState || kind == Kind::kLock || kind == Kind::kPrepared ||
               meant.temporary || meant.session_lock || tag == "LISTEN" || tag == "UNLISTEN";
+  const bool perhaps = facts.cursor && OnCursor(facts, tag, &item);
   if (kind != Kind::kControl) {
     LeftOut(item.wanted);
   }
+  if (kind == Kind::kOneServer) {
+    for (const View& view : views_) {
+      for (const Route& route : view.routes) {
+        route.metrics->outside_statements.Add();
+      }
+    }
+  }
   item.step.tag = tag;
   item.step.answered = tools_.loop->now();
+  block_.Note(facts, tag, TextOf(item.step), lex_, transaction_.in_block());
   base::Slice prepare;
   if (facts.control == sql::Control::kPrepare && item.lost == Cause::kNone) {
     const std::string_view text = TextOf(item.step);
@@ -322,15 +413,18 @@ uint64_t Recorder::Completed(Item item, const sql::Statement& facts, std::string
   if (facts.effect == sql::Effect::kSession) {
     OnSession(facts, tag, TextOf(item.step));
   }
+  AddPrepared(facts, &item);
+  OnUnit(transaction_.Committing(facts, tag), base::Slice(), Cause::kNone);
   const Cause lost = item.lost;
   uint64_t id = 0;
   uint64_t serial = 0;
-  if (item.wanted != 0) {
+  if (item.wanted != 0 || perhaps) {
     id = AddItem(std::move(item));
     serial = last_serial_;
   }
   const turn::Unit* const unit = transaction_.Completed(id, facts, tag);
   OnUnit(unit, prepare, lost);
+  block_.OnEnd(facts.chain);
   if (unit == nullptr && tag == "PREPARE TRANSACTION") {
     Unit sent;  // COMMIT PREPARED, perhaps of another session, asks for it
     sent.place.is_explicit = true;
@@ -345,8 +439,11 @@ const sql::Statement& Recorder::Meant(const sql::Statement& facts) const {
   if (facts.effect != sql::Effect::kExecute) {
     return facts;
   }
-  const auto prepared = sql_prepared_.find(facts.name);
-  return prepared == sql_prepared_.end() ? facts : prepared->second;
+  if (const auto in_sql = sql_prepared_.find(facts.name); in_sql != sql_prepared_.end()) {
+    return in_sql->second;
+  }
+  const auto prepared = statements_.find(facts.name);
+  return prepared == statements_.end() ? facts : prepared->second.facts;
 }
 
 // The filters that want a statement that succeeded.
@@ -358,6 +455,11 @@ uint32_t Recorder::Wanted(const sql::Statement& facts, std::string_view tag, Cau
   Kind kind = KindOf(meant);
   if (kind == Kind::kUnknown && lost != Cause::kNone) {
     kind = KindOfTag(tag);
+  }
+  // All that PREPARE has made is known, and all of Parse that anybody wants: the rest reads.
+  if (meant.effect == sql::Effect::kExecute && !sql_prepared_missed_ &&
+      KindOfTag(tag) == Kind::kRead) {
+    kind = Kind::kRead;
   }
   return tools_.filters->Wanting(kind, meant.marks) & present_;
 }
@@ -377,29 +479,6 @@ void Recorder::LeftOut(uint32_t wanted) {
   }
 }
 
-void Recorder::OnSession(const sql::Statement& facts, std::string_view tag,
-                         std::string_view text) {
-  if (tag == "PREPARE") {
-    if (sql_prepared_.size() < kSqlPreparedMax) {
-      sql::Statement& prepared = sql_prepared_[facts.name];
-      prepared = facts;
-      prepared.effect = facts.prepared;
-    }
-  } else if (tag == "DEALLOCATE") {
-    statements_.erase(facts.name);
-    sql_prepared_.erase(facts.name);
-  } else if (tag == "DEALLOCATE ALL" || tag == "DISCARD ALL") {
-    statements_.clear();
-    sql_prepared_.clear();
-  }
-  if (tag == "SET" && !facts.local) {
-    const PlainSet set = ReadSet(text);
-    if (set.value != "default") {  // else the server reports it
-      SetLexing(set.name == "names" ? kEncoding : std::string_view(set.name), set.value);
-    }
-  }
-}
-
 // The transaction knows it by what this returns.
 uint64_t Recorder::AddItem(Item item) {
   item.serial = ++last_serial_;
@@ -411,7 +490,10 @@ uint64_t Recorder::AddItem(Item item) {
     item.lost = Cause::kTooLarge;
   }
   if (item.lost != Cause::kNone) {
+    const Trace trace = item.step.trace;
     item.step = Step();
+    item.step.trace = trace == Trace::kSet ? Trace::kLost : trace;
+    item.around.reset();
     item.charge.Release();
   }
   items_bytes_ += item.charge.bytes();
@@ -432,22 +514,39 @@ void Recorder::OnUnit(const turn::Unit* unit, const base::Slice& prepare, Cause 
   }
   Unit sent;
   sent.place.is_explicit = unit->explicit_block;
+  if (unit->explicit_block) {
+    sent.begin = block_.begin();
+    sent.read_only = block_.read_only();
+  }
+  std::vector<Item> stay;
   switch (unit->fate) {
     case turn::Fate::kCommitted:
-      OfferItems(items, sent, Cause::kNone);
+      OfferRuns(items, sent);
       break;
     case turn::Fate::kPrepared:
       sent.prepare = prepare;
       OfferItems(items, sent, lost);
       break;
     case turn::Fate::kDiscarded:
-      OfferSurvivors(items);
+      if (unit->to_savepoint) {
+        std::copy_if(std::move_iterator(items.begin()), std::move_iterator(items.end()),
+                     std::back_inserter(stay), [&](const Item& item) {
+                       return HoldsThroughRollback(item, items.front().serial);
+                     });
+      } else {
+        OfferSurvivors(items);
+      }
       break;
     case turn::Fate::kUnknown:
       OfferLost(Cause::kOutcomeUnknown, WantedOf(items));
       break;
   }
   items_.erase(items_.begin() + static_cast<ptrdiff_t>(begin), items_.end());
+  for (Item& item : stay) {
+    items_bytes_ += item.charge.bytes();
+    items_.push_back(std::move(item));
+    transaction_.Keep(items_.size());
+  }
 }
 
 }  // namespace mirror

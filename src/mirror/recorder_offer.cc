@@ -30,12 +30,29 @@ int64_t BytesOf(std::span<const Step> steps) {
 
 }  // namespace
 
+// Of a transaction without BEGIN, those that refuse one are sent alone, and so in several.
+void Recorder::OfferRuns(std::span<Item> items, const Unit& unit) {
+  size_t from = 0;
+  for (size_t i = 0; i < items.size() && !unit.place.is_explicit; ++i) {
+    if (items[i].alone) {
+      if (from < i) {
+        OfferItems(items.subspan(from, i - from), unit, Cause::kNone);
+      }
+      OfferItems(items.subspan(i, 1), unit, Cause::kNone);
+      from = i + 1;
+    }
+  }
+  if (from < items.size()) {
+    OfferItems(items.subspan(from), unit, Cause::kNone);
+  }
+}
+
 void Recorder::OfferItems(std::span<Item> items, const Unit& unit, Cause lost) {
   ++transactions_;
   absl::InlinedVector<Choice, 1> choices;
   for (const View& view : views_) {
-    Choice choice{&view, unit, lost};
-    if (Choose(view, items, &choice.unit, &choice.lost)) {
+    Choice choice{&view, unit, lost, {}};
+    if (Choose(&choice, items)) {
       choices.push_back(std::move(choice));
     }
   }
@@ -51,9 +68,12 @@ void Recorder::OfferItems(std::span<Item> items, const Unit& unit, Cause lost) {
   }
 }
 
-// Fills `unit` with what a view gets of a transaction. False: nothing, or SET LOCAL and nothing
-// else. PREPARE TRANSACTION goes in any case, or COMMIT PREPARED would find nothing.
-bool Recorder::Choose(const View& view, std::span<Item> items, Unit* unit, Cause* lost) {
+// Fills the unit with what the choice's view gets of a transaction. False: nothing, or SET LOCAL
+// and nothing else. PREPARE TRANSACTION goes in any case, or COMMIT PREPARED would find nothing.
+bool Recorder::Choose(Choice* choice, std::span<Item> items) {
+  const View& view = *choice->view;
+  Unit* const unit = &choice->unit;
+  Cause* const lost = &choice->lost;
   const bool in_sample = InSample(view.exposure, tools_.session, transactions_);
   const bool last = view.bit == views_.back().bit;
   const bool prepares = !unit->prepare.empty() || *lost != Cause::kNone;
@@ -61,11 +81,12 @@ bool Recorder::Choose(const View& view, std::span<Item> items, Unit* unit, Cause
   bool sampled_out = false;
   bool all = true;
   int64_t charged = 0;
+  unit->steps.reserve(items.size());
   for (Item& item : items) {
     const bool wanted = (item.wanted & view.bit) != 0;
     const bool goes = wanted && (in_sample || item.kept);
     sampled_out |= wanted && !goes;
-    all &= goes;
+    all &= goes && item.around == nullptr;
     if (!goes) {
       continue;
     }
@@ -73,9 +94,17 @@ bool Recorder::Choose(const View& view, std::span<Item> items, Unit* unit, Cause
     *lost = *lost == Cause::kNone ? item.lost : *lost;
     charged += item.charge.bytes();
     unit->after = std::max(unit->after, item.seen);
+    if (tools_.statements_alone) {
+      choice->groups.push_back(unit->steps.size());
+    }
+    const Around none;
+    const Around& around = item.around == nullptr ? none : *item.around;
+    unit->steps.insert(unit->steps.end(), around.before.begin(), around.before.end());
     unit->steps.push_back(last ? std::move(item.step) : item.step);
+    unit->steps.insert(unit->steps.end(), around.after.begin(), around.after.end());
   }
   unit->bytes = all ? charged : BytesOf(unit->steps);
+  unit->bytes += static_cast<int64_t>(unit->begin.size());
   if (sampled_out) {
     for (const Route& route : view.routes) {
       route.metrics->filtered_transactions.Add();
@@ -108,32 +137,40 @@ void Recorder::Offer(std::span<Choice> choices) {
     place.is_explicit = choice.unit.place.is_explicit;
     choice.unit.place = place;
     choice.unit.committed = tools_.loop->now();
-    for (const Route& route : choice.view->routes) {
-      route.target->Offer(choice.unit, choice.lost);
+    choice.unit.meets = tools_.overlaps != nullptr && choice.lost == Cause::kNone &&
+                        tools_.overlaps->Meets(choice.unit, tools_.session, lex_);
+    const std::vector<Route>& routes = choice.view->routes;
+    for (size_t i = 0; i + 1 < routes.size(); ++i) {
+      routes[i].target->Offer(choice.unit, choice.lost);
     }
+    routes.back().target->Offer(std::move(choice.unit), choice.lost);
   }
 }
 
 // Each is a transaction of its own on the mirror, and may be refused or repeated alone.
 void Recorder::OfferAlone(const Choice& choice) {
   if (choice.lost != Cause::kNone) {
-    Choice lost{choice.view, choice.unit, choice.lost};
+    Choice lost{choice.view, choice.unit, choice.lost, {}};
     Offer({&lost, 1});
     return;
   }
-  for (const Step& step : choice.unit.steps) {
-    if (step.local) {
+  const std::vector<Step>& steps = choice.unit.steps;
+  for (size_t i = 0; i < choice.groups.size(); ++i) {
+    const size_t from = choice.groups[i];
+    const size_t end = i + 1 < choice.groups.size() ? choice.groups[i + 1] : steps.size();
+    if (end - from == 1 && steps[from].local) {
       continue;
     }
-    Choice alone{choice.view, Unit(), Cause::kNone};
-    alone.unit.steps.push_back(step);
+    Choice alone{choice.view, Unit(), Cause::kNone, {}};
+    alone.unit.steps.assign(steps.begin() + static_cast<ptrdiff_t>(from),
+                            steps.begin() + static_cast<ptrdiff_t>(end));
     alone.unit.bytes = BytesOf(alone.unit.steps);
     alone.unit.after = choice.unit.after;
     Offer({&alone, 1});
   }
 }
 
-// PREPARE and DEALLOCATE hold though their transaction was rolled back.
+// PREPARE and DEALLOCATE hold though their transaction was rolled back whole.
 void Recorder::OfferSurvivors(std::span<Item> items) {
   for (Item& item : items) {
     if (item.step.survives && item.lost == Cause::kNone) {
@@ -154,7 +191,7 @@ void Recorder::OfferLost(Cause lost, uint32_t wanted) {
       continue;
     }
     if (InSample(view.exposure, tools_.session, transactions_)) {
-      choices.push_back(Choice{&view, Unit(), lost});
+      choices.push_back(Choice{&view, Unit(), lost, {}});
       continue;
     }
     for (const Route& route : view.routes) {

@@ -139,13 +139,13 @@ void Redactor::RedactStep(Step* step) const {
   step->copy.clear();
 }
 
-Unit Redactor::Redact(const Unit& unit) const {
-  Unit kept = unit;
-  kept.prepare = SliceOf(RedactText(unit.prepare.view()));
-  for (Step& step : kept.steps) {
+Unit Redactor::Redact(Unit unit) const {
+  unit.prepare = SliceOf(RedactText(unit.prepare.view()));
+  unit.begin = RedactText(unit.begin);
+  for (Step& step : unit.steps) {
     RedactStep(&step);
   }
-  return kept;
+  return unit;
 }
 
 }  // namespace mirror

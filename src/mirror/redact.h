@@ -21,7 +21,7 @@ class Redactor {
       : what_(what), types_(std::move(types)) {}
 
   // `unit` as it may be kept.
-  Unit Redact(const Unit& unit) const;
+  Unit Redact(Unit unit) const;
   // Constants become '', 0 and B'', comments go; with kNone only what follows the word PASSWORD
   // does.
   std::string RedactText(std::string_view text) const;

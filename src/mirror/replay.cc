@@ -44,7 +44,7 @@ void Replay::SendAlone(const Unit& unit, std::string_view mark) {
 }
 
 void Replay::SendBlock(const Unit& unit, std::string_view mark, bool whole) {
-  SendText("BEGIN", nullptr);
+  SendText(unit.begin.empty() ? std::string_view("BEGIN") : unit.begin, nullptr);
   for (const Step& step : unit.steps) {
     SendStatement(step);
   }
@@ -71,7 +71,13 @@ void Replay::SendStatement(const Step& step) {
 }
 
 void Replay::SendBound(const Step& step) {
-  const bool named = step.parse.empty();
+  if (step.bind.empty()) {
+    // What a transaction that was rolled back has left of the name goes first.
+    Frame('C', {"S", step.statement, kNul});
+    Frame('P', {step.statement, kNul, step.parse.view()});
+    return;
+  }
+  const bool named = !step.statement.empty();
   const bool parsed = !named && !parsed_.empty() && parsed_.view().data() == step.parse.data();
   if (!named && !parsed) {
     Frame('P', {kNul, step.parse.view()});
@@ -178,13 +184,25 @@ void Replay::OnNotes(std::span<const backend::Note> notes) {
   }
 }
 
+const Replay::Sent* Replay::Next(turn::RequestId up_to) const {
+  const bool any = answered_ < sent_.size() && sent_[answered_].request <= up_to;
+  return any ? &sent_[answered_] : nullptr;
+}
+
 void Replay::OnFailed(const backend::Note& note) {
+  for (const Sent* sent; (sent = Next(note.request - 1)) != nullptr && sent->step != nullptr;) {
+    ++answered_;
+  }
+  const Step* const step = answered_ < sent_.size() ? sent_[answered_].step : nullptr;
+  if (step != nullptr && step->fails() && step->tag.substr(1) == note.text) {
+    return;  // as on the primary
+  }
   if (sqlstate_.empty()) {
     sqlstate_ = note.text.empty() ? "XX000" : note.text;
     mark_failed_ = mark_begin_ <= note.request && note.request < mark_end_;
   }
-  for (; !sent_.empty() && sent_.front().request <= note.request; sent_.pop_front()) {
-    if (sent_.front().step == nullptr) {
+  for (const Sent* sent; (sent = Next(note.request)) != nullptr; ++answered_) {
+    if (sent->step == nullptr) {
       tags_.emplace_back();
     }
   }
@@ -192,14 +210,13 @@ void Replay::OnFailed(const backend::Note& note) {
 
 // A frame before it that had no answer of its own has failed, or was swallowed.
 void Replay::OnCompleted(const backend::Note& note) {
-  while (!sent_.empty() && sent_.front().request < note.request) {
-    sent_.pop_front();
+  while (Next(note.request - 1) != nullptr) {
+    ++answered_;
   }
-  if (sent_.empty() || sent_.front().request != note.request) {
+  if (Next(note.request) == nullptr) {
     return;
   }
-  const Step* const step = sent_.front().step;
-  sent_.pop_front();
+  const Step* const step = sent_[answered_++].step;
   if (step == nullptr) {
     tags_.push_back(note.text);
   } else if (!step->tag.empty() && !SameTag(step->tag, note.text)) {

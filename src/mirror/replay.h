@@ -6,7 +6,6 @@
 // outlives it.
 #pragma once
 
-#include <deque>
 #include <initializer_list>
 #include <span>
 #include <string>
@@ -18,6 +17,9 @@
 
 namespace mirror {
 
+// Makes the connection its login's again. Two statements in one Query.
+inline constexpr std::string_view kAsLogin = "RESET SESSION AUTHORIZATION; RESET ROLE";
+
 class Replay {
  public:
   explicit Replay(backend::Connection* connection) : connection_(connection) {}
@@ -25,12 +27,13 @@ class Replay {
   // One statement without BEGIN, since it may be of those that refuse a transaction. `mark`, if
   // there is one, is run behind it, before the Sync that commits both.
   void SendAlone(const Unit& unit, std::string_view mark);
-  // BEGIN, the statements, `mark` and, if `whole`, what ends it, with one Sync behind all: the
-  // mirror answers them together. After an error the block is still open.
+  // BEGIN with its options, the statements, `mark` and, if `whole`, what ends it, with one Sync
+  // behind all: the mirror answers them together. After an error the block is still open.
   void SendBlock(const Unit& unit, std::string_view mark, bool whole);
   // COMMIT, or PREPARE TRANSACTION in its place, of a block that is not whole.
   void SendEnd(const Unit& unit);
   void Query(std::string_view text);
+  size_t sent() const { return sent_.size(); }  // Queries and statements that are not answered
   void Finish();  // what is buffered goes to the stream
   // True exactly when a frame could not be sent: too long for its type, or the ledger is full.
   bool failed() const { return failed_; }
@@ -62,11 +65,14 @@ class Replay {
   void Expect(const Step* step);
   void OnCompleted(const backend::Note& note);
   void OnFailed(const backend::Note& note);
+  // The oldest not answered, if it is among those up to request `up_to`.
+  const Sent* Next(turn::RequestId up_to) const;
 
   backend::Connection* const connection_;
   std::string out_;
   std::string sqlstate_;
-  std::deque<Sent> sent_;  // not answered
+  std::vector<Sent> sent_;
+  size_t answered_ = 0;  // of sent_
   std::vector<std::string> tags_;
   base::Slice parsed_;  // what the unnamed statement was last made of
   bool failed_ = false;

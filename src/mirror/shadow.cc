@@ -4,13 +4,31 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/status.h"
 #include "mirror/lane.h"
 #include "mirror/mirrors.h"
+#include "mirror/spill_replay.h"
+#include "mirror/spill_root.h"
 
 namespace mirror {
 namespace {
 
-absl::Duration CarefulFor() { return absl::Seconds(1); }
+// A meeting costs about Lane::Patience(); being careful costs the side by side. The more often they
+// meet, the longer it pays.
+absl::Duration ShortestCare() { return absl::Milliseconds(20); }
+absl::Duration LongestCare() { return absl::Milliseconds(100); }
+constexpr int kCarefree = 5;  // times as long as the last care: then they meet seldom
+absl::Duration CancelTime() { return absl::Seconds(1); }
+constexpr size_t kUsersToldMax = 64;
+
+io::Task<void> CancelOne(io::Loop* loop, backend::Epoch epoch, backend::CancelTarget target) {
+  const base::Deadline deadline = loop->In(CancelTime());
+  const absl::Status status =
+      co_await backend::ForwardCancel(loop, epoch->dialler.get(), std::move(target), deadline);
+  if (!status.ok()) {
+    base::Log(base::LogLevel::kDebug, "mirror.cancel_failed", {{"why", base::Message(status)}});
+  }
+}
 
 }  // namespace
 
@@ -19,8 +37,22 @@ Shadow::Shadow(Mirrors* mirrors, const config::Server& server, Shared::PerMirror
       server_(server),
       shared_(shared),
       credit_(&shared->budget),
+      idle_told_(shared->tally.Register()),
       order_(shared->ordered ? &shared->board : nullptr, mirrors),
-      breaker_(&mirrors->tools().loop->prng()) {}
+      breaker_(&mirrors->tools().loop->prng()) {
+  SpillRoot* const root = mirrors->tools().shared->spill();
+  const uint32_t shard = shared->shards.fetch_add(1, std::memory_order_relaxed);
+  if (root != nullptr) {
+    spill_ = std::make_unique<Spill>(this, root, shared, shard);
+    spill_->Open(mirrors->tools().worker);
+    if (shard == 0 && shared->replaying) {
+      spill_replay_ =
+          std::make_unique<SpillReplay>(this, root, shared, mirrors->tools().worker);
+    }
+  }
+}
+
+Shadow::~Shadow() = default;
 
 const Clock* Shadow::clock() const { return mirrors_->tools().shared->clock(); }
 
@@ -28,6 +60,8 @@ bool Shadow::marks() const {
   return mirrors_->tools().epoch->config.mirror_marker &&
          shared_->marks.load(std::memory_order_relaxed);
 }
+
+bool Shadow::blocks() const { return mirrors_->tools().epoch->config.mirror_block; }
 
 void Shadow::StopMarking(std::string_view sqlstate) {
   if (shared_->marks.exchange(false, std::memory_order_relaxed)) {
@@ -59,19 +93,25 @@ std::unique_ptr<Link> Shadow::TakeIdle(const std::string& key) {
     std::unique_ptr<Link> link = std::move(place);
     idle_.erase(idle_.begin() + static_cast<ptrdiff_t>(i - 1));
     if (link->alive()) {
+      TellIdle();
       return link;
     }
     Discard(std::move(link));
   }
-  return nullptr;
+  if (!gate()->full()) {
+    return nullptr;
+  }
+  const auto lender = std::find_if(resting_.begin(), resting_.end(), [&](const Lane* lane) {
+    return lane->key() == key && lane->MayLend();
+  });
+  return lender == resting_.end() ? nullptr : (*lender)->Yield(false);
 }
 
 void Shadow::GiveBack(std::unique_ptr<Link> link) {
-  if (!link->alive()) {
+  if (!link->alive() || link->stained()) {
     Discard(std::move(link));
     return;
   }
-  link->connection().EndLease();
   for (Lane* lane : waiting_) {
     if (lane->key() == link->key() && gate()->TakeOver(Waiter{mirrors_, lane->id()})) {
       lane->Hand(std::move(link));
@@ -83,10 +123,31 @@ void Shadow::GiveBack(std::unique_ptr<Link> link) {
     return;
   }
   idle_.push_back(std::move(link));
+  TellIdle();
+}
+
+void Shadow::AddResting(Lane* lane) {
+  resting_.push_back(lane);
+  TellIdle();
+}
+
+void Shadow::RemoveResting(const Lane* lane) {
+  if (std::erase(resting_, lane) > 0) {
+    TellIdle();
+  }
+}
+
+void Shadow::CountConnections(int change) {
+  metrics_.connections.Add(change);
+  shared_->tally.Change(change, server_.name, mirrors_->tools().loop->now());
+}
+
+void Shadow::TellIdle() {
+  idle_told_->Store(static_cast<int64_t>(idle_.size() + resting_.size()));
 }
 
 void Shadow::Discard(std::unique_ptr<Link> link) {
-  metrics_.connections.Add(-1);
+  OnClosed();
   mirrors_->tasks().Spawn(Close(std::move(link)));
 }
 
@@ -94,6 +155,25 @@ io::Task<void> Shadow::Close(std::unique_ptr<Link> link) {
   co_await link->Close();
   link.reset();
   gate()->Leave();
+}
+
+void Shadow::Cancel(backend::CancelTarget target) {
+  const MirrorsTools& tools = mirrors_->tools();
+  if (!target.secret.empty()) {
+    mirrors_->tasks().Spawn(CancelOne(tools.loop, tools.epoch, std::move(target)));
+  }
+}
+
+void Shadow::LogOtherUser(const std::string& user, std::string_view sqlstate) {
+  if (other_users_.size() < kUsersToldMax && other_users_.insert(user).second) {
+    base::Log(base::LogLevel::kWarn, "mirror.other_user",
+              {{"mirror", server_.name},
+               {"user", user},
+               {"login", server_.user},
+               {"sqlstate", sqlstate},
+               {"why", "the login may not be made this user: what depends on who runs a statement "
+                       "(a schema's name, current_user, row security) is the login's"}});
+  }
 }
 
 void Shadow::MakeRoom() {
@@ -105,7 +185,7 @@ void Shadow::MakeRoom() {
     link = mirrors_->YieldOne(this);
   }
   if (link != nullptr) {
-    Discard(std::move(link));
+    GiveBack(std::move(link));
   }
 }
 
@@ -132,7 +212,25 @@ void Shadow::SetReachable(bool reachable) {
   }
 }
 
-void Shadow::BeCareful() { careful_until_ = mirrors_->tools().loop->now() + CarefulFor(); }
+// Where transactions go to the spill, its room is the one that counts.
+bool Shadow::IsFull(bool waits) const {
+  if (spill_ != nullptr && spill_->holds()) {
+    return spill_->IsFull(waits);
+  }
+  const base::CreditPool& budget = shared_->budget;
+  const bool full = budget.left() < budget.ceiling() / (waits ? 2 : 4);
+  return full && (spill_ == nullptr || spill_->IsFull(waits));
+}
+
+void Shadow::BeCareful() {
+  const base::Instant now = mirrors_->tools().loop->now();
+  if (now < careful_until_) {
+    return;
+  }
+  care_ = now < careful_until_ + care_ * kCarefree ? std::min(care_ * 2, LongestCare())
+                                                   : ShortestCare();
+  careful_until_ = now + care_;
+}
 
 bool Shadow::careful() const { return mirrors_->tools().loop->now() < careful_until_; }
 

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <deque>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,14 +20,17 @@
 #include "mirror/mirror_metrics.h"
 #include "mirror/order.h"
 #include "mirror/shared.h"
+#include "mirror/spill.h"
 
 namespace mirror {
 
 class Lane;
+class SpillReplay;
 
 class Shadow {
  public:
   Shadow(Mirrors* mirrors, const config::Server& server, Shared::PerMirror* shared);
+  ~Shadow();
   Shadow(const Shadow&) = delete;
   Shadow& operator=(const Shadow&) = delete;
 
@@ -39,10 +43,19 @@ class Shadow {
   Breaker& breaker() { return breaker_; }
   // True exactly if its transactions are to be marked, see marker.h.
   bool marks() const;
+  // True exactly when clients wait rather than a transaction being dropped.
+  bool blocks() const;
   // The mirror refuses to keep markers.
   void StopMarking(std::string_view sqlstate);
   GapLedger* ledger() const { return &shared_->ledger; }
   base::Credit* credit() { return &credit_; }
+  // Null: what there is no memory for is dropped.
+  Spill* spill() { return spill_.get(); }
+  // True exactly when less than a fourth of the room is left, or, for whoever `waits`, less than
+  // half.
+  bool IsFull(bool waits) const;
+  // Null: nothing was left for it, or another shard delivers that.
+  SpillReplay* spill_replay() { return spill_replay_.get(); }
   MirrorMetrics& metrics() { return metrics_; }
   const MirrorMetrics& metrics() const { return metrics_; }
 
@@ -50,9 +63,10 @@ class Shadow {
   bool Wants(const std::string& database, bool primary_names_one, std::string* there) const;
 
   std::unique_ptr<Link> NewLink(std::string key);
-  // An idle one of `key`, or null.
+  // One of `key` that nobody needs, or, where the mirror may have no more, that a lane has which
+  // has nothing to do; or null.
   std::unique_ptr<Link> TakeIdle(const std::string& key);
-  // A connection without any session's state.
+  // A connection that its lane does not need. One with a session's state is closed.
   void GiveBack(std::unique_ptr<Link> link);
   // Closes it and gives back its place.
   void Discard(std::unique_ptr<Link> link);
@@ -63,6 +77,13 @@ class Shadow {
   // Lanes of this shard that stand in the gate's row.
   void AddWaiting(Lane* lane) { waiting_.push_back(lane); }
   void RemoveWaiting(const Lane* lane) { std::erase(waiting_, lane); }
+
+  // Lanes of this shard that have nothing to do, and a connection.
+  void AddResting(Lane* lane);
+  void RemoveResting(const Lane* lane);
+  // A connection was opened; one was closed, or is about to be.
+  void OnOpened() { CountConnections(1); }
+  void OnClosed() { CountConnections(-1); }
 
   // How the last attempt to connect, by any lane of this shard, ended.
   void SetReachable(bool reachable);
@@ -75,23 +96,36 @@ class Shadow {
   // `lane` does not dial any more.
   void StopProbing(const Lane* lane);
 
+  // Stops what a connection that was given up still runs on the mirror.
+  void Cancel(backend::CancelTarget target);
+  // The login may not be made `user`, so the session's statements run as the login.
+  void LogOtherUser(const std::string& user, std::string_view sqlstate);
+
   // True at most once in ten seconds: a mirror that is down is no reason to fill the log.
   bool MayLogFailure(base::Instant now);
 
  private:
+  void CountConnections(int change);
+  void TellIdle();
   io::Task<void> Close(std::unique_ptr<Link> link);
 
   Mirrors* const mirrors_;
   const config::Server server_;  // the same in every epoch
   Shared::PerMirror* const shared_;
   base::Credit credit_;
+  Tally::Idle* const idle_told_;  // of idle_ and resting_
   Order order_;
   Breaker breaker_;
+  std::unique_ptr<Spill> spill_;
+  std::unique_ptr<SpillReplay> spill_replay_;
   MirrorMetrics metrics_;
   std::vector<std::unique_ptr<Link>> idle_;
   std::deque<Lane*> waiting_;
+  std::vector<Lane*> resting_;  // since the longest time first
+  std::set<std::string> other_users_;  // of whom it was told
   base::Instant next_log_;
   base::Instant careful_until_;
+  absl::Duration care_;  // how long the last time
   std::atomic<bool> reachable_{true};  // the admin endpoint reads it from another shard
 };
 

@@ -16,12 +16,17 @@
 #include "mirror/gap_ledger.h"
 #include "mirror/gate.h"
 #include "mirror/order_board.h"
+#include "mirror/tally.h"
+#include "mirror/overlaps.h"
 
 namespace mirror {
+
+class SpillRoot;
 
 class Shared {
  public:
   explicit Shared(const config::Config& config);
+  ~Shared();
 
   struct PerMirror {
     PerMirror(const config::Config& config, const std::string& name, int64_t chunk,
@@ -29,7 +34,9 @@ class Shared {
         : budget(config.limits.mirror_bytes_max, chunk, process),
           ordered(config.mirror_order == config::MirrorOrder::kCausal),
           gate(config.limits.mirror_connections_max, ordered ? &board : nullptr),
-          ledger(name) {}
+          ledger(name),
+          spill_in_flight(SpillInFlight(config.limits), chunk),
+          spill_places(SpillPlaces(config.limits), chunk) {}
     base::CreditPool budget;
     const bool ordered;
     OrderBoard board;
@@ -37,8 +44,21 @@ class Shared {
     // True until the mirror has refused to keep markers.
     std::atomic<bool> marks{true};
     GapLedger ledger;
+    base::CreditPool spill_in_flight;  // on their way to the disk
+    base::CreditPool spill_places;     // of those on the disk, in memory
+    std::atomic<uint32_t> shards{0};   // that have come for it
+    // True exactly while what an earlier process has left is being delivered.
+    std::atomic<bool> replaying{false};
+    Tally tally;
   };
   PerMirror* mirror(size_t index) { return mirrors_[index].get(); }
+  // Memory of units on their way to the disk: room for the largest transaction twice.
+  static int64_t SpillInFlight(const base::Limits& limits);
+  // A small part of what they take on the disk.
+  static int64_t SpillPlaces(const base::Limits& limits);
+  // Before the shards.
+  void SetSpill(std::unique_ptr<SpillRoot> root);
+  SpillRoot* spill() const { return spill_.get(); }
   // In the order of the configuration; they live as long as this.
   std::vector<GapLedger*> ledgers() const;
   // What belongs to no shard. Any thread.
@@ -46,15 +66,18 @@ class Shared {
   base::CreditPool* recording() { return &recording_; }
   base::CreditPool* names() { return &names_; }
   Clock* clock() { return &clock_; }
+  Overlaps* overlaps() { return &overlaps_; }
   // Tells the shards' captures apart.
   uint32_t NextCapture() { return captures_.fetch_add(1, std::memory_order_relaxed); }
 
  private:
   Clock clock_;
+  Overlaps overlaps_;
   std::atomic<uint32_t> captures_{0};
   base::CreditPool process_;
   base::CreditPool recording_;
   base::CreditPool names_;
+  std::unique_ptr<SpillRoot> spill_;
   std::vector<std::unique_ptr<PerMirror>> mirrors_;
 };
 

@@ -49,8 +49,18 @@ PlainSet ReadSet(std::string_view text) {
   return set;
 }
 
+bool EndsRole(const Step& step) {
+  if (step.trace != Trace::kSet || (step.key != kRoleKey && step.key != kAuthorizationKey)) {
+    return false;
+  }
+  const PlainSet set = ReadSet(TextOf(step));
+  return step.tag == "RESET" || set.value == "default" ||
+         (set.value == "none" && step.key == kRoleKey);
+}
+
 void MarkTrace(const sql::Statement& facts, std::string_view tag, Step* step) {
   step->local = facts.local;
+  step->asks = facts.session_read;
   if (facts.temporary || facts.session_lock || tag == "DO" || tag == "CALL" || tag == "LISTEN" ||
       facts.effect == sql::Effect::kUnknown) {
     step->trace = Trace::kHeld;

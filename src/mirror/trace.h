@@ -11,6 +11,12 @@ namespace mirror {
 // The text of a Step: of either protocol.
 std::string_view TextOf(const Step& step);
 
+// The keys of SET ROLE and SET SESSION AUTHORIZATION.
+inline constexpr std::string_view kRoleKey = "set role";
+inline constexpr std::string_view kAuthorizationKey = "set authorization";
+// True exactly for a step that goes back to the role, or to the user, as whom the session began.
+bool EndsRole(const Step& step);
+
 // Fills `trace`, `key`, `local` and `survives` of a statement that succeeded.
 void MarkTrace(const sql::Statement& facts, std::string_view tag, Step* step);
 

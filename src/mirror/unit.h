@@ -52,7 +52,7 @@ class Charge {
 };
 
 // Why a unit was dropped, or a statement could not be kept; kNone: it was not. Those behind
-// kShutdown stand in the gap ledger only.
+// kSpillLost stand in the gap ledger only.
 enum class Cause : uint8_t {
   kNone,
   kOverBudget,      // no memory left for this mirror
@@ -63,14 +63,14 @@ enum class Cause : uint8_t {
   kStateLost,       // needed what a lost connection held: a temporary table, a lock
   kShutdown,        // pgbraid ended first
   kRetries,         // refused for what passes, or lost, again and again
+  kSpillLost,       // could not be written to the spill, or not be read again
   kRefused,         // the mirror answered with an error
   kDifferent,       // the mirror changed another number of rows than the primary
   kOrderUnknown,    // implicit writes overlapped, and nobody can tell which came first
-  kSpillLost,       // was spilled to the disk and could not be read again
   kCrash,           // pgbraid was killed while work was queued
   kLedgerLost,      // the ledger's own file could not be read
 };
-inline constexpr size_t kCauses = 9;  // of dropped units
+inline constexpr size_t kCauses = 10;  // of dropped units
 inline constexpr size_t kGapCauses = 15;
 
 // What a step leaves behind in the mirror's session.
@@ -80,19 +80,21 @@ enum class Trace : uint8_t {
   kReset,       // RESET ALL: the settings of the journal go
   kDeallocate,  // DEALLOCATE: one prepared statement goes, or all of them
   kDiscard,     // DISCARD ALL: the session is as new
+  kLost,        // a setting, and its text was not kept: what comes later may mean something else
   kHeld,        // a temporary object, a session lock, or code that may have made one
 };
 
 // One statement as it goes to the mirror.
 struct Step {
-  base::Slice text;     // simple protocol: the SQL text
-  base::Slice parse;    // extended: the Parse body behind the name; empty: `statement` names one
-  std::string statement;
-  base::Slice bind;     // extended: the Bind body behind the two names
+  base::Slice text;       // simple protocol: the SQL text
+  base::Slice parse;      // extended: the Parse body behind the name
+  std::string statement;  // extended: the name; empty: it goes through the unnamed statement
+  base::Slice bind;       // extended: the Bind body behind the two names; empty: only Parse is sent
   uint32_t row_limit = 0;
   bool extended = false;
   bool copy_in = false;
-  std::string tag;  // the primary's CommandComplete; empty: a portal that was not run to its end
+  std::string tag;  // the primary's CommandComplete; empty: a portal that was not run to its end;
+                    // "!" and an SQLSTATE: it failed, having perhaps committed some of its work
   std::vector<base::Slice> copy;  // the client's CopyData frames, as they were on the wire
   base::Instant sent;      // to the primary
   base::Instant answered;  // by it
@@ -101,6 +103,9 @@ struct Step {
   std::string key;        // kSet, kDeallocate: what of; empty: all
   bool local = false;     // ends with its transaction: alone it is worth nothing
   bool survives = false;  // PREPARE, DEALLOCATE: a rollback does not undo it
+  bool asks = false;      // asks for what only this session's connection knows: currval, lastval
+
+  bool fails() const { return tag.starts_with('!'); }
 };
 
 // A transaction's place in the order of all sessions; see order.h.
@@ -110,16 +115,30 @@ struct Place {
   bool is_explicit = false;  // it was a BEGIN ... COMMIT, or is replayed as one
 };
 
+// Told when a unit that was handed to a lane has met its fate.
+class UnitTeller {
+ public:
+  virtual ~UnitTeller() = default;
+  // `number`: what it came with.
+  virtual void OnSettled(uint64_t number) = 0;
+};
+
 struct Unit {
   std::vector<Step> steps;
   Place place;
   uint64_t after = 0;         // the clock when its last statement was forwarded
+  std::string begin;          // instead of a plain BEGIN: with its options
+  bool read_only = false;     // by these
   base::Slice prepare;        // PREPARE TRANSACTION's text, instead of COMMIT
   int64_t bytes = 0;          // what it is charged for
   base::Instant committed;    // when the primary's answer was read
 
+  bool meets = false;         // nobody can tell its order with another's, see overlaps.h
+
   // True exactly when it goes to the mirror within BEGIN and COMMIT.
   bool block() const { return place.is_explicit || steps.size() > 1 || !prepare.empty(); }
+  // True exactly when nothing is lost by leaving out BEGIN and COMMIT.
+  bool may_be_alone() const { return steps.size() == 1 && prepare.empty() && begin.empty(); }
 };
 
 }  // namespace mirror

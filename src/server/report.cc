@@ -84,6 +84,11 @@ admin::MirrorReport Report::MirrorOf(size_t index) const {
     report.reconnects += metrics.reconnects.value();
     report.queued_units += metrics.queued_units.value();
     report.queued_bytes += metrics.queued_bytes.value();
+    report.spilled += metrics.spilled.value();
+    report.spilled_bytes += metrics.spilled_bytes.value();
+    report.spill_failures += metrics.spill_failures.value();
+    report.spill_units += metrics.spill_units.value();
+    report.spill_bytes += metrics.spill_bytes.value();
     report.connections += metrics.connections.value();
     for (size_t i = 0; i < dropped.size(); ++i) {
       dropped[i] += metrics.dropped[i].value();

@@ -24,6 +24,7 @@
 #include "io/uring_engine.h"
 #include "mirror/capture.h"
 #include "mirror/gap_store.h"
+#include "mirror/spill_root.h"
 #include "server/report.h"
 #include "server/shard.h"
 #include "server/watchdog.h"
@@ -118,6 +119,27 @@ absl::StatusOr<std::unique_ptr<mirror::GapStore>> OpenGapStore(const config::Con
   }
   (*store)->Start();
   return store;
+}
+
+// The spills, and the ledgers in which it stands what an earlier process has left there.
+absl::StatusOr<std::unique_ptr<mirror::GapStore>> OpenMirrorFiles(const config::Config& config,
+                                                                  mirror::Shared* mirrors) {
+  std::unique_ptr<mirror::SpillRoot> spill;
+  if (!config.spill_dir.empty() && !config.mirrors.empty()) {
+    absl::StatusOr<std::unique_ptr<mirror::SpillRoot>> root =
+        mirror::SpillRoot::Open(config, mirrors->ledgers());
+    if (!root.ok()) {
+      return base::Error(root.status().code(),
+                         "--spill-dir: " + std::string(base::Message(root.status())));
+    }
+    spill = *std::move(root);
+  }
+  ASSIGN_OR_RETURN(std::unique_ptr<mirror::GapStore> gaps, OpenGapStore(config, mirrors));
+  if (spill != nullptr) {
+    spill->RemoveNamed();
+    mirrors->SetSpill(std::move(spill));
+  }
+  return gaps;
 }
 
 absl::Status NoUring(std::string_view why) {
@@ -508,7 +530,7 @@ absl::Status Run(const config::Config& config, const config::Reloader& reloader)
   }
   mirror::Shared mirrors(config);
   common.mirrors = &mirrors;
-  ASSIGN_OR_RETURN(const std::unique_ptr<mirror::GapStore> gaps, OpenGapStore(config, &mirrors));
+  ASSIGN_OR_RETURN(const std::unique_ptr<mirror::GapStore> gaps, OpenMirrorFiles(config, &mirrors));
   backend::SharedPools pools({.total = config.limits.total_connections_max,
                               .per_server = config.limits.server_connections_max});
   common.pools = &pools;

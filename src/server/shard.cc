@@ -32,6 +32,7 @@ mirror::MirrorsTools ToolsFor(const Common& common, const backend::Epoch& epoch,
   tools.epoch = epoch;
   tools.shared = common.mirrors;
   tools.deriver = deriver;
+  tools.worker = common.worker;
   return tools;
 }
 

@@ -136,7 +136,10 @@ io::Task<bool> Session::Secure(Opening* opening, base::Deadline deadline) {
     around_->metrics->login_timeouts.Add();
   }
   base::Log(base::LogLevel::kInfo, "session.tls_failed",
-            {{"session", id_}, {"client", client_.PeerName()}, {"why", why}});
+            {{"session", id_},
+             {"client", client_.PeerName()},
+             {"why", why},
+             {"message", "TLS handshake failed"}});
   co_return false;
 }
 
@@ -229,7 +232,7 @@ void Session::OpenRecorder(const Opening* opening) {
   }
   mirror::SessionFacts facts;
   facts.session = id_;
-  facts.user = opening->packet.user;
+  facts.user = service_->primary.user.empty() ? opening->packet.user : service_->primary.user;
   facts.database =
       opening->packet.database.empty() ? opening->packet.user : opening->packet.database;
   for (const pg::Setting& setting : opening->packet.parameters) {

@@ -76,7 +76,7 @@ io::Task<void> Session::RelayPooled() {
     if (ended_) {
       break;
     }
-    const base::Deadline deadline = NextPatience().until;
+    const base::Deadline deadline = std::min(NextPatience().until, NextLook());
     bits = co_await event_.Wait(deadline);
   }
 }
@@ -92,7 +92,7 @@ void Session::OnPooledInput() {
   if (waiting_.has_value() || !client_slice_.empty()) {
     ForwardPooled(std::move(client_slice_), true);
   }
-  while (!ended_ && !waiting_.has_value() && client_.has_input()) {
+  while (!ended_ && !waiting_.has_value() && client_.has_input() && !MirrorsAreFull()) {
     ForwardPooled(client_.TakeInput(), false);
   }
   if (client_.broken()) {
@@ -108,6 +108,11 @@ void Session::OnPooledInput() {
       paused_ = true;
       client_.PauseReceive();
     }
+    return;
+  }
+  if (client_.has_input()) {
+    paused_ = true;  // until mirrors have room
+    client_.PauseReceive();
     return;
   }
   if (client_.ended()) {
@@ -165,6 +170,7 @@ Session::Step Session::OnPooledPiece(const pg::Piece& piece, Pieces* to) {
     return OnContinued(piece, to);
   }
   pooled_->continues = false;
+  pooled_->nameless = false;
   if (piece.type == 'X') {
     leaving_ = ended_ = true;
     return Step::kEnd;
@@ -249,7 +255,19 @@ Session::Step Session::OnContinued(const pg::Piece& piece, Pieces* to) {
   if (!pooled_->continues) {
     return Step::kDone;
   }
+  ReadLongName(piece);
   return OnRequest(piece) ? Step::kForward : Step::kEnd;
+}
+
+// The name of a long Parse comes first; the first piece may be the header alone.
+void Session::ReadLongName(const pg::Piece& piece) {
+  if (!pooled_->nameless || piece.body.empty()) {
+    return;
+  }
+  pooled_->nameless = false;
+  if (piece.body[0] == '\0') {
+    borrower_->names().OnLongUnnamed(borrower_->pooled());
+  }
 }
 
 // What needs no server: kForward if it needs one.
@@ -273,6 +291,9 @@ Session::Step Session::WithoutServer(const pg::Piece& piece) {
       if (!piece.whole() || !borrower_->names().OnParseAlone(piece.body, borrower_->context())) {
         return Step::kForward;
       }
+      if (recorder_ != nullptr) {
+        recorder_->OnAnswered(piece);
+      }
       client_.WriteCopy(pg::kParseComplete);
       return Step::kDone;
     case 'C': {
@@ -282,6 +303,9 @@ Session::Step Session::WithoutServer(const pg::Piece& piece) {
       }
       if (target->kind == 'S') {
         static_cast<void>(borrower_->names().CloseAlone(target->name));
+      }
+      if (recorder_ != nullptr) {
+        recorder_->OnAnswered(piece);
       }
       client_.WriteCopy(pg::kCloseComplete);
       return Step::kDone;
@@ -349,6 +373,8 @@ Session::Step Session::OnStatementFrame(const pg::Piece& piece, Pieces* to) {
   StatementNames& names = borrower_->names();
   if (!piece.whole()) {  // a Parse longer than what is held: it cannot be parsed again elsewhere
     borrower_->PinForRawStatements();
+    pooled_->nameless = piece.type == 'P';
+    ReadLongName(piece);
     borrower_->OnUnread();
     pooled_->continues = true;
     return OnRequest(piece) ? Step::kForward : Step::kEnd;

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <utility>
 
 #include "backend/run.h"
@@ -72,7 +73,7 @@ io::Task<void> Session::Relay() {
     if (ended_) {
       break;
     }
-    const base::Deadline deadline = NextPatience().until;
+    const base::Deadline deadline = std::min(NextPatience().until, NextLook());
     bits = co_await event_.Wait(deadline);
   }
   server().stream().NotifyDrained(nullptr, 0);
@@ -136,7 +137,7 @@ bool Session::MayDrain() {
 }
 
 void Session::OnClientInput() {
-  while (!ended_ && !waiting_.has_value() && client_.has_input()) {
+  while (!ended_ && !waiting_.has_value() && client_.has_input() && !MirrorsAreFull()) {
     Forward(client_.TakeInput(), false);
   }
   if (client_.broken()) {  // maybe long after it had half-closed
@@ -147,6 +148,11 @@ void Session::OnClientInput() {
   }
   if (waiting_.has_value()) {
     paused_ = true;  // until it is released
+    client_.PauseReceive();
+    return;
+  }
+  if (client_.has_input()) {
+    paused_ = true;  // until mirrors have room; an end behind it waits as well
     client_.PauseReceive();
     return;
   }
@@ -166,6 +172,25 @@ void Session::OnClientInput() {
     server().stream().FinishSend();
   }
   WatchServer();
+}
+
+// Asked where there is input.
+bool Session::MirrorsAreFull() {
+  const bool waits = mirror_waits_from_ != base::Instant();
+  const bool full = recorder_ != nullptr && around_->mirrors->Full(waits);
+  if (full && !waits) {
+    mirror_waits_from_ = loop_->now();
+  } else if (!full && waits) {
+    around_->metrics->mirror_wait.Record(loop_->now() - mirror_waits_from_);
+    mirror_waits_from_ = base::Instant();
+  }
+  return full;
+}
+
+// Mirrors do not tell when they have room: whoever waits for it looks again.
+base::Deadline Session::NextLook() const {
+  const bool waits = mirror_waits_from_ != base::Instant();
+  return waits ? loop_->In(absl::Milliseconds(10)) : base::Deadline::Never();
 }
 
 void Session::WatchServer() {

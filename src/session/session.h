@@ -87,6 +87,7 @@ class Session {
     std::string doubtful;      // a Bind whose way depends on the frame behind it
     bool gathering = false;
     bool continues = false;  // true exactly when further pieces of a frame are to be forwarded
+    bool nameless = false;   // true exactly when of a long Parse its name has not come yet
     Discarding discarding = Discarding::kNo;
   };
   // Of who has timeouts, or may not have transaction blocks.
@@ -153,6 +154,7 @@ class Session {
   void RepeatTurn();
   Step OnPooledPiece(const pg::Piece& piece, Pieces* to);
   Step OnContinued(const pg::Piece& piece, Pieces* to);
+  void ReadLongName(const pg::Piece& piece);
   Step WithoutServer(const pg::Piece& piece);
   Step WithServer(const pg::Piece& piece, Pieces* to);
   Step OnQueryText(const pg::Piece& piece, Pieces* to);
@@ -187,6 +189,8 @@ class Session {
   bool OutcomeUnknown();
   bool Holds(const pg::Piece& piece);
   void LeaseOwn();
+  bool MirrorsAreFull();
+  base::Deadline NextLook() const;
   void WatchServer();
   bool MayDrain();
   void OnServerOver();
@@ -234,6 +238,7 @@ class Session {
   bool complete_ = true;  // true exactly when a ReadyForQuery will follow what was asked last
   bool asked_ = false;          // login: true exactly when the server waits for the client's answer
   bool authenticated_ = false;  // true exactly when the server has said so
+  base::Instant mirror_waits_from_;  // while its input is held back because a mirror is full
   bool paused_ = false;         // true exactly when the client is not read because of the server
   bool draining_ = false;
   bool ended_ = false;        // true exactly when nothing more is to be relayed

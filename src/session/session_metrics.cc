@@ -48,6 +48,9 @@ void SessionMetrics::Describe(base::MetricSink* sink, std::string_view labels) c
             refused_full);
   sink->Add("pgbraid_session_pauses", "Times a client was not read because its server was slow.",
             labels, pauses);
+  sink->Add("pgbraid_session_mirror_wait_seconds",
+            "Time that a client's input was held back because a mirror had no room.", labels,
+            mirror_wait);
   sink->Add("pgbraid_session_login_seconds", "Time from accept to the first ReadyForQuery.", labels,
             login_time);
 }

@@ -35,6 +35,7 @@ struct SessionMetrics {
   base::Counter server_lost;          // the server's connection ended first
   base::Counter refused_full;         // over --max-clients
   base::Counter pauses;               // times a client was not read because its server was slow
+  base::Histogram mirror_wait;        // of input that was held back because a mirror was full
   base::Histogram login_time;         // accept to the first ReadyForQuery
   void Describe(base::MetricSink* sink, std::string_view labels) const;
 };

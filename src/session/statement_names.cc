@@ -73,6 +73,9 @@ bool StatementNames::Has(const backend::Statement& statement, backend::Pooled* t
 StatementNames::Found StatementNames::Find(std::string_view name, backend::Pooled* to) {
   effects_ = nullptr;
   if (name.empty()) {
+    if (long_unnamed_) {
+      return Found{nullptr, ""};
+    }
     if (!unnamed_.valid) {
       CloseUnnamed(to);
       return Found{nullptr, ""};
@@ -175,6 +178,7 @@ StatementNames::Way StatementNames::OnUnnamed(const pg::ParseView& parse) {
   unnamed_.types = TypesOf(parse);
   unnamed_.effects = EffectsOf(parse.text);
   unnamed_.valid = true;
+  long_unnamed_ = false;
   effects_ = unnamed_.effects.get();
   last_ = Last::kUnnamed;
   return Way::kAsItIs;
@@ -270,8 +274,18 @@ StatementNames::Way StatementNames::OnClose(std::string_view name) {
   return Way::kAnswered;
 }
 
+void StatementNames::OnLongUnnamed(backend::Pooled* to) {
+  if (to->connection.machine().skipping()) {
+    return;  // the server does not look at it
+  }
+  unnamed_.valid = false;
+  long_unnamed_ = true;
+  to->unnamed_of = session_;
+}
+
 void StatementNames::OnQuery(backend::Pooled* to) {
   unnamed_.valid = false;
+  long_unnamed_ = false;
   to->unnamed_of = 0;
   effects_ = nullptr;
 }

@@ -65,6 +65,9 @@ class StatementNames {
   // yet. What is rewritten is `start`, with the header; the rest is forwarded as it is.
   std::optional<Way> OnBind(std::string_view start, uint32_t body_length, backend::Pooled* to);
   void OnQuery(backend::Pooled* to);  // destroys the unnamed statement
+  // A Parse of the unnamed statement is forwarded in pieces, to a connection that stays the
+  // session's: from now on it is the server's business what a Bind of it means.
+  void OnLongUnnamed(backend::Pooled* to);
 
   std::string_view rewritten() const { return rewritten_; }
   std::string_view answer() const { return answer_; }
@@ -164,6 +167,7 @@ class StatementNames {
   std::vector<Doubted> doubted_;
   Unnamed unnamed_;
   Unnamed before_;  // what it was before a Parse that has not been answered
+  bool long_unnamed_ = false;  // true exactly if a Parse in pieces was the last to name it
   std::vector<Pending> pending_;
   std::string rewritten_;
   std::string answer_;

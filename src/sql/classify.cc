@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "sql/details.h"
 #include "sql/split.h"
 #include "sql/tokens.h"
 #include "sql/words.h"
@@ -11,12 +12,17 @@
 namespace sql {
 namespace {
 
+Call CallOf(const Token& name) {
+  return IsName(name) ? FindCall(IdentifierName(name)) : Call::kNone;
+}
+
 class Classifier {
  public:
   Classifier(std::string_view text, LexOptions options, const FunctionNames* writing)
       : lexer_(text, options), writing_(writing) {}
 
   Statement Run();
+  bool has_details() const { return has_details_; }
 
  private:
   // -- tokens -------------------------------------------------------------------------------
@@ -66,6 +72,9 @@ class Classifier {
   bool with_ = false;           // WITH was seen
   bool search_ = false;         // SEARCH or CYCLE was seen: a CTE need not end in a bracket
   bool into_ = false;           // directly behind SELECT ... INTO
+  bool tries_ = false;          // tries to take a session's lock
+  bool keeps_ = false;          // a call does something else to the session
+  bool has_details_ = false;
   bool unreadable_ = false;     // a token without end, or a name spelt with UESCAPE
 };
 
@@ -76,6 +85,7 @@ Statement Classifier::Run() {
     statement_.effect = unreadable_ ? Effect::kUnknown : Effect::kRead;
     return std::move(statement_);
   }
+  has_details_ = HasDetails(word_);
   while (Prefix()) {
   }
   Verb();
@@ -89,6 +99,7 @@ Statement Classifier::Run() {
     statement_.several = several;
     return std::move(statement_);
   }
+  if (statement_.effect == Effect::kSession && tries_ && !keeps_) statement_.one_server = true;
   if (preparing_) {
     statement_.prepared = statement_.effect;
     statement_.effect = Effect::kSession;
@@ -490,6 +501,12 @@ void Classifier::InspectWord() {
     case Word::kKey:
       if (last_word_ == Word::kFor) statement_.locking = true;
       break;
+    case Word::kOf:
+      if (last_word_ != Word::kCurrent || preparing_) break;
+      Advance();
+      statement_.cursor = true;
+      statement_.name = TakeName();
+      break;
     case Word::kUescape:
       if (IsUnicodeName(last_)) unreadable_ = true;
       break;
@@ -510,30 +527,15 @@ void Classifier::InspectWord() {
 }
 
 void Classifier::InspectInto() {
-  switch (word_) {
-    case Word::kInto:
-    case Word::kLocal:
-    case Word::kGlobal:
-      return;
-    case Word::kTemp:
-    case Word::kTemporary:
-      statement_.temporary = true;
-      break;
-    default:
-      break;
+  if (word_ == Word::kInto || word_ == Word::kLocal || word_ == Word::kGlobal) {
+    return;
   }
+  statement_.temporary |= word_ == Word::kTemp || word_ == Word::kTemporary;
   into_ = false;
 }
 
 void Classifier::InspectCall(const Token& name) {
-  Call call = Call::kNone;
-  if (name.kind == TokenKind::kIdentifier && name.text.size() <= 64) {
-    char folded[64];
-    std::transform(name.text.begin(), name.text.end(), folded, Lower);
-    call = FindCall(std::string_view(folded, name.text.size()));
-  } else if (name.kind == TokenKind::kQuotedIdentifier) {
-    call = FindCall(IdentifierName(name));
-  }
+  const Call call = CallOf(name);
   switch (call) {
     case Call::kNone:
       break;
@@ -541,9 +543,12 @@ void Classifier::InspectCall(const Token& name) {
       Raise(Effect::kWrite);
       break;
     case Call::kSession:
+      keeps_ = true;
       Raise(Effect::kSession);
       break;
+    case Call::kTryLock:
     case Call::kSessionLock:
+      (call == Call::kTryLock ? tries_ : keeps_) = true;
       statement_.session_lock = true;
       Raise(Effect::kSession);
       break;
@@ -554,6 +559,7 @@ void Classifier::InspectCall(const Token& name) {
       statement_.session_read = true;
       break;
     case Call::kServer:
+    case Call::kOutside:
       statement_.one_server = true;
       Raise(Effect::kOther);
       break;
@@ -578,7 +584,12 @@ void Classifier::Raise(Effect effect) {
 
 Statement Classify(std::string_view text, LexOptions options, const FunctionNames* writing) {
   const bool any = writing != nullptr && !writing->empty();
-  return Classifier(text, options, any ? writing : nullptr).Run();
+  Classifier classifier(text, options, any ? writing : nullptr);
+  Statement statement = classifier.Run();
+  if (classifier.has_details() && !statement.several) {
+    AddDetails(text, options, &statement);
+  }
+  return statement;
 }
 
 }  // namespace sql

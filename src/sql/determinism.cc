@@ -414,7 +414,8 @@ void Scan::Called(const Frame& frame, size_t close) {
   if (FindCallRule(frame.call, &rule)) {
     const bool ordered = rule == Rule::kAggregateOrder &&
                          (frame.order || Is(close + 1, "over") || Is(close + 1, "filter"));
-    const bool always = rule == Rule::kAdvisoryLock || rule == Rule::kNotify;
+    const bool always = rule == Rule::kAdvisoryLock || rule == Rule::kNotify ||
+                        rule == Rule::kOtherServer;
     if ((values_ && !ordered) || always) {
       Add(rule, frame.call);
     }
@@ -431,9 +432,6 @@ void Scan::Verbs(const Statement& facts) {
   const std::string_view verb = Name(0);
   if (facts.effect == Effect::kUnknown) {
     Add(Rule::kNotUnderstood, "");
-  }
-  if (facts.one_server) {
-    Add(Rule::kOneServer, "");
   }
   if (facts.temporary) {
     Add(Is(0, "declare") ? Rule::kHoldCursor : Rule::kTemporaryTable, "");
@@ -495,6 +493,12 @@ std::vector<Finding> FindNondeterminism(std::string_view statement, LexOptions o
   Scan scan(statement, options, writing, &findings);
   scan.Verbs(facts);
   scan.Run(runs || (effect == Effect::kDdl && !later), runs || effect == Effect::kRead);
+  const bool other = std::any_of(findings.begin(), findings.end(), [](const Finding& finding) {
+    return finding.rule == Rule::kOtherServer;  // which says more
+  });
+  if (facts.one_server && !other) {
+    findings.push_back({Rule::kOneServer, ""});
+  }
   std::sort(findings.begin(), findings.end(), [](const Finding& a, const Finding& b) {
     return std::pair(a.rule, std::string_view(a.name)) <
            std::pair(b.rule, std::string_view(b.name));

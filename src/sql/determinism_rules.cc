@@ -63,7 +63,7 @@ constexpr DeterminismRule kRules[] = {
     {Rule::kCopyFile, Severity::kDiffers, "copy-file", "reads a file of the server, or a program",
      "the mirror reads its own file, or runs the program once more", "use COPY ... FROM STDIN"},
     {Rule::kOtherServer, Severity::kDiffers, "other-server", "speaks to another server",
-     "the mirror says it once more, so it happens twice there, and the answer may be another",
+     "a call of its own is left out; within a write the mirror says it once more",
      "do it from the application, or exclude the statement from the mirror"},
     {Rule::kNotify, Severity::kLeftOut, "notify", "listens or notifies",
      "those who listen are connected to the primary", "nothing, if nobody listens on the mirror"},

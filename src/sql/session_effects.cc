@@ -6,6 +6,7 @@
 
 #include "sql/session_calls.h"
 #include "sql/split.h"
+#include "sql/tokens.h"
 #include "sql/words.h"
 
 namespace sql {
@@ -49,10 +50,7 @@ struct Seen {
   char escape = '\\';  // of a U& name
 };
 
-bool IsName(const Seen& seen) {
-  return seen.token.kind == TokenKind::kIdentifier ||
-         seen.token.kind == TokenKind::kQuotedIdentifier;
-}
+bool IsName(const Seen& seen) { return IsName(seen.token); }
 std::string NameOf(const Seen& seen) {
   return IsName(seen) ? IdentifierName(seen.token, seen.escape) : std::string();
 }

@@ -38,7 +38,7 @@ enum class Effect : uint8_t {
   kRead,     // SELECT, VALUES, TABLE, SHOW, EXPLAIN, DECLARE, FETCH, MOVE, CLOSE, COPY TO STDOUT
   kOther,    // no rows change, but one server is told to do something: LOCK, LISTEN, UNLISTEN,
              // NOTIFY, VACUUM, ANALYZE, CHECKPOINT, ALTER SYSTEM, COPY TO a file or program,
-             // calls of pg_notify, pg_terminate_backend, pg_switch_wal and their like
+             // calls of pg_notify, pg_terminate_backend, pg_switch_wal, dblink and their like
   kUnknown,  // no word we know, text that ends within a token, or `several`
 };
 
@@ -62,12 +62,19 @@ struct Statement {
   bool objects = false;    // kWrite, but of objects as such: SELECT INTO, TRUNCATE
   bool one_server = false;  // kOther that means this server, its files or its processes and no
                             // other's: ALTER SYSTEM, CHECKPOINT, COPY TO a file or program, calls
-                            // of pg_terminate_backend, pg_switch_wal and their like
+                            // of pg_terminate_backend, pg_switch_wal and their like; or that a
+                            // third server does: dblink. kSession of which only the answer tells
+                            // what was done: pg_try_advisory_lock
   bool read_only = false;  // BEGIN, START TRANSACTION or SET TRANSACTION with READ ONLY
   bool chain = false;      // COMMIT or ROLLBACK AND CHAIN
+  bool commits = false;     // outside of a transaction block commits what came before it, and
+                            // itself: CREATE INDEX CONCURRENTLY and its like, which refuse a block
+  bool may_commit = false;  // likewise, perhaps, and before it may fail: CALL, DO
+  bool cursor = false;      // DECLARE, FETCH, MOVE, CLOSE, or a write WHERE CURRENT OF
   uint64_t marks = 0;      // what the Marker of a ClassifyCache says of the text; else 0
-  std::string name;        // savepoint or SQL-prepared statement, folded and cut to 63 bytes as
-                           // PostgreSQL does; empty: DEALLOCATE ALL
+  std::string name;        // savepoint, SQL-prepared statement (of CREATE TABLE AS EXECUTE too) or
+                           // cursor, folded and cut to 63 bytes as PostgreSQL does; empty:
+                           // DEALLOCATE ALL, CLOSE ALL
 };
 
 // True exactly for what a copy of the session elsewhere must also run to stay equal: kDdl, kWrite,

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "sql/quote.h"
 #include "sql/split.h"
+#include "sql/tokens.h"
 #include "sql/words.h"
 
 namespace sql {
@@ -15,18 +17,11 @@ struct Seen {
   char escape = '\\';  // of a U& name
 };
 
-bool IsName(const Seen& seen) {
-  return seen.token.kind == TokenKind::kIdentifier ||
-         seen.token.kind == TokenKind::kQuotedIdentifier;
-}
+bool IsName(const Seen& seen) { return IsName(seen.token); }
 
 // `word`: in lower case.
 bool Is(const Seen& seen, std::string_view word) {
-  const std::string_view text = seen.token.text;
-  return seen.token.kind == TokenKind::kIdentifier &&
-         std::equal(text.begin(), text.end(), word.begin(), word.end(), [](char a, char b) {
-           return (a >= 'A' && a <= 'Z' ? static_cast<char>(a | 0x20) : a) == b;
-         });
+  return seen.token.kind == TokenKind::kIdentifier && EqualFolded(seen.token.text, word);
 }
 
 bool IsAny(const Seen& seen, std::initializer_list<std::string_view> words) {
@@ -42,18 +37,7 @@ bool NeedsQuotes(std::string_view name) {
 }
 
 void AppendPart(std::string_view name, std::string* to) {
-  if (!NeedsQuotes(name)) {
-    *to += name;
-    return;
-  }
-  *to += '"';
-  for (const char c : name) {
-    *to += c;
-    if (c == '"') {
-      *to += c;
-    }
-  }
-  *to += '"';
+  *to += NeedsQuotes(name) ? Quote(name, '"') : std::string(name);
 }
 
 struct Name {

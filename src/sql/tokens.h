@@ -1,4 +1,4 @@
-// What a single token says, beyond its text. Internal to sql/.
+// What a single token says, beyond its text.
 //
 // Pure; any thread; no failure.
 #pragma once

@@ -59,6 +59,7 @@ struct CallRow {
 constexpr CallRow kCalls[] = {
     {"currval", Call::kSessionRead},
     {"lastval", Call::kSessionRead},
+    {"lo_export", Call::kServer},
     {"loread", Call::kWrite},
     {"lowrite", Call::kWrite},
     {"nextval", Call::kWrite},
@@ -80,6 +81,10 @@ constexpr CallRow kCalls[] = {
     {"pg_current_xact_id", Call::kWrite},
     {"pg_drop_replication_slot", Call::kServer},
     {"pg_export_snapshot", Call::kServer},
+    {"pg_file_rename", Call::kServer},
+    {"pg_file_sync", Call::kServer},
+    {"pg_file_unlink", Call::kServer},
+    {"pg_file_write", Call::kServer},
     {"pg_import_system_collations", Call::kWrite},
     {"pg_log_backend_memory_contexts", Call::kServer},
     {"pg_logical_emit_message", Call::kServer},
@@ -99,10 +104,12 @@ constexpr CallRow kCalls[] = {
     {"pg_stop_backup", Call::kServer},
     {"pg_switch_wal", Call::kServer},
     {"pg_terminate_backend", Call::kServer},
-    {"pg_try_advisory_lock", Call::kSessionLock},
-    {"pg_try_advisory_lock_shared", Call::kSessionLock},
+    {"pg_try_advisory_lock", Call::kTryLock},
+    {"pg_try_advisory_lock_shared", Call::kTryLock},
     {"pg_try_advisory_xact_lock", Call::kTransactionLock},
     {"pg_try_advisory_xact_lock_shared", Call::kTransactionLock},
+    {"postgres_fdw_disconnect", Call::kOutside},
+    {"postgres_fdw_disconnect_all", Call::kOutside},
     {"query_to_xml", Call::kWrite},  // runs any text as SQL
     {"query_to_xml_and_xmlschema", Call::kWrite},
     {"set_config", Call::kSession},
@@ -184,7 +191,7 @@ Call FindCall(std::string_view name) {
       [](const CallRow& candidate, std::string_view wanted) { return candidate.name < wanted; });
   if (row != std::end(kCalls) && row->name == name) return row->call;
   if (name.starts_with("lo_")) return name == "lo_get" ? Call::kNone : Call::kWrite;
-  if (name.starts_with("dblink")) return Call::kWrite;
+  if (name.starts_with("dblink")) return Call::kOutside;
   return Call::kNone;
 }
 

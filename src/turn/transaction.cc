@@ -7,7 +7,8 @@ namespace {
 
 // Statements that refuse to run inside a transaction, of either kind, and have committed by the
 // time they complete, whatever follows before the next Sync.
-bool CommitsItself(std::string_view tag) {
+bool CommitsItself(const sql::Statement& statement, std::string_view tag) {
+  if (statement.commits) return true;
   for (const std::string_view own :
        {"VACUUM", "CREATE DATABASE", "DROP DATABASE", "CREATE TABLESPACE", "DROP TABLESPACE",
         "ALTER SYSTEM", "COMMIT PREPARED", "ROLLBACK PREPARED"}) {
@@ -40,7 +41,11 @@ const Unit* Transaction::Completed(uint64_t item, const sql::Statement& statemen
     return nullptr;
   }
   AddItem(item);
-  return !in_block_ && CommitsItself(tag) ? End(Fate::kCommitted, false) : nullptr;
+  return !in_block_ && CommitsItself(statement, tag) ? End(Fate::kCommitted, false) : nullptr;
+}
+
+const Unit* Transaction::Committing(const sql::Statement& statement, std::string_view tag) {
+  return !in_block_ && CommitsItself(statement, tag) ? End(Fate::kCommitted, false) : nullptr;
 }
 
 const Unit* Transaction::Failed() {
@@ -99,12 +104,14 @@ const Unit* Transaction::RollbackTo(const std::string& name) {
     return nullptr;
   }
   unit_.explicit_block = true;
+  unit_.to_savepoint = true;
   savepoints_.resize(index + 1);  // it stays, and may be gone back to again
   return Emit(Fate::kDiscarded, savepoints_[index].pending);
 }
 
 const Unit* Transaction::End(Fate fate, bool chain) {
   unit_.explicit_block = in_block_;
+  unit_.to_savepoint = false;
   // A transaction that was rolled back whole has no doubt about it.
   const Fate told = doubtful_ && fate != Fate::kDiscarded ? Fate::kUnknown : fate;
   in_block_ = chain;

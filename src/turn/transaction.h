@@ -11,8 +11,8 @@
 // `entries_max` items or savepoints) it says kUnknown, for the whole transaction, at its end;
 // items over that bound are not told at all.
 // Not seen by anyone outside the server, and so not told: a procedure that commits within and fails
-// later. A connection that is lost takes what is pending with it: drop the object; if a COMMIT was
-// under way its outcome is unknown.
+// later (sql::Statement::may_commit says who may). A connection that is lost takes what is pending
+// with it: drop the object; if a COMMIT was under way its outcome is unknown.
 #pragma once
 
 #include <cstddef>
@@ -36,6 +36,7 @@ enum class Fate : uint8_t {
 struct Unit {
   Fate fate = Fate::kCommitted;
   bool explicit_block = false;  // true exactly when it was a BEGIN ... COMMIT
+  bool to_savepoint = false;    // kDiscarded: the transaction goes on
   std::vector<uint64_t> items;
 };
 
@@ -46,11 +47,16 @@ class Transaction {
 
   // A statement succeeded. `item` names it in what is returned later; 0: nobody wants to know.
   // Transaction control is no item, but COMMIT PREPARED and ROLLBACK PREPARED are.
-  // Each of the three calls returns the unit that is now decided, or nullptr; it is valid until
+  // Each of the four calls returns the unit that is now decided, or nullptr; it is valid until
   // the next call.
   const Unit* Completed(uint64_t item, const sql::Statement& statement, std::string_view tag);
+  // Before that: what a statement that commits by itself has committed beside itself.
+  const Unit* Committing(const sql::Statement& statement, std::string_view tag);
   const Unit* Failed();
   const Unit* Ready(char status);
+
+  // What a ROLLBACK TO has returned holds nevertheless, as part of the transaction that goes on.
+  void Keep(uint64_t item) { AddItem(item); }
 
   // True exactly between BEGIN and the end of its block, as far as replies have told.
   bool in_block() const { return in_block_; }

@@ -271,11 +271,15 @@ def test_a_lock_that_the_primary_did_not_give_is_not_taken_on_the_mirror(pair):
     holder, other = pair.session(), pair.session()
     pair.ask(holder, "SELECT pg_advisory_lock(1)")
     pair.finish(holder)
-    other.send(q("SELECT pg_try_advisory_lock(1), pg_sleep(2)"))
-    wait_until(lambda: pair.on_primary("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
-                                       " AND query LIKE '%try_advisory%'"), "it to have its answer")
+    outside = pair.primary.connect(pair.database)
+    outside.cursor().execute("SELECT pg_advisory_lock(2)")
+    other.send(q("SELECT pg_try_advisory_lock(1), pg_advisory_xact_lock(2)"))
+    wait_until(lambda: pair.on_primary("SELECT 1 FROM pg_stat_activity WHERE wait_event = "
+                                       "'advisory' AND query LIKE '%try_advisory%'"),
+               "it to have its answer, and to wait for the other lock")
     pair.ask(holder, "SELECT pg_advisory_unlock(1)")
     pair.finish(holder)
+    outside.close()
     assert [wire.columns_of(body)[0] for kind, body in other.read_turn() if kind == "D"] == [b"f"]
     pair.finish(other)
     held = ("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid "

@@ -266,19 +266,22 @@ def test_k6_advisory_locks_of_sessions_are_mirrored_and_freed(pair):
 
 
 def test_k8_a_cancelled_statement_leaves_nothing_and_the_lane_goes_on(pair):
+    outside = pair.primary.connect(pair.database)
+    outside.cursor().execute("SELECT pg_advisory_lock(5)")
     raw = pair.session()
-    raw.send(wire.query("INSERT INTO t SELECT 1, pg_sleep(600)::text"))
-    wait_until(lambda: waiting(pair.primary, pair, "Timeout"), "the statement to sleep")
+    raw.send(wire.query("INSERT INTO t SELECT 1, pg_advisory_xact_lock(5)::text"))
+    wait_until(lambda: waiting(pair.primary, pair, "Lock"), "the statement to wait for the lock")
     pair.target.wire().send(wire.cancel_request(raw.pid, raw.secret)).expect_end_of_stream()
     assert wire.first_error(raw.read_turn())["C"] == "57014"
     pair.ask(raw, "BEGIN", "INSERT INTO t VALUES (2, '')")
-    raw.send(wire.query("UPDATE t SET v = pg_sleep(600)::text"))
-    wait_until(lambda: waiting(pair.primary, pair, "Timeout"), "the second one to sleep")
+    raw.send(wire.query("UPDATE t SET v = pg_advisory_xact_lock(5)::text"))
+    wait_until(lambda: waiting(pair.primary, pair, "Lock"), "the second one to wait for it")
     pair.target.wire().send(wire.cancel_request(raw.pid, raw.secret)).expect_end_of_stream()
     assert wire.first_error(raw.read_turn())["C"] == "57014"
     pair.ask(raw, "COMMIT", "INSERT INTO t VALUES (3, '')")
     pair.check_equal(raw)
     assert pair.on_mirror("SELECT id FROM t") == [(3,)] and pair.dropped() == 0
+    outside.close()
 
 
 @pytest.mark.parametrize("leave", ["shut", "reset"])

@@ -170,3 +170,67 @@ def test_open_breaker_is_seen_and_closes(own_mirror):
     pair.mirror.start()
     pair.check_equal(raw)
     assert pair.target.metric(BREAKERS) == 0
+
+
+# -- what a connection that was given up still runs ------------------------------------------------
+
+
+@pytest.mark.parametrize("marker", ["true", "false"])
+def test_statement_that_took_too_long_does_not_run_on(marker, own_mirror):
+    """Else it would keep its locks, and who is tried next would wait for them."""
+    pair = own_mirror(flags=["--mirror-timeout", "1s", f"--mirror-marker={marker}",
+                             "--mirror-retries", "0"])
+    raw = pair.session()
+    pair.finish(raw)
+    rival = pair.mirror.connect(pair.database)
+    rival.autocommit = False
+    rival.cursor().execute("LOCK TABLE public.t")
+    waiting = ("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND "
+               "query LIKE '%slow%'")
+    pair.ask(raw, "INSERT INTO t VALUES (1, 'slow')")
+    processes.wait_until(lambda: pair.on_mirror(waiting) == [(1,)], "the statement to wait")
+    pair.settle()
+    processes.wait_until(lambda: pair.on_mirror(waiting) == [(0,)], "the statement to be stopped")
+    rival.close()
+    pair.ask(raw, "INSERT INTO t VALUES (2, 'then')")
+    pair.finish(raw)
+    assert pair.on_mirror("SELECT id FROM t") == [(2,)]
+
+
+# -- lines that operators of other mirrors look for ------------------------------------------------
+
+
+def test_lines_of_connections_and_losses(own_mirror):
+    pair = own_mirror(flags=["--mirror-queue-bytes", "64k", "--mirror-transaction-bytes", "64k",
+                             "--mirror-retries", "1", "--retry-delay", "10ms"])
+    raw = pair.session()
+    pair.ask(raw, "INSERT INTO t VALUES (1, 'a')")
+    pair.finish(raw)
+    pair.target.log_contains("mirror.connections")
+    line = [line for line in pair.target.log_text().splitlines() if "mirror.connections" in line][0]
+    assert all(field in line for field in ("acquired_conns", "idle_conns", "total_conns")), line
+    pair.ask(raw, f"INSERT INTO t VALUES (2, '{'x' * 100_000}')")
+    pair.target.log_contains("Transaction buffer overflow")
+    pair.on_mirror("CREATE FUNCTION fails() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE "
+                   "EXCEPTION 'again' USING ERRCODE = '40001'; END$$; CREATE TRIGGER fails BEFORE "
+                   "INSERT ON n FOR EACH ROW EXECUTE FUNCTION fails()")
+    pair.ask(raw, "INSERT INTO n VALUES (1)")
+    pair.target.log_contains("Mirror operation failed after all retries")
+    pair.mirror.stop()
+    pair.ask(raw, "INSERT INTO t VALUES (3, 'c')")
+    pair.target.log_contains("Failed to acquire connection from pool")
+
+
+def test_lines_of_handshakes_that_fail(server, database, papers, tls_server, new_target):
+    """The mirror's, whose authority is a stranger, and a client's that says nonsense."""
+    mirror = tls_server()
+    target = new_target(server, [
+        *papers.flags, "--mirror", mirror.url(user="postgres")
+        + f"?sslmode=verify-ca&sslrootcert={papers.stranger.file}"])
+    with target.login(database) as raw:
+        raw.ask("CREATE TABLE a(b int)")
+        target.log_contains("connection from pool: TLS handshake failed")
+    raw = target.wire().send(wire.request_code(wire.SSL_REQUEST))
+    assert raw.read(1) == b"S"
+    raw.send(b"this is no handshake at all").expect_closed()
+    target.log_contains("message=\"TLS handshake failed\"")

@@ -4,6 +4,7 @@ session did it; transactions that met on the primary commit on the mirror in the
 Values are strings to which every writer adds its name: any other order leaves another string.
 """
 
+import json
 import random
 
 import pytest
@@ -137,3 +138,29 @@ def test_one_that_holds_what_an_earlier_one_needs_lets_go(ordered):
     pair.settle()
     assert pair.on_mirror("SELECT id FROM n") == [(1,)]  # the other one is refused, as it must be
     assert pair.target.metric("pgbraid_mirror_refused_total") == 1
+
+
+def test_what_overlapped_outside_of_transactions_is_named(ordered):
+    """Nobody can tell which of two such statements wrote first; of other rows nobody asks."""
+    pair = ordered("causal")
+    for side in (pair.on_primary, pair.on_mirror):
+        side("INSERT INTO t VALUES (1, '')")
+        side("INSERT INTO n SELECT i, 0, '' FROM generate_series(1, 8) i")
+
+    def one(name):
+        raw = pair.session()
+        for _ in range(150):
+            shared = f"UPDATE t SET v = right(v || '{name}', 500) WHERE id = 1"
+            own = f"UPDATE n SET a = a + 1 WHERE id = {name}"
+            assert pair.ask(raw, shared, own) == ["", ""]
+        pair.finish(raw)
+
+    together(lambda name=name: one(name) for name in range(1, 9))
+    pair.settle()
+    status, text = pair.target.http("/v1/mirrors")
+    assert status == 200
+    gaps = json.loads(text)[0]["gaps"]
+    named = {gap["table"]: gap["cause"] for gap in gaps}
+    assert named == {"t": "order_unknown"}, gaps
+    everything = "SELECT id, a, b FROM n ORDER BY 1"
+    assert pair.on_mirror(everything) == pair.on_primary(everything)

@@ -75,6 +75,10 @@ STATES = {
         ["BEGIN", TEMP, "INSERT INTO mine VALUES (1)", "COMMIT"], [FROM_TEMP]),
     "temporary table, dropped again": ([TEMP, "DROP TABLE mine"], [insert("'x'")]),
     "temporary table, discarded": ([TEMP, "DISCARD ALL"], [insert("'x'")]),
+    "temporary table that hides another": (
+        ["CREATE TEMP TABLE t(id int, v text)"],
+        ["INSERT INTO t VALUES (1, 'x')", "INSERT INTO public.t SELECT * FROM t",
+         "DROP TABLE pg_temp.t", "INSERT INTO t VALUES (2, 'other')"]),
     "temporary view": (["CREATE TEMP VIEW mine AS SELECT 1 AS a"], [FROM_TEMP]),
     "temporary function": (
         ["CREATE FUNCTION pg_temp.f() RETURNS text LANGUAGE sql AS 'SELECT ''f'''"],

@@ -196,6 +196,19 @@ def describe_of_begin(to):
     to.sync(wire.close("S", "a"))
 
 
+def long_unnamed_statements(to):
+    """Longer than what is held: they go through as they are."""
+    long = wire.parse(f"SELECT 1 AS long --{'x' * 100_000}")
+    to.sync(wire.parse("SELECT 2 AS short"))
+    to.sync(long, wire.bind(), RUN)
+    to.sql("SELECT 1/0")
+    to.sync(wire.bind(), RUN)
+    to.sync(long, wire.bind(), RUN)
+    to.sync(wire.one_shot("SELECT 1/0"))
+    to.sync(long)
+    to.sync(wire.bind(), RUN, wire.one_shot("SELECT 3"), wire.bind(), RUN)
+
+
 def close_what_is_not_there(to):
     to.sync(wire.close("S", "missing"), wire.close("P", "missing"), wire.close("S"),
             wire.close("P"))
@@ -269,6 +282,7 @@ CONVERSATIONS = {
     "e5-describe of begin": describe_of_begin,
     "e6-close of what is not there": close_what_is_not_there,
     "e7-parse fails": parse_fails,
+    "e8-long unnamed statements": long_unnamed_statements,
     "e13-several statements in one query": several_in_one_query,
     "e15-10,000 notices": notices,
     "e16-odd shapes": odd_shapes,

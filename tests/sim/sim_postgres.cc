@@ -240,6 +240,9 @@ void SimPostgres::Execute(Conversation* with, const Sql& sql) {
     case Verb::kMarkClose:
       ExecuteMarker(with, sql);
       break;
+    case Verb::kOwnState:
+      Succeed(with, sql);
+      break;
     default:
       ExecuteControl(with, sql);
   }

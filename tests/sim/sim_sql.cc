@@ -41,6 +41,10 @@ constexpr Form kOwn[] = {
     {Verb::kMarkEnd, "SELECT pg_catalog.pg_terminate_backend(", "", "SELECT 1"},
     {Verb::kMarkTake, "UPDATE pgbraid.mirror_marker SET", "", "UPDATE "},
     {Verb::kMarkHas, "SELECT 1 FROM pgbraid.mirror_marker WHERE", "", "SELECT "},
+    {Verb::kOwnState, "SET SESSION AUTHORIZATION ", "", "SET"},
+    {Verb::kOwnState, "RESET ", "", "RESET"},
+    {Verb::kOwnState, "DEALLOCATE ALL", "", "DEALLOCATE ALL"},
+    {Verb::kOwnState, "DISCARD SEQUENCES", "", "DISCARD SEQUENCES"},
     {Verb::kMarkClose, "DELETE FROM pgbraid.mirror_marker WHERE", "", "DELETE 1"},
 };
 

@@ -34,6 +34,7 @@ enum class Verb : uint8_t {
   kMarkTake,
   kMarkHas,
   kMarkClose,
+  kOwnState,  // makes a connection somebody's
 };
 
 struct Sql {

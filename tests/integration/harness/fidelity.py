@@ -266,8 +266,9 @@ _CATALOGUE = {
              " enumsortorder) FROM pg_enum WHERE enumtypid = t.oid) FROM pg_type t JOIN "
              "pg_namespace n ON n.oid = typnamespace",
 }
-_OURS = ("SELECT * FROM ({}) q WHERE nspname NOT IN ('pg_catalog', 'information_schema', 'pgbraid', "
-         "'pg_toast') AND nspname NOT LIKE 'pg_temp%' AND nspname NOT LIKE 'pg_toast_temp%'")
+_OURS = ("SELECT * FROM ({}) q WHERE nspname NOT IN ('pg_catalog', 'information_schema', "
+         "'pg_toast', 'pgbraid') AND nspname NOT LIKE 'pg_temp%' AND nspname NOT LIKE "
+         "'pg_toast_temp%'")
 
 
 def _rows(server, database, text):

@@ -76,6 +76,7 @@ TEST_F(MirrorsPage, TellsEveryMirror) {
             R"([{"name":"next.version","address":"10.0.0.6:5432","database":null,"reachable":true,)"
             R"("offered":9,"delivered":4,"refused":1,"dropped":{"timeout":2,"shutdown":0},)"
             R"("statements":0,"retries":0,"reconnects":0,"queued_units":2,"queued_bytes":512,)"
+            R"("spilled":0,"spilled_bytes":0,"spill_failures":0,"spill_units":0,"spill_bytes":0,)"
             R"("connections":0,"lag_seconds":{"p50":0.000128,"p99":null},"gaps_kept":false,)"
             R"("gaps_folded":false,"gaps":[)"
             R"({"table":null,"cause":"timeout","sqlstate":null,"first":"2026-01-31T23:59:59.123Z",)"

@@ -53,13 +53,17 @@ TEST(Reload, EveryFixedKeyIsNamed) {
                            "--mirror-queue-bytes", "1m",
                            "--mirror-transaction-bytes", "512k",
                            "--mirror-max-conns", "3",
+                           "--spill-dir", "/var/lib/pgbraid-spill",
+                           "--spill-key-file", "/etc/pgbraid/spill.key",
+                           "--spill-max", "1g",
                            "--state-dir", "/var/lib/pgbraid",
                            "--log-format", "json",
                            "--core-dumps"});
   EXPECT_THAT(FixedChanges(Loaded({}), changed),
               ElementsAre("listen", "unix_socket_mode", "admin", "shards", "io", "ring_size",
                           "buffer_size", "queue_high", "queue_low", "mirror", "mirror_queue_bytes",
-                          "mirror_transaction_bytes", "mirror_max_conns", "state_dir",
+                          "mirror_transaction_bytes", "mirror_max_conns", "spill_dir",
+                          "spill_key_file", "spill_max", "state_dir",
                           "log_format", "core_dumps"));
   const absl::Status status = CheckFixed(Loaded({}), Loaded({"--shards", "3", "--io", "epoll"}));
   EXPECT_EQ(base::Message(status),

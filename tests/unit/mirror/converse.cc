@@ -24,8 +24,10 @@ pg::Piece Whole(std::string_view frame) {
 
 std::string Text(const Step& step) {
   std::string text(TextOf(step));
-  if (step.extended) {
-    text += step.statement.empty() ? " <" : step.statement + " <";
+  if (step.extended && step.bind.empty()) {
+    text += " as " + step.statement;
+  } else if (step.extended) {
+    text += step.statement.empty() ? " <" : text.empty() ? step.statement + " <" : " <";
     // The Bind's body behind its names: no formats, one value, no result formats.
     std::string_view rest = step.bind.view().substr(4);
     text += std::string(pg::NextValue(&rest).value_or(pg::Value{}).bytes) + ">";
@@ -45,7 +47,7 @@ std::string Text(const Step& step) {
 
 }  // namespace
 
-void Shelf::Offer(const Unit& unit, Cause lost) {
+void Shelf::Offer(Unit unit, Cause lost) {
   raw.push_back(unit);
   if (lost != Cause::kNone) {
     units.push_back("dropped " + std::string(Name(lost)));
@@ -143,6 +145,20 @@ Converse& Converse::CopyData(std::string_view bytes) { return Send(support::Fram
 Converse& Converse::CopyDone() { return Send(support::Frame('c', "")); }
 Converse& Converse::OneShot(std::string_view text) {
   return Parse("", text).Bind("", "").Execute();
+}
+
+Converse& Converse::Answered(char type, std::string_view body) {
+  const std::string frame = support::Frame(type, body);
+  recorder->OnAnswered(Whole(frame));
+  return *this;
+}
+
+Converse& Converse::Report(std::string_view setting) {
+  backend::Note note;
+  note.kind = turn::ReplyKind::kAsync;
+  note.text = setting;
+  recorder->OnNote(note);
+  return *this;
 }
 
 Converse& Converse::Reply(std::string_view script) {

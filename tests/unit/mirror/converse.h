@@ -24,7 +24,7 @@ class Shelf final : public Target {
   void Expect() override {}
   void Reserve(uint64_t stamp) override { reserved.push_back(stamp); }
   void Release(uint64_t stamp) override { released.push_back(stamp); }
-  void Offer(const Unit& unit, Cause lost) override;
+  void Offer(Unit unit, Cause lost) override;
   void End() override { ended = true; }
 
   std::vector<std::string> units;
@@ -52,10 +52,12 @@ class Converse {
   Converse& CopyData(std::string_view bytes);
   Converse& CopyDone();
   Converse& OneShot(std::string_view text);  // Parse, Bind, Execute, all unnamed
+  Converse& Answered(char type, std::string_view body);  // by the session, without a server
 
   // -- the server: frames by their letters -------------------------------------------------------
   // "1 2 C:INSERT 0 1|Z:I": '|' parts frames; E:sqlstate, C:tag, Z:status, any other a bare frame.
   Converse& Reply(std::string_view script);
+  Converse& Report(std::string_view setting);  // a ParameterStatus: "name=value"
 
   // A simple Query and its whole answer: tags parted by ',', "!23505" for an error.
   Converse& Ask(std::string_view text, std::string_view tags, char status = 'I');

@@ -136,9 +136,9 @@ class FakeMirror {
     std::string sqlstate = answer ? answer(text) : "";
     std::string done = tag ? tag(text) : "";
     done = done.empty() ? "INSERT 0 1" : done;
-    if (text == "BEGIN") {
+    if (text.starts_with("BEGIN")) {
       peer->block = true;
-      done = text;
+      done = "BEGIN";
     } else if (text == "COMMIT" || text == "ROLLBACK") {
       done = peer->failed ? "ROLLBACK" : text;
       peer->block = peer->failed = false;

@@ -72,23 +72,11 @@ class LaneTest : public testing::Test {
   // A simple Query that the primary has answered with `tags`.
   void Commit(const std::string& text, const std::vector<std::string>& tags = {"INSERT 0 1"},
               size_t session = 0) {
-    const std::string frame = support::Frame('Q', support::CString(text));
-    pg::Piece piece;
-    piece.type = 'Q';
-    piece.first = piece.last = true;
-    piece.bytes = frame;
-    piece.body = piece.bytes.substr(pg::kHeaderBytes);
-    piece.body_length = static_cast<uint32_t>(piece.body.size());
-    Recorder& recorder = Session(session);
-    recorder.OnRequest(++request_, piece);
-    std::vector<backend::Note> notes;
+    Forward(text, session);
     for (const std::string& tag : tags) {
-      notes.push_back(backend::Note{turn::ReplyKind::kCompleted, request_, 0, tag});
+      Session(session).OnNote(backend::Note{turn::ReplyKind::kCompleted, request_, 0, tag});
     }
-    notes.push_back(backend::Note{turn::ReplyKind::kReady, request_, 'I', ""});
-    for (const backend::Note& note : notes) {
-      recorder.OnNote(note);
-    }
+    Session(session).OnNote(backend::Note{turn::ReplyKind::kReady, request_, 'I', ""});
   }
   // The frames of a session before their answers: see Commit().
   void Forward(const std::string& text, size_t session) {

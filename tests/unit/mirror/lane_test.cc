@@ -52,6 +52,27 @@ TEST_F(LaneTest, SerializationFailureIsRepeatedWhole) {
   EXPECT_EQ(mirror_.heard.size(), 3u);
 }
 
+TEST_F(LaneTest, WhatWasPreparedInVainIsForgottenBeforeTheNextTry) {
+  bool first = true;
+  mirror_.tag = [](const std::string& text) {
+    return std::string(text.starts_with("PREPARE") ? "PREPARE" : "");
+  };
+  mirror_.answer = [&first](const std::string& text) {
+    return std::string(text.starts_with("INSERT") && std::exchange(first, false) ? "40001" : "");
+  };
+  Start();
+  Commit("PREPARE o AS SELECT 1", {"PREPARE"});
+  Commit("BEGIN; PREPARE q AS SELECT 1; INSERT INTO t VALUES (1); COMMIT",
+         {"BEGIN", "PREPARE", "INSERT 0 1", "COMMIT"});
+  EXPECT_TRUE(UntilCounts("2 2 0 0 0"));
+  EXPECT_THAT(mirror_.heard,
+              ElementsAre("PREPARE o AS SELECT 1", "BEGIN", "PREPARE q AS SELECT 1",
+                          "INSERT INTO t VALUES (1)", "ROLLBACK",
+                          "RESET SESSION AUTHORIZATION; RESET ROLE", "RESET ALL; DEALLOCATE ALL",
+                          "PREPARE o AS SELECT 1", "BEGIN", "PREPARE q AS SELECT 1",
+                          "INSERT INTO t VALUES (1)", "COMMIT"));
+}
+
 TEST_F(LaneTest, SerializationFailureWithoutEndIsGivenUpAfterAllRetries) {
   mirror_.answer = [](const std::string&) { return std::string("40P01"); };
   Start();
@@ -88,15 +109,135 @@ TEST_F(LaneTest, X10SettingsStayInTheirLane) {
   EXPECT_EQ(mirror_.logins, 2);
 }
 
+// Who comes later knows nothing of what sequences gave to who was there before.
 TEST_F(LaneTest, SessionsWithoutStateShareAConnectionAfterEachOther) {
   Start();
-  for (size_t session = 0; session < 5; ++session) {
-    Commit("INSERT INTO t VALUES (1)", {"INSERT 0 1"}, session);
-    ASSERT_TRUE(Until([&] { return mirror_.heard.size() == session + 1; }));
+  for (size_t session = 0; session < 3; ++session) {
+    Commit("INSERT INTO t VALUES (1)", {"INSERT 0 1"});
     ASSERT_TRUE(UntilCounts(std::to_string(session + 1) + " " + std::to_string(session + 1) +
                             " 0 0 0"));
+    sessions_.clear();
   }
   EXPECT_EQ(mirror_.logins, 1);
+  EXPECT_THAT(mirror_.heard,
+              ElementsAre("INSERT INTO t VALUES (1)", "DISCARD SEQUENCES",
+                          "INSERT INTO t VALUES (1)", "DISCARD SEQUENCES",
+                          "INSERT INTO t VALUES (1)"));
+}
+
+TEST_F(LaneTest, SessionsThatLiveKeepAConnectionEach) {
+  Start();
+  for (int i = 0; i < 3; ++i) {
+    for (size_t session = 0; session < 2; ++session) {
+      Commit("INSERT INTO t VALUES (1)", {"INSERT 0 1"}, session);
+      ASSERT_TRUE(Until([&] { return Counts().ends_with(" 0 0 0"); }));
+    }
+  }
+  EXPECT_EQ(mirror_.logins, 2);
+  EXPECT_EQ(mirror_.heard.size(), 6u);
+}
+
+TEST_F(LaneTest, SessionsThatRestLendTheirConnectionsWhereThereAreNoMore) {
+  config_.limits.mirror_connections_max = 3;
+  Start();
+  for (int i = 0; i < 3; ++i) {
+    for (size_t session = 0; session < 5; ++session) {
+      Commit("INSERT INTO t VALUES (1)", {"INSERT 0 1"}, session);
+      ASSERT_TRUE(Until([&] { return Counts().ends_with(" 0 0 0"); }));
+    }
+  }
+  EXPECT_LE(mirror_.logins, 3);
+}
+
+// It has asked before, so it is the last one to lend; then what it asks for is missing.
+TEST_F(LaneTest, ValueOfASequenceThatWasLentAwayIsStateLost) {
+  config_.limits.mirror_connections_max = 1;
+  bool lent = false;
+  mirror_.answer = [&lent](const std::string& text) {
+    lent = lent || text == "DISCARD SEQUENCES";
+    return std::string(lent && text.find("currval") != std::string::npos ? "55000" : "");
+  };
+  Start();
+  Commit("INSERT INTO t VALUES (currval('s'))", {"INSERT 0 1"}, 0);
+  ASSERT_TRUE(UntilCounts("1 1 0 0 0"));
+  Commit("INSERT INTO t VALUES (2)", {"INSERT 0 1"}, 1);
+  ASSERT_TRUE(UntilCounts("2 2 0 0 0"));
+  Commit("INSERT INTO t VALUES (currval('s'))", {"INSERT 0 1"}, 0);
+  EXPECT_TRUE(UntilCounts("3 2 0 1 0 cause=\"state_lost\"=1"));
+}
+
+TEST_F(LaneTest, SettingsOfARefusedTransactionAreMadeOnItsConnection) {
+  mirror_.answer = [](const std::string& text) {
+    return std::string(text.find("bad") == std::string::npos ? "" : "23505");
+  };
+  Start();
+  Commit("SET search_path = a; INSERT INTO bad VALUES (1)", {"SET", "INSERT 0 1"});
+  ASSERT_TRUE(UntilCounts("1 0 1 0 0"));
+  mirror_.heard.clear();
+  Commit("INSERT INTO t VALUES (2)");
+  ASSERT_TRUE(UntilCounts("2 1 1 0 0"));
+  EXPECT_THAT(mirror_.heard,
+              ElementsAre("RESET SESSION AUTHORIZATION; RESET ROLE", "RESET ALL; DEALLOCATE ALL",
+                          "SET search_path = a", "INSERT INTO t VALUES (2)"));
+  EXPECT_EQ(mirror_.logins, 1);
+}
+
+TEST_F(LaneTest, SettingsOfADroppedTransactionAreMadeBehindWhatWaits) {
+  config_.limits.mirror_bytes_max = 20'000;
+  mirror_.silent = true;
+  Start();
+  const std::string large = "INSERT INTO t VALUES ('" + std::string(9'000, 'x') + "')";
+  Commit("INSERT INTO t VALUES ('" + std::string(12'000, 'x') + "')");
+  Commit("SET search_path = a; " + large, {"SET", "INSERT 0 1"});
+  Commit("SET search_path = b; " + large, {"SET", "INSERT 0 1"});
+  ASSERT_TRUE(UntilCounts("3 0 0 2 1 cause=\"over_budget\"=2"));
+  mirror_.silent = false;
+  ASSERT_TRUE(UntilCounts("3 1 0 2 0 cause=\"over_budget\"=2"));
+  mirror_.heard.clear();
+  Commit("INSERT INTO t VALUES (2)");
+  ASSERT_TRUE(UntilCounts("4 2 0 2 0 cause=\"over_budget\"=2"));
+  ASSERT_EQ(mirror_.heard.size(), 4u);
+  EXPECT_EQ(mirror_.heard[2], "SET search_path = b");
+}
+
+// Its text is above what may be kept, so nobody knows where what follows belongs.
+TEST_F(LaneTest, WhatFollowsASettingThatIsNotKnownIsStateLost) {
+  config_.limits.mirror_transaction_max = 4000;
+  Start();
+  Commit("SET search_path = a; SELECT '" + std::string(8000, 'x') + "'", {"SET", "SELECT 1"});
+  Commit("INSERT INTO t VALUES (1)");
+  Commit("INSERT INTO t VALUES (2)");
+  ASSERT_TRUE(UntilCounts("3 0 0 3 0 cause=\"too_large\"=1 cause=\"state_lost\"=2"));
+  Commit("DISCARD ALL", {"DISCARD ALL"});
+  Commit("INSERT INTO t VALUES (3)");
+  EXPECT_TRUE(UntilCounts("5 2 0 3 0 cause=\"too_large\"=1 cause=\"state_lost\"=2"));
+}
+
+TEST_F(LaneTest, BlockBeginsAsItDidOnThePrimary) {
+  Start();
+  Ask("BEGIN /* */ ISOLATION LEVEL SERIALIZABLE", "BEGIN", 0);
+  Ask("INSERT INTO t VALUES (1)", "INSERT 0 1", 0);
+  Ask("COMMIT AND CHAIN", "COMMIT", 0);
+  Ask("SET TRANSACTION READ WRITE", "SET", 0);
+  Ask("INSERT INTO t VALUES (2)", "INSERT 0 1", 0);
+  Ask("COMMIT AND CHAIN", "COMMIT", 0);
+  Ask("INSERT INTO t VALUES (3)", "INSERT 0 1", 0);
+  Ask("COMMIT", "COMMIT", 0, 'I');
+  Ask("BEGIN", "BEGIN", 0);
+  Ask("INSERT INTO t VALUES (4)", "INSERT 0 1", 0);
+  Ask("INSERT INTO t VALUES (5)", "INSERT 0 1", 0);
+  Ask("COMMIT", "COMMIT", 0, 'I');
+  ASSERT_TRUE(UntilCounts("4 4 0 0 0"));
+  std::vector<std::string> begins;
+  for (const std::string& text : mirror_.heard) {
+    if (text.starts_with("BEGIN")) {
+      begins.push_back(text);
+    }
+  }
+  EXPECT_THAT(begins, ElementsAre("BEGIN ISOLATION LEVEL SERIALIZABLE",
+                                  "BEGIN ISOLATION LEVEL SERIALIZABLE",
+                                  "BEGIN ISOLATION LEVEL SERIALIZABLE; SET TRANSACTION READ WRITE",
+                                  "BEGIN"));
 }
 
 TEST_F(LaneTest, ConnectionsAreBoundedAndEveryoneIsServed) {

@@ -17,6 +17,9 @@ Unit Whole() {
   Unit unit;
   unit.place = Place{.stamp = 0x0102030405060708, .acked = 77, .is_explicit = true};
   unit.after = 76;
+  unit.begin = "BEGIN ISOLATION LEVEL SERIALIZABLE";
+  unit.read_only = true;
+  unit.meets = true;
   unit.bytes = 4321;
   unit.prepare = Slice::CopyOf("PREPARE TRANSACTION 'x'");
 
@@ -42,6 +45,7 @@ Unit Whole() {
   Step named;
   named.extended = true;
   named.statement = "by name";
+  named.asks = true;
   unit.steps.push_back(named);
 
   Step copy;
@@ -72,6 +76,7 @@ void ExpectSame(const Step& step, const Step& other) {
   EXPECT_EQ(step.key, other.key);
   EXPECT_EQ(step.local, other.local);
   EXPECT_EQ(step.survives, other.survives);
+  EXPECT_EQ(step.asks, other.asks);
   ASSERT_EQ(step.copy.size(), other.copy.size());
   for (size_t i = 0; i < step.copy.size(); ++i) {
     EXPECT_EQ(step.copy[i].view(), other.copy[i].view());
@@ -88,6 +93,9 @@ TEST(UnitCodec, BringsBackEveryField) {
   EXPECT_EQ(again.place.acked, unit.place.acked);
   EXPECT_EQ(again.place.is_explicit, unit.place.is_explicit);
   EXPECT_EQ(again.after, unit.after);
+  EXPECT_EQ(again.begin, unit.begin);
+  EXPECT_EQ(again.read_only, unit.read_only);
+  EXPECT_EQ(again.meets, unit.meets);
   EXPECT_EQ(again.bytes, unit.bytes);
   EXPECT_EQ(again.prepare.view(), unit.prepare.view());
   ASSERT_EQ(again.steps.size(), unit.steps.size());

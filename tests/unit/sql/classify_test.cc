@@ -72,13 +72,15 @@ TEST(Classify, Reads) {
       {"COPY s.t TO STDOUT", "read"},
       {"COPY (SELECT * FROM t) TO STDOUT", "read"},
       {"COPY (SELECT 1) TO STDOUT WITH CSV", "read"},
-      {"DECLARE c CURSOR FOR SELECT 1", "read"},
-      {"DECLARE c BINARY NO SCROLL CURSOR WITHOUT HOLD FOR SELECT 1", "read"},
-      {"DECLARE c CURSOR WITH HOLD FOR SELECT 1", "read temporary"},
-      {"FETCH NEXT FROM c", "read session_read"},
-      {"FETCH FORWARD 10 FROM c", "read session_read"},
-      {"MOVE ALL IN c", "read session_read"},
-      {"CLOSE c", "read session_read"},
+      {"DECLARE c CURSOR FOR SELECT 1", "read cursor name=c"},
+      {"DECLARE c BINARY NO SCROLL CURSOR WITHOUT HOLD FOR SELECT 1",
+       "read cursor name=c"},
+      {"DECLARE c CURSOR WITH HOLD FOR SELECT 1", "read temporary cursor name=c"},
+      {"FETCH NEXT FROM c", "read session_read cursor name=c"},
+      {"FETCH FORWARD 10 FROM c", "read session_read cursor name=c"},
+      {"MOVE ALL IN c", "read session_read cursor name=c"},
+      {"CLOSE \"C\"", "read session_read cursor name=C"},
+      {"CLOSE ALL", "read session_read cursor"},
       {"SELECT currval('s')", "read session_read"},
       {"SELECT lastval()", "read session_read"},
       {"SELECT * FROM pg_temp.x", "read temporary"},
@@ -114,7 +116,7 @@ TEST(Classify, Writes) {
       {"MERGE INTO t USING s ON t.a = s.a WHEN MATCHED THEN DELETE", "write"},
       {"TRUNCATE t", "write"},
       {"TRUNCATE TABLE t, s RESTART IDENTITY", "write"},
-      {"CALL p(1)", "write"},
+      {"CALL p(1)", "write may_commit"},
       {"DO $$ BEGIN PERFORM 1; END $$", "write"},
       {"DO LANGUAGE plpgsql 'begin end'", "write"},
       {"REFRESH MATERIALIZED VIEW CONCURRENTLY v", "write"},
@@ -190,12 +192,13 @@ TEST(Classify, WritesInsideOtherStatements) {
       {"SELECT lo_unlink(1), lo_get(2)", "write"},
       {"SELECT lowrite(1, 'x')", "write"},
       {"SELECT txid_current()", "write"},
-      {"SELECT dblink_exec('x', 'y')", "write"},
+      {"SELECT dblink_exec('x', 'y')", "other"},
+      {"INSERT INTO t SELECT * FROM dblink('x', 'y') AS a(b int)", "write"},
       {"SELECT query_to_xml('delete from t', true, true, '')", "write"},
       {"SELECT set_config('a.b', 'c', false), nextval('s')", "write"},
       {"SELECT nextval('s'), set_config('a.b', 'c', false), pg_notify('a', 'b')", "write"},
       {"SELECT pg_notify('a', 'b'), nextval('s')", "write"},
-      {"DECLARE c CURSOR FOR SELECT nextval('s')", "write"},
+      {"DECLARE c CURSOR FOR SELECT nextval('s')", "write cursor name=c"},
       {"INSERT INTO t SELECT * FROM s FOR UPDATE", "write locking"},
       {"INSERT INTO pg_temp.t VALUES (1)", "write temporary"},
   };
@@ -217,7 +220,7 @@ TEST(Classify, Definitions) {
       {"CREATE TABLE pg_temp.t (a int)", "ddl temporary"},
       {"CREATE FUNCTION pg_temp.f() RETURNS int RETURN 1", "ddl temporary"},
       {"CREATE TABLE temp (a int)", "ddl"},
-      {"CREATE INDEX CONCURRENTLY i ON t (a)", "ddl"},
+      {"CREATE INDEX CONCURRENTLY i ON t (a)", "ddl commits"},
       {"CREATE VIEW v AS SELECT * FROM t FOR UPDATE", "ddl"},
       {"CREATE MATERIALIZED VIEW v AS SELECT 1", "ddl"},
       {"CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT pg_advisory_lock(1); SELECT 1; END",
@@ -432,11 +435,12 @@ TEST(Classify, ConfiguredFunctionsWrite) {
        {"SELECT audit(1)", "select AUDIT ( 1 )", "SELECT any_schema.audit()", "SELECT app.log_it()",
         "SELECT log_it()", "SELECT \"Odd Name\"()", "SELECT * FROM audit(1) a",
         "SELECT 1 WHERE (SELECT \"audit\"(2)) > 0", "WITH a AS (SELECT audit(1)) TABLE a",
-        "EXPLAIN ANALYZE SELECT audit(1)", "DECLARE c CURSOR FOR SELECT audit(1)",
-        "COPY (SELECT audit(1)) TO STDOUT", "SELECT move(1)"}) {
+        "EXPLAIN ANALYZE SELECT audit(1)", "COPY (SELECT audit(1)) TO STDOUT", "SELECT move(1)"}) {
     EXPECT_EQ(effect(text), "write") << text;
     EXPECT_EQ(Describe(Classify(text)), "read") << text;
   }
+  EXPECT_EQ(effect("DECLARE c CURSOR FOR SELECT audit(1)"), "write cursor name=c");
+  EXPECT_EQ(Describe(Classify("DECLARE c CURSOR FOR SELECT audit(1)")), "read cursor name=c");
   for (const char* text :
        {"SELECT audit", "SELECT 'audit(1)'", "SELECT other.log_it()", "SELECT odd_name()",
         "SELECT \"AUDIT\"(1)", "EXPLAIN SELECT audit(1)", "SELECT audit.x(1)"}) {
@@ -456,7 +460,8 @@ TEST(Classify, TellsObjectsAndWhatIsOneServersOwn) {
   }
   for (const char* text :
        {"ALTER SYSTEM SET a = 1", "CHECKPOINT", "COPY t TO '/x'", "COPY (SELECT 1) TO PROGRAM 'x'",
-        "SELECT pg_cancel_backend(1)", "SELECT pg_notify('a', ''), pg_switch_wal()"}) {
+        "SELECT pg_cancel_backend(1)", "SELECT pg_notify('a', ''), pg_switch_wal()",
+        "SELECT public.dblink_exec('a', 'b')", "SELECT lo_export(1, '/x')"}) {
     EXPECT_TRUE(Classify(text).one_server) << text;
     EXPECT_EQ(Classify(text).effect, sql::Effect::kOther) << text;
   }
@@ -464,6 +469,50 @@ TEST(Classify, TellsObjectsAndWhatIsOneServersOwn) {
                            "COPY t TO STDOUT", "ALTER TABLE system ADD a int"}) {
     EXPECT_FALSE(Classify(text).one_server) << text;
   }
+  // Whether it took the lock, only its answer tells; what else it does to the session is done.
+  EXPECT_TRUE(Classify("SELECT pg_try_advisory_lock_shared(1, 2)").one_server);
+  EXPECT_FALSE(Classify("SELECT pg_try_advisory_lock(1), pg_advisory_lock(2)").one_server);
+  EXPECT_FALSE(Classify("SELECT set_config('a', 'b', false), pg_try_advisory_lock(1)").one_server);
+}
+
+TEST(Classify, TellsWhatCommitsByItself) {
+  const Row kRows[] = {
+      {"CREATE INDEX CONCURRENTLY i ON t(a)", "ddl commits"},
+      {"CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS i ON t(a)", "ddl commits"},
+      {"CREATE INDEX concurrently_ ON t(a)", "ddl"},
+      {"DROP INDEX CONCURRENTLY i", "ddl commits"},
+      {"DROP INDEX i", "ddl"},
+      {"REINDEX TABLE CONCURRENTLY t", "ddl commits"},
+      {"REINDEX (VERBOSE, CONCURRENTLY) INDEX i", "ddl commits"},
+      {"REINDEX SCHEMA s", "ddl commits"},
+      {"REINDEX TABLE t", "ddl"},
+      {"CLUSTER", "ddl commits"},
+      {"CLUSTER (VERBOSE) t USING i", "ddl"},
+      {"ALTER TABLE t DETACH PARTITION p CONCURRENTLY", "ddl commits"},
+      {"ALTER TABLE t DETACH PARTITION p", "ddl"},
+      {"CALL p(1)", "write may_commit"},
+      {"DO $$BEGIN INSERT INTO t VALUES (1); Commit; END$$", "write may_commit"},
+      {"DO $$BEGIN CALL p(); END$$", "write may_commit"},
+      {"DO $$BEGIN PERFORM 1; END$$", "write"},
+  };
+  ExpectRows(kRows);
+}
+
+TEST(Classify, TellsWhatACursorIsNeededFor) {
+  const Row kRows[] = {
+      {"UPDATE t SET a = 1 WHERE CURRENT OF c", "write cursor name=c"},
+      {"DELETE FROM t WHERE CURRENT OF \"C\" RETURNING a", "write cursor name=C"},
+      {"SELECT current, of FROM t", "read"},
+  };
+  ExpectRows(kRows);
+}
+
+TEST(Classify, TellsWhatATableIsMadeBy) {
+  const Row kRows[] = {
+      {"CREATE TABLE m AS EXECUTE Q(1)", "ddl name=q"},
+      {"CREATE TABLE m AS SELECT 1 AS execute", "ddl"},
+  };
+  ExpectRows(kRows);
 }
 
 }  // namespace

@@ -71,6 +71,9 @@ inline std::string Describe(const sql::Statement& s) {
   if (s.local) out += " local";
   if (s.read_only) out += " read_only";
   if (s.chain) out += " chain";
+  if (s.commits) out += " commits";
+  if (s.may_commit) out += " may_commit";
+  if (s.cursor) out += " cursor";
   if (!s.name.empty()) out += " name=" + s.name;
   return out;
 }

@@ -227,6 +227,40 @@ TEST(TransactionTest, StatementThatCommitsItselfSurvivesALaterError) {  // [15.2
             "tag:CREATE_DATABASE:1: committed(1), I: discarded(2)");
 }
 
+TEST(TransactionTest, StatementThatCommitsItselfCommitsWhatCameBefore) {
+  Transaction transaction(8);
+  sql::Statement index;
+  index.commits = true;
+  transaction.Completed(1, sql::Statement(), "INSERT 0 1");
+  EXPECT_EQ(UnitText(transaction.Committing(sql::Statement(), "CREATE INDEX")), "");
+  EXPECT_EQ(UnitText(transaction.Committing(index, "CREATE INDEX")), "committed(1)");
+  EXPECT_EQ(UnitText(transaction.Completed(2, index, "CREATE INDEX")), "committed(2)");
+  transaction.Failed();
+  EXPECT_EQ(UnitText(transaction.Ready('I')), "");
+}
+
+TEST(TransactionTest, WhatIsKeptThroughARollbackIsDecidedAtTheEnd) {
+  Transaction transaction(8);
+  sql::Statement savepoint;
+  savepoint.name = "a";
+  sql::Statement back = savepoint;
+  back.control = sql::Control::kRollbackTo;
+  transaction.Completed(0, sql::Statement(), "BEGIN");
+  transaction.Completed(1, sql::Statement(), "INSERT 0 1");
+  transaction.Completed(0, savepoint, "SAVEPOINT");
+  transaction.Completed(2, sql::Statement(), "PREPARE");
+  const Unit* const undone = transaction.Completed(0, back, "ROLLBACK");
+  ASSERT_EQ(UnitText(undone), "discarded{2}");
+  EXPECT_TRUE(undone->to_savepoint);
+  transaction.Keep(2);
+  const Unit* const again = transaction.Completed(0, back, "ROLLBACK");
+  ASSERT_EQ(UnitText(again), "discarded{2}");
+  transaction.Keep(2);
+  const Unit* const end = transaction.Completed(0, sql::Statement(), "COMMIT");
+  EXPECT_EQ(UnitText(end), "committed{1 2}");
+  EXPECT_FALSE(end->to_savepoint);
+}
+
 TEST(TransactionTest, SettingsAreDiscardedLikeAnything) {
   EXPECT_EQ(Tell("begin tag:SET:1 T tag:SET:2 rollback I"), "rollback: discarded{1 2}");
 }
