@@ -305,17 +305,13 @@ std::string DescribeService(const Service& service) {
   return text;
 }
 
-// What the capture keeps follows from what it is to leave out.
-absl::Status CompleteCapture(Config* config) {
-  if (config->capture_redact == CaptureRedact::kAllValues &&
-      !config->capture_redact_types.empty()) {
+absl::Status CheckCapture(const Config& config) {
+  const CaptureRedaction& redaction = config.capture_redaction;
+  if (redaction.all_values && !(redaction.types.empty() && redaction.columns.empty())) {
     return base::InvalidArgument(
-        "--capture-redact all-values hides every type already; --capture-redact-types is for some");
+        "--capture-redact all-values hides every type and column already; the others are for some");
   }
-  if (!config->capture_redact_types.empty()) {
-    config->capture_redact = CaptureRedact::kTypes;
-  }
-  if (config->capture.empty() && config->capture_redact != CaptureRedact::kNone) {
+  if (config.capture.empty() && redaction.any()) {
     return base::InvalidArgument("--capture-redact says what --capture keeps, and there is none");
   }
   return absl::OkStatus();
@@ -430,7 +426,7 @@ absl::Status Complete(Config* config) {
   if (config->spill_dir.empty() && !config->spill_key_file.empty()) {
     return base::InvalidArgument("--spill-key-file needs --spill-dir beside it");
   }
-  RETURN_IF_ERROR(CompleteCapture(config));
+  RETURN_IF_ERROR(CheckCapture(*config));
   if (config->log_protocol && config->log_level != base::LogLevel::kDebug) {
     return base::InvalidArgument(
         "--log-protocol shows SQL and data and needs --log-level debug beside it");

@@ -12,6 +12,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "config/authentication.h"
+#include "config/capture_redaction.h"
 #include "config/mirror_filter.h"
 #include "config/net_address.h"
 #include "config/server_url.h"
@@ -31,13 +32,6 @@ enum class IoBackend : uint8_t { kAuto, kIoUring, kEpoll };
 enum class MirrorOrder : uint8_t {
   kCausal,   // what their clients may have seen, whichever session did it
   kSession,  // their own session only
-};
-
-// What a capture keeps of statements.
-enum class CaptureRedact : uint8_t {
-  kNone,       // all but passwords
-  kTypes,      // no constants of texts, no COPY data, no values of capture_redact_types
-  kAllValues,  // no values
 };
 
 struct Config {
@@ -69,9 +63,8 @@ struct Config {
 
   std::string spill_dir;       // where what mirrors have no memory for waits; empty: nowhere
   std::string spill_key_file;  // of the key that seals it; empty: one of the process
-  std::string capture;  // the folder that is made for it; empty: nothing is captured
-  CaptureRedact capture_redact = CaptureRedact::kNone;
-  std::vector<uint32_t> capture_redact_types;  // OIDs; not empty exactly for kTypes
+  std::string capture;         // the folder that is made for it; empty: nothing is captured
+  CaptureRedaction capture_redaction;
 
   std::string state_dir;  // what a restart must not forget; empty: nowhere
 

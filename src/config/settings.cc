@@ -6,7 +6,7 @@
 #include <type_traits>
 
 #include "base/status.h"
-#include "config/capture_types.h"
+#include "config/capture_redaction.h"
 #include "config/setters.h"
 #include "config/text.h"
 
@@ -221,12 +221,16 @@ absl::Status SetPath(std::string_view text, Config* config) {
 
 absl::Status SetCaptureRedact(std::string_view text, Config* config) {
   ASSIGN_OR_RETURN(const size_t choice, ParseChoice(text, {"none", "all-values"}));
-  config->capture_redact = choice == 0 ? CaptureRedact::kNone : CaptureRedact::kAllValues;
+  config->capture_redaction.all_values = choice == 1;
   return absl::OkStatus();
 }
 
 absl::Status AddCaptureRedactTypes(std::string_view text, Config* config) {
-  return AddTypes(text, &config->capture_redact_types);
+  return AddTypes(text, &config->capture_redaction.types);
+}
+
+absl::Status AddCaptureRedactColumns(std::string_view text, Config* config) {
+  return AddColumns(text, &config->capture_redaction.columns);
 }
 
 absl::Status SetCoreDumps(std::string_view text, Config* config) {
@@ -560,7 +564,11 @@ constexpr Setting kSettings[] = {
      "what a capture leaves out: none, or all-values", SetCaptureRedact},
     {"Operation", "capture-redact-types", "", 0, Kind::kTexts, "TYPES", "none", "",
      "leave out values of these types: names or OIDs, with commas", AddCaptureRedactTypes, false,
-     [](Config* config) { config->capture_redact_types.clear(); }},
+     [](Config* config) { config->capture_redaction.types.clear(); }},
+    {"Operation", "capture-redact-columns", "", 0, Kind::kTexts, "COLUMNS", "none", "",
+     "leave out values of these: [[schema.]table.]column, with commas",
+     AddCaptureRedactColumns, false,
+     [](Config* config) { config->capture_redaction.columns.clear(); }},
     {"Operation", "log-level", "", 0, Kind::kText, "LEVEL", "info", "FRENZY_LOG_LEVEL",
      "error, warn, info or debug", SetLogLevel},
     {"Operation", "log-format", "", 0, Kind::kText, "FORMAT", "logfmt", "", "logfmt or json",

@@ -82,7 +82,7 @@ void Capture::Session::Offer(Unit unit, Cause lost) {
 }
 
 Capture::Capture(io::Loop* loop, const config::Config& config, uint32_t number)
-    : loop_(loop), redactor_(config.capture_redact, config.capture_redact_types), tasks_(loop) {
+    : loop_(loop), redactor_(config.capture_redaction), tasks_(loop) {
   absl::StatusOr<std::unique_ptr<io::RecordLog>> log = io::RecordLog::Open(
       loop, config.capture + "/" + std::to_string(number), io::RecordLogOptions());
   if (log.ok()) {

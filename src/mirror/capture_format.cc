@@ -1,6 +1,8 @@
 #include "mirror/capture_format.h"
 
-#include "base/bytes.h"
+#include <algorithm>
+
+#include "base/byte_input.h"
 #include "mirror/unit_codec.h"
 
 namespace mirror {
@@ -12,102 +14,75 @@ constexpr char kUnit = 'U';
 constexpr char kLost = 'L';
 // The second; another one when the bytes behind it mean something else.
 constexpr char kVersion = 1;
+constexpr size_t kHeadBytes = 10;  // with the session's number
+
+using base::AppendLe32;
+using base::AppendLe64;
+using base::AppendSized;
+using base::ByteInput;
 
 void AppendHead(std::string* to, char kind, uint64_t session) {
-  char raw[sizeof session];
   to->push_back(kind);
   to->push_back(kVersion);
-  base::StoreLe64(raw, session);
-  to->append(raw, sizeof raw);
+  AppendLe64(to, session);
 }
 
-void Append64(std::string* to, uint64_t value) {
-  char raw[sizeof value];
-  base::StoreLe64(raw, value);
-  to->append(raw, sizeof raw);
-}
-
-void AppendText(std::string* to, std::string_view text) {
-  Append64(to, text.size());
-  to->append(text);
-}
-
-// Takes values off the front; once something is not there, everything is empty and `failed` true.
-struct Reader {
-  std::string_view left;
-  bool failed = false;
-
-  std::string_view Take(uint64_t count) {
-    if (count > left.size()) {
-      failed = true;
-      left = std::string_view();
-      return left;
-    }
-    const std::string_view taken = left.substr(0, count);
-    left.remove_prefix(count);
-    return taken;
+bool ParseSession(ByteInput* input, Captured* captured) {
+  captured->facts.user = input->Sized();
+  captured->facts.database = input->Sized();
+  for (uint32_t left = input->Le32(); left > 0 && !input->failed(); --left) {
+    std::string name(input->Sized());
+    captured->facts.parameters.emplace_back(std::move(name), input->Sized());
   }
-  uint64_t Number() {
-    const std::string_view raw = Take(sizeof(uint64_t));
-    return raw.empty() ? 0 : base::LoadLe64(raw.data());
-  }
-  std::string Text() { return std::string(Take(Number())); }
-};
-
-bool ParseSession(Reader* reader, Captured* captured) {
-  captured->facts.user = reader->Text();
-  captured->facts.database = reader->Text();
-  for (uint64_t left = reader->Number(); left > 0 && !reader->failed; --left) {
-    std::string name = reader->Text();
-    captured->facts.parameters.emplace_back(std::move(name), reader->Text());
-  }
-  return !reader->failed && reader->left.empty();
+  return !input->failed() && input->at_end();
 }
 
-bool ParseTimedUnit(Reader* reader, Captured* captured) {
-  for (uint64_t left = reader->Number(); left > 0 && !reader->failed; --left) {
+// The unit's own bytes are what is left of the record.
+bool ParseTimedUnit(std::string_view bytes, ByteInput* input, Captured* captured) {
+  for (uint32_t left = input->Le32(); left > 0 && !input->failed(); --left) {
     StepTiming timing;
-    timing.sent = static_cast<int64_t>(reader->Number());
-    timing.took = static_cast<int64_t>(reader->Number());
+    timing.sent = static_cast<int64_t>(input->Le64());
+    timing.took = static_cast<int64_t>(input->Le64());
     captured->timing.push_back(timing);
   }
-  return !reader->failed &&
-         ParseUnit(reader->left, &captured->unit, &captured->committed) == UnitResult::kGood &&
+  bytes.remove_prefix(std::min(bytes.size(), kHeadBytes + 4 + 16 * captured->timing.size()));
+  return !input->failed() &&
+         ParseUnit(bytes, &captured->unit, &captured->committed) == UnitResult::kGood &&
          captured->unit.steps.size() == captured->timing.size();
 }
 
-bool ParseLost(Reader* reader, Captured* captured) {
-  const uint64_t cause = reader->Number();
+bool ParseLost(ByteInput* input, Captured* captured) {
+  const unsigned char cause = input->Byte();
   captured->cause = static_cast<Cause>(cause);
-  return !reader->failed && reader->left.empty() && cause > 0 && cause < kGapCauses;
+  return !input->failed() && input->at_end() && cause > 0 && cause < kGapCauses;
 }
 
 }  // namespace
 
 void AppendSession(std::string* to, uint64_t session, const CapturedSession& facts) {
   AppendHead(to, kSession, session);
-  AppendText(to, facts.user);
-  AppendText(to, facts.database);
-  Append64(to, facts.parameters.size());
+  AppendSized(to, facts.user);
+  AppendSized(to, facts.database);
+  AppendLe32(to, static_cast<uint32_t>(facts.parameters.size()));
   for (const auto& [name, value] : facts.parameters) {
-    AppendText(to, name);
-    AppendText(to, value);
+    AppendSized(to, name);
+    AppendSized(to, value);
   }
 }
 
 void AppendCapturedUnit(std::string* to, uint64_t session, const Unit& unit, absl::Time committed) {
   AppendHead(to, kUnit, session);
-  Append64(to, unit.steps.size());
+  AppendLe32(to, static_cast<uint32_t>(unit.steps.size()));
   for (const Step& step : unit.steps) {
-    Append64(to, static_cast<uint64_t>(step.sent.nanoseconds()));
-    Append64(to, static_cast<uint64_t>(step.answered.nanoseconds() - step.sent.nanoseconds()));
+    AppendLe64(to, static_cast<uint64_t>(step.sent.nanoseconds()));
+    AppendLe64(to, static_cast<uint64_t>(step.answered.nanoseconds() - step.sent.nanoseconds()));
   }
   AppendUnit(to, unit, committed);
 }
 
 void AppendLost(std::string* to, uint64_t session, Cause cause) {
   AppendHead(to, kLost, session);
-  Append64(to, static_cast<uint64_t>(cause));
+  base::AppendByte(to, static_cast<unsigned char>(cause));
 }
 
 CapturedResult ParseCaptured(std::string_view bytes, Captured* captured) {
@@ -118,18 +93,18 @@ CapturedResult ParseCaptured(std::string_view bytes, Captured* captured) {
   if (bytes[1] != kVersion) {
     return CapturedResult::kOtherVersion;
   }
-  Reader reader{bytes.substr(2)};
-  captured->session = reader.Number();
+  ByteInput input(bytes.substr(2));
+  captured->session = input.Le64();
   bool good = false;
   if (bytes[0] == kSession) {
     captured->kind = Captured::Kind::kSession;
-    good = ParseSession(&reader, captured);
+    good = ParseSession(&input, captured);
   } else if (bytes[0] == kUnit) {
     captured->kind = Captured::Kind::kUnit;
-    good = ParseTimedUnit(&reader, captured);
+    good = ParseTimedUnit(bytes, &input, captured);
   } else if (bytes[0] == kLost) {
     captured->kind = Captured::Kind::kLost;
-    good = ParseLost(&reader, captured);
+    good = ParseLost(&input, captured);
   }
   return good ? CapturedResult::kGood : CapturedResult::kDamaged;
 }

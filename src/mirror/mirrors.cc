@@ -44,14 +44,15 @@ void SetLexing(const SessionFacts& facts, Recorder* recorder) {
 
 // How texts are read is the session's, not the mirror's login's: where the client did not ask for
 // it, as the primary has it for this client.
-void AddReading(const SessionFacts& facts, backend::LoginFacts* login) {
+void AddReading(const SessionFacts& facts,
+                std::vector<std::pair<std::string, std::string>>* parameters) {
   for (const auto& [name, value] : facts.reported) {
     const bool reading = name == "client_encoding" || name == "standard_conforming_strings";
     const bool given =
-        std::any_of(login->parameters.begin(), login->parameters.end(),
+        std::any_of(parameters->begin(), parameters->end(),
                     [&](const auto& parameter) { return parameter.first == name; });
     if (reading && !given) {
-      login->parameters.emplace_back(name, value);
+      parameters->emplace_back(name, value);
     }
   }
 }
@@ -139,6 +140,7 @@ std::unique_ptr<Recorder> Mirrors::Open(const SessionFacts& facts) {
   }
   if (capture_ != nullptr) {
     CapturedSession captured{facts.user, facts.database, facts.parameters};
+    AddReading(facts, &captured.parameters);
     routes.push_back(Route{capture_->Open(facts.session, std::move(captured)), filters_->capture(),
                            capture_->unused()});
   }
@@ -176,7 +178,7 @@ Lane* Mirrors::MakeLane(Shadow* shadow, const SessionFacts& facts) {
   login.auth = shadow->server()->auth;
   login.deriver = tools_.deriver;
   login.parameters = facts.parameters;
-  AddReading(facts, &login);
+  AddReading(facts, &login.parameters);
   const std::string& application = shadow->server()->application_name;
   if (!application.empty()) {
     std::erase_if(login.parameters,

@@ -205,6 +205,7 @@ class Recorder final : public backend::NoteTaker {
   uint32_t present_ = 0;          // the bits of all views
   uint64_t transactions_ = 0;     // numbers them, for the sample
   sql::LexOptions lex_;
+  uint8_t encodings_ = 0;         // a bit for each encoding that the session has had
   std::array<std::string, kReadingSettings> reading_values_;  // empty: not known
   base::Slice reading_;           // what Reading() returns; empty: to be made again
   bool reading_unsure_ = false;   // true exactly when something was set since the last turn's end

@@ -133,6 +133,7 @@ struct Unit {
   int64_t bytes = 0;          // what it is charged for
   base::Instant committed;    // when the primary's answer was read
 
+  uint8_t encodings = 0;      // of sql::Encoding, a bit for each that its texts may be in; 0: safe
   bool meets = false;         // nobody can tell its order with another's, see overlaps.h
 
   // True exactly when it goes to the mirror within BEGIN and COMMIT.

@@ -107,7 +107,8 @@ def test_only_the_owner_may_read_it_and_nothing_is_overwritten(capturing, server
 
 
 @pytest.mark.parametrize("flags", [("--capture-redact", "all-values"),
-                                   ("--capture-redact-types", "text,bytea")])
+                                   ("--capture-redact-types", "text,bytea"),
+                                   ("--capture-redact-columns", "id,V,other.x,t.b")])
 def test_what_is_left_out_is_nowhere_in_the_files(capturing, flags):
     target, folder = capturing(*flags)
     run_all_kinds(target)
@@ -116,6 +117,36 @@ def test_what_is_left_out_is_nowhere_in_the_files(capturing, flags):
     assert not contains(folder, CANARY)
     assert contains(folder, "INSERT INTO t VALUES ( 0 , '' )")
     assert lint(folder)[0]["statements"] == 7
+
+
+def test_what_is_of_other_columns_stays(capturing):
+    """In each way to write a row; the values of `v` go, those of `id` and `b` do not."""
+    target, folder = capturing("--capture-redact-columns", "other.id,T.V")
+    raw = target.login("capturing")
+    for text in (f"INSERT INTO t(id, v, b) VALUES (1001, '{CANARY}', 'kept1')",
+                 f"INSERT INTO t VALUES (1002, '{CANARY}', 'lost1')",
+                 f"UPDATE t SET b = 'kept2' WHERE v = '{CANARY}' AND id = 1001"):
+        assert wire.first_error(raw.ask(text)) == {}
+    turn = raw.send(wire.parse("INSERT INTO t(b, id, v) VALUES ($1, $2, $3)"),
+                    wire.bind((b"kept3", b"1003", CANARY.encode())), wire.execute(),
+                    wire.parse("UPDATE t SET b = $1 WHERE v = lower($2) OR id = $3"),
+                    wire.bind((b"kept4", CANARY.encode(), b"1003")), wire.execute(),
+                    wire.SYNC).read_turn()
+    assert wire.first_error(turn) == {}
+    for head, rows in (("COPY t(v, id, b) FROM STDIN", f"{CANARY}\t1005\tkept5\n"),
+                       ("COPY t(v, id, b) FROM STDIN CSV", f'"{CANARY}",1006,kept6\n'),
+                       ("COPY t FROM STDIN", f"1007\t{CANARY}\tlost2\n")):
+        raw.send(wire.query(head)).read_until("G")
+        turn = raw.send(wire.copy_data(rows.encode()), wire.frame("c")).read_turn()
+        assert wire.first_error(turn) == {}
+    raw.shut()
+    target.wait_for("pgbraid_capture_transactions_total", 7)
+    target.stop()
+    assert not contains(folder, CANARY)
+    for text in ("kept1", "kept2", "kept3", "kept4", "kept5", "kept6", "1001", "1003", "1005"):
+        assert contains(folder, text), text
+    for text in ("lost1", "lost2", "1007"):
+        assert not contains(folder, text), text
 
 
 def test_a_capture_that_was_killed_is_read_up_to_its_end(capturing):

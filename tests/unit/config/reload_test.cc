@@ -56,6 +56,9 @@ TEST(Reload, EveryFixedKeyIsNamed) {
                            "--spill-dir", "/var/lib/pgbraid-spill",
                            "--spill-key-file", "/etc/pgbraid/spill.key",
                            "--spill-max", "1g",
+                           "--capture", "/var/tmp/monday",
+                           "--capture-redact-types", "text",
+                           "--capture-redact-columns", "ssn",
                            "--state-dir", "/var/lib/pgbraid",
                            "--log-format", "json",
                            "--core-dumps"});
@@ -63,8 +66,8 @@ TEST(Reload, EveryFixedKeyIsNamed) {
               ElementsAre("listen", "unix_socket_mode", "admin", "shards", "io", "ring_size",
                           "buffer_size", "queue_high", "queue_low", "mirror", "mirror_queue_bytes",
                           "mirror_transaction_bytes", "mirror_max_conns", "spill_dir",
-                          "spill_key_file", "spill_max", "state_dir",
-                          "log_format", "core_dumps"));
+                          "spill_key_file", "spill_max", "capture", "capture_redact_types",
+                          "capture_redact_columns", "state_dir", "log_format", "core_dumps"));
   const absl::Status status = CheckFixed(Loaded({}), Loaded({"--shards", "3", "--io", "epoll"}));
   EXPECT_EQ(base::Message(status),
             "shards, io: cannot change without a restart, so nothing was changed");

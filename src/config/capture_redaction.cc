@@ -1,10 +1,14 @@
-#include "config/capture_types.h"
+#include "config/capture_redaction.h"
 
 #include <algorithm>
 #include <charconv>
 #include <iterator>
+#include <string>
+#include <utility>
 
 #include "base/status.h"
+#include "sql/lexer.h"
+#include "sql/tokens.h"
 
 namespace config {
 namespace {
@@ -42,6 +46,22 @@ absl::Status AddType(std::string_view text, std::vector<uint32_t>* oids) {
   return absl::OkStatus();
 }
 
+// One to three names with dots between them; `*token` is then what follows them.
+bool ReadColumn(sql::Lexer* lexer, sql::Token* token, sql::ColumnName* name) {
+  for (int parts = 1; parts <= 3; ++parts) {
+    if (!sql::IsName(*token) || sql::IsUnicodeName(*token) || !token->terminated) {
+      return false;
+    }
+    name->schema = std::exchange(name->table, std::exchange(name->column, IdentifierName(*token)));
+    *token = lexer->Next();
+    if (token->symbol != '.') {
+      return true;
+    }
+    *token = lexer->Next();
+  }
+  return false;
+}
+
 }  // namespace
 
 absl::Status AddTypes(std::string_view list, std::vector<uint32_t>* oids) {
@@ -52,6 +72,22 @@ absl::Status AddTypes(std::string_view list, std::vector<uint32_t>* oids) {
       return absl::OkStatus();
     }
     list.remove_prefix(comma + 1);
+  }
+}
+
+absl::Status AddColumns(std::string_view list, std::vector<sql::ColumnName>* columns) {
+  sql::Lexer lexer(list);
+  for (;;) {
+    sql::Token token = lexer.Next();
+    sql::ColumnName name;
+    const bool read = ReadColumn(&lexer, &token, &name);
+    if (!read || (token.kind != sql::TokenKind::kEnd && token.symbol != ',')) {
+      return base::InvalidArgument("is no list of columns, as ssn,users.email,hr.staff.salary");
+    }
+    columns->push_back(std::move(name));
+    if (token.kind == sql::TokenKind::kEnd) {
+      return absl::OkStatus();
+    }
   }
 }
 
