@@ -32,10 +32,53 @@ absl::StatusOr<std::unique_ptr<CaptureReader>> CaptureReader::Open(const std::st
 
 // A segment that is closed ends with its last record.
 void CaptureReader::CountOpenEnd() {
+  if (log_.first_sequences.empty()) {
+    return;
+  }
   std::error_code error;
-  const uintmax_t size = newest_.empty() ? 0 : std::filesystem::file_size(newest_, error);
+  const uintmax_t size = std::filesystem::file_size(
+      io::SegmentPath(log_.path, log_.first_sequences.back()), error);
   const io::RecordReader::LastGroup last = reader_->last_group();
-  open_ends_ += !newest_.empty() && !error && size > last.offset + last.bytes.size() ? 1 : 0;
+  open_ends_ += !error && size > last.offset + last.bytes.size() ? 1 : 0;
+}
+
+std::string CaptureReader::Complaints() const {
+  std::string text;
+  for (const std::string& what : damage_) {
+    text += "pgbraid: " + what + "\n";
+  }
+  if (open_ends_ > 0) {
+    text += "pgbraid: the capture was not closed: it is still being written, or pgbraid was "
+            "killed; it was read up to its last whole record\n";
+  }
+  return text;
+}
+
+absl::Status CaptureReader::OpenNextLog() {
+  absl::StatusOr<io::LogFolder> log = io::LookInto(logs_[opened_++]);
+  if (absl::IsFailedPrecondition(log.status())) {
+    return log.status();
+  }
+  if (!log.ok()) {
+    damage_.emplace_back(base::Message(log.status()));
+    return absl::OkStatus();
+  }
+  log_ = *std::move(log);
+  reader_ = std::make_unique<io::RecordReader>(log_);
+  return absl::OkStatus();
+}
+
+// Goes on with the segment behind the one that holds what cannot be read; of a log that has none,
+// nobody knows how much there was.
+void CaptureReader::StepOver(const absl::Status& why) {
+  const uint64_t lost_from = reader_->next_sequence();
+  std::erase_if(log_.first_sequences, [&](uint64_t first) { return first <= lost_from; });
+  const std::string lost =
+      log_.first_sequences.empty()
+          ? "what is behind it in this log is lost"
+          : std::to_string(log_.first_sequences.front() - lost_from) + " records are lost";
+  damage_.push_back(std::string(base::Message(why)) + "; " + lost);
+  reader_ = log_.first_sequences.empty() ? nullptr : std::make_unique<io::RecordReader>(log_);
 }
 
 absl::StatusOr<bool> CaptureReader::Next(mirror::Captured* captured) {
@@ -44,14 +87,19 @@ absl::StatusOr<bool> CaptureReader::Next(mirror::Captured* captured) {
       if (opened_ == logs_.size()) {
         return false;
       }
-      ASSIGN_OR_RETURN(io::LogFolder log, io::LookInto(logs_[opened_++]));
-      newest_ = log.first_sequences.empty() ? std::string()
-                                            : io::SegmentPath(log.path, log.first_sequences.back());
-      reader_ = std::make_unique<io::RecordReader>(std::move(log));
+      RETURN_IF_ERROR(OpenNextLog());
+      continue;
     }
     io::Record record;
-    ASSIGN_OR_RETURN(const bool more, reader_->Next(&record));
-    if (!more) {
+    const absl::StatusOr<bool> more = reader_->Next(&record);
+    if (!more.ok() && !absl::IsDataLoss(more.status())) {
+      return more.status();
+    }
+    if (!more.ok()) {
+      StepOver(more.status());
+      continue;
+    }
+    if (!*more) {
       CountOpenEnd();
       reader_ = nullptr;
       continue;
@@ -63,7 +111,9 @@ absl::StatusOr<bool> CaptureReader::Next(mirror::Captured* captured) {
         return base::Error(absl::StatusCode::kFailedPrecondition,
                            "another version of pgbraid wrote this capture");
       case mirror::CapturedResult::kDamaged:
-        return base::DataLoss(logs_[opened_ - 1] + ": a record is no capture's");
+        damage_.push_back(log_.path + ": record " + std::to_string(record.sequence) +
+                          " is no capture's");
+        break;
     }
   }
 }

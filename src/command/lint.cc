@@ -126,7 +126,7 @@ struct Found {
 struct Reading {
   uint64_t statements = 0;
   std::vector<Found> found;  // distinct, in the order of the script
-  uint32_t open_ends = 0;    // of a capture: logs that were not closed
+  std::string complaints;    // of a capture that is not whole
 };
 
 // Looks at statements and keeps what was found, the distinct ones once.
@@ -188,7 +188,7 @@ absl::StatusOr<Reading> ReadCapture(const Options& options) {
     }
   }
   Reading reading = collector.Take();
-  reading.open_ends = reader->open_ends();
+  reading.complaints = reader->Complaints();
   return reading;
 }
 
@@ -273,10 +273,7 @@ Outcome Lint(std::span<const std::string_view> arguments) {
   }
   return {.code = reading->found.empty() ? 0 : kExitFound,
           .out = options->json ? AsJson(*reading) : AsText(options->path, *reading),
-          .err = reading->open_ends == 0
-                     ? ""
-                     : "pgbraid: the capture was not closed: it is still being written, or "
-                       "pgbraid was killed; it was read up to its last whole record\n"};
+          .err = reading->complaints};
 }
 
 }  // namespace command

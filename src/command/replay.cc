@@ -3,7 +3,6 @@
 #include <charconv>
 #include <memory>
 #include <string>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -13,6 +12,8 @@
 #include "base/status.h"
 #include "command/capture_reader.h"
 #include "command/replay_plan.h"
+#include "command/replay_player.h"
+#include "command/replay_progress.h"
 #include "command/replay_report.h"
 #include "config/server_url.h"
 #include "io/epoll_engine.h"
@@ -24,18 +25,22 @@ namespace {
 constexpr std::string_view kHelp =
     R"(pgbraid replay runs what --capture wrote on another server, in the order of its commits.
 
-Usage: pgbraid replay DIRECTORY --to SERVER [--speed N] [--order ORDER] [--dry-run] [--json]
+Usage: pgbraid replay DIRECTORY --to SERVER [--speed N] [--order ORDER] [--role ROLE] [--json]
 
-  --to SERVER               where to: a URL, or libpq's "host=... dbname=..."; its user and database
-                            stand for every session's
+  --to SERVER               where to: a URL, or libpq's "host=... dbname=..."; its user logs in for
+                            every session, and its database, if given, stands for every session's
   --speed N                 N times as fast as it was; 0: as fast as the server takes it (1)
   --order causal|session    causal: after all that its client may have seen; session: after its
                             session's only (causal)
+  --role client|login       client: as the user that each session was of, if the login may become
+                            it; login: as the login (client)
+  --progress                say on stderr how far it is, also where that is no terminal
   --dry-run                 read the capture and say what it holds; no server is asked
   --json                    print the report as JSON
   --help                    print this
 
-Exit status: 0 everything came out as it did, 1 something did not, 2 it could not be done.
+Exit status: 0 everything came out as it did, 1 something did not, 2 it could not be done, 3 what
+could be read came out as it did, but the capture is damaged or lacks something.
 
 Examples:
   A copy of the database as it stood when the capture began, then the day once more:
@@ -48,13 +53,12 @@ Examples:
     pgbraid replay /var/tmp/monday --dry-run
 )";
 
-// So many units wait at most; the rest of the capture is not offered yet.
-constexpr int64_t kWaitingMax = 1000;
-
 struct Options {
   bool help = false;
   bool json = false;
   bool dry_run = false;
+  bool progress = false;
+  bool as_client = true;
   double speed = 1;
   config::MirrorOrder order = config::MirrorOrder::kCausal;
   std::string folder;
@@ -75,6 +79,10 @@ absl::Status TakeValue(std::string_view flag, std::string_view value, Options* o
         value == "causal" ? config::MirrorOrder::kCausal : config::MirrorOrder::kSession;
   } else if (flag == "--order") {
     return base::InvalidArgument("--order is causal or session");
+  } else if (flag == "--role" && (value == "client" || value == "login")) {
+    options->as_client = value == "client";
+  } else if (flag == "--role") {
+    return base::InvalidArgument("--role is client or login");
   } else {
     return base::InvalidArgument("unknown flag " + std::string(flag) +
                                  " (pgbraid replay --help lists them all)");
@@ -86,8 +94,9 @@ bool TakeSwitch(std::string_view argument, Options* options) {
   options->help |= argument == "--help" || argument == "-h";
   options->json |= argument == "--json";
   options->dry_run |= argument == "--dry-run";
+  options->progress |= argument == "--progress";
   return argument == "--help" || argument == "-h" || argument == "--json" ||
-         argument == "--dry-run";
+         argument == "--dry-run" || argument == "--progress";
 }
 
 absl::StatusOr<Options> ReadOptions(std::span<const std::string_view> arguments) {
@@ -120,7 +129,8 @@ absl::StatusOr<Options> ReadOptions(std::span<const std::string_view> arguments)
   return options;
 }
 
-absl::Status ReadPlan(const std::string& folder, ReplayPlan* plan, ReplayReport* report) {
+absl::Status ReadPlan(const std::string& folder, ReplayPlan* plan, ReplayReport* report,
+                      std::string* complaints) {
   ASSIGN_OR_RETURN(const std::unique_ptr<CaptureReader> reader, CaptureReader::Open(folder));
   for (;;) {
     mirror::Captured captured;
@@ -134,123 +144,22 @@ absl::Status ReadPlan(const std::string& folder, ReplayPlan* plan, ReplayReport*
     }
   }
   report->open_ends = reader->open_ends();
+  report->damage = reader->damage();
   report->lacking = plan->lacking();
   report->sessions = plan->sessions().size();
   report->units = plan->units().size();
+  report->bytes = plan->bytes();
   for (const ReplayPlan::Captured& unit : plan->units()) {
-    report->original.Record(absl::Nanoseconds(unit.answered - unit.sent));
+    report->original.Record(absl::Nanoseconds(unit.busy));
+    report->order_unknown += unit.unit.meets ? 1 : 0;
   }
+  *complaints = reader->Complaints();
   plan->Finish();
   return absl::OkStatus();
 }
 
-// Gives the units of a plan to lanes, each in its turn.
-class Player {
- public:
-  Player(io::Loop* loop, mirror::Mirrors* mirrors, mirror::Clock* clock, const ReplayPlan* plan)
-      : loop_(loop), mirrors_(mirrors), clock_(clock), plan_(plan) {}
-
-  // False: the server cannot be reached. Every lane has been told its session's end.
-  bool Play(double speed);
-
- private:
-  mirror::Target* LaneOf(uint64_t session);
-  void Do(const ReplayPlan::Event& event);
-  // The number here of what had `number` at most in the capture.
-  uint64_t Translate(uint64_t number) const;
-  bool Hold(base::Instant until);
-
-  io::Loop* const loop_;
-  mirror::Mirrors* const mirrors_;
-  mirror::Clock* const clock_;
-  const ReplayPlan* const plan_;
-  std::unordered_map<uint64_t, mirror::Target*> lanes_;
-  std::map<uint64_t, uint64_t> numbers_;  // of the capture to the clock's
-};
-
-mirror::Target* Player::LaneOf(uint64_t session) {
-  mirror::Target*& lane = lanes_[session];
-  if (lane == nullptr) {
-    mirror::SessionFacts facts;
-    facts.session = session;
-    const auto known = plan_->sessions().find(session);
-    if (known != plan_->sessions().end()) {
-      facts.user = known->second.user;
-      facts.database = known->second.database;
-      facts.parameters = known->second.parameters;
-    }
-    lane = mirrors_->OpenForReplay(facts);
-  }
-  return lane;
-}
-
-uint64_t Player::Translate(uint64_t number) const {
-  const auto above = numbers_.upper_bound(number);
-  return above == numbers_.begin() ? 0 : std::prev(above)->second;
-}
-
-void Player::Do(const ReplayPlan::Event& event) {
-  const ReplayPlan::Captured& captured = plan_->units()[event.unit];
-  mirror::Target* const lane = LaneOf(captured.session);
-  lane->Expect();
-  const uint64_t number = clock_->Tick();
-  numbers_[event.number] = number;
-  if (event.reserves) {
-    lane->Reserve(number);
-    return;
-  }
-  mirror::Unit unit = captured.unit;
-  const bool reserved = unit.place.stamp != unit.place.acked;
-  unit.place.stamp = reserved ? numbers_.at(unit.place.stamp) : number;
-  unit.place.acked = number;
-  unit.after = Translate(unit.after);
-  unit.committed = loop_->now();
-  lane->Offer(std::move(unit), mirror::Cause::kNone);
-  if (event.releases) {
-    lane->Release(unit.place.stamp);
-  }
-  if (captured.last) {
-    lane->End();
-    lanes_.erase(captured.session);
-  }
-}
-
-// Turns the loop until `until`, and until there is room. False: the server cannot be reached.
-bool Player::Hold(base::Instant until) {
-  while (loop_->now() < until || mirrors_->metrics(0).queued_units.value() >= kWaitingMax) {
-    loop_->RunOnce(std::min(until, loop_->now() + absl::Milliseconds(10)));
-    if (!mirrors_->reachable(0)) {
-      return false;
-    }
-  }
-  return true;
-}
-
-bool Player::Play(double speed) {
-  const base::Instant start = base::Instant::MonotonicNow();
-  bool reached = true;
-  int64_t first = 0;
-  for (const ReplayPlan::Captured& unit : plan_->units()) {
-    first = first == 0 ? unit.answered : std::min(first, unit.answered);
-  }
-  for (const ReplayPlan::Event& event : plan_->events()) {
-    const double behind = static_cast<double>(plan_->units()[event.unit].answered - first);
-    const bool scheduled = speed > 0 && !event.reserves;
-    const base::Instant due =
-        scheduled ? start + absl::Nanoseconds(behind / speed) : base::Instant(0);
-    reached = Hold(due);
-    if (!reached) {
-      break;
-    }
-    Do(event);
-  }
-  for (const auto& [session, lane] : lanes_) {
-    lane->End();
-  }
-  return reached;
-}
-
-absl::Status Run(const Options& options, const ReplayPlan& plan, ReplayReport* report) {
+absl::Status Run(const Options& options, const ReplayPlan& plan, const Console& console,
+                 ReplayReport* report) {
   config::Config config;
   ASSIGN_OR_RETURN(config::Server server, config::ParseServer(options.to));
   if (server.user.empty()) {
@@ -260,6 +169,7 @@ absl::Status Run(const Options& options, const ReplayPlan& plan, ReplayReport* r
   config.primary.dbname = server.dbname;  // so every database's sessions go there
   config.mirrors.push_back(server);
   config.mirror_order = options.order;
+  config.mirror_as_client = options.as_client;
   config.mirror_marker = false;  // the copy gets what was captured and nothing else
   config.limits.mirror_bytes_max = 2 * kReplayBytesMax;
   io::Resolver resolver;
@@ -276,17 +186,20 @@ absl::Status Run(const Options& options, const ReplayPlan& plan, ReplayReport* r
   tools.loop = &loop;
   tools.epoch = std::move(epoch);
   tools.shared = &shared;
+  tools.outcomes = report;
   mirror::Mirrors mirrors(tools);
   io::Scope scope(&loop);
   const base::Instant start = base::Instant::MonotonicNow();
-  Player player(&loop, &mirrors, shared.clock(), &plan);
+  ReplayProgress progress(report, console, options.progress);
+  ReplayPlayer player(&loop, &mirrors, shared.clock(), &plan, &progress);
   const bool reached = player.Play(options.speed);
   scope.Spawn(mirrors.Drain(reached ? base::Instant::Never() : loop.now()));
   while (scope.running() > 0) {
     loop.RunOnce(base::Instant::MonotonicNow() + absl::Milliseconds(10));
+    progress.Tick(loop.now());
   }
+  progress.End();
   report->took = base::Instant::MonotonicNow() - start;
-  report->Take(mirrors.metrics(0), shared.mirror(0)->ledger.Snapshot());
   if (!reached || !mirrors.reachable(0)) {
     return base::Unavailable("the server of --to cannot be reached; the log says why");
   }
@@ -301,7 +214,7 @@ Outcome Failed(const absl::Status& status) {
 
 }  // namespace
 
-Outcome Replay(std::span<const std::string_view> arguments) {
+Outcome Replay(std::span<const std::string_view> arguments, const Console& console) {
   const absl::StatusOr<Options> options = ReadOptions(arguments);
   if (!options.ok()) {
     return Failed(options.status());
@@ -311,7 +224,9 @@ Outcome Replay(std::span<const std::string_view> arguments) {
   }
   ReplayPlan plan;
   ReplayReport report;
-  if (const absl::Status read = ReadPlan(options->folder, &plan, &report); !read.ok()) {
+  std::string complaints;
+  if (const absl::Status read = ReadPlan(options->folder, &plan, &report, &complaints);
+      !read.ok()) {
     return Failed(read);
   }
   if (!options->dry_run) {
@@ -319,15 +234,16 @@ Outcome Replay(std::span<const std::string_view> arguments) {
         !log.ok()) {
       return Failed(log);
     }
-    const absl::Status ran = Run(*options, plan, &report);
+    const absl::Status ran = Run(*options, plan, console, &report);
     base::FlushLog();
     if (!ran.ok()) {
       return Failed(ran);
     }
   }
-  return {.code = options->dry_run || report.same() ? 0 : kExitFound,
-          .out = options->json ? report.AsJson() : report.AsText(),
-          .err = ""};
+  const bool replayed = !options->dry_run;
+  return {.code = replayed && !report.same() ? kExitFound : report.whole() ? 0 : kExitNotWhole,
+          .out = options->json ? report.AsJson(replayed) : report.AsText(replayed),
+          .err = complaints};
 }
 
 }  // namespace command

@@ -17,6 +17,6 @@ namespace command {
 inline constexpr int64_t kReplayBytesMax = int64_t{1} << 30;
 
 // `arguments`: those behind "replay".
-Outcome Replay(std::span<const std::string_view> arguments);
+Outcome Replay(std::span<const std::string_view> arguments, const Console& console);
 
 }  // namespace command

@@ -4,6 +4,27 @@
 #include <utility>
 
 namespace command {
+namespace {
+
+constexpr int64_t kTimeMax = int64_t{1} << 60;  // nanoseconds; sums of two of them are numbers
+
+// When the first step was sent, when the last was answered, and how long the server had something
+// to answer: steps of a pipeline are sent before those before them are answered. Steps that are
+// pgbraid's own have no times.
+void ReadTiming(const std::vector<mirror::StepTiming>& timing, ReplayPlan::Captured* unit) {
+  for (const mirror::StepTiming& step : timing) {
+    if (step.sent <= 0) {
+      continue;
+    }
+    const int64_t sent = std::min(step.sent, kTimeMax);
+    const int64_t answered = sent + std::clamp<int64_t>(step.took, 0, kTimeMax);
+    unit->busy += std::max<int64_t>(answered - std::max(sent, unit->answered), 0);
+    unit->sent = unit->sent == 0 ? sent : std::min(unit->sent, sent);
+    unit->answered = std::max(unit->answered, answered);
+  }
+}
+
+}  // namespace
 
 void ReplayPlan::Add(mirror::Captured captured) {
   switch (captured.kind) {
@@ -19,10 +40,11 @@ void ReplayPlan::Add(mirror::Captured captured) {
   Captured& unit = units_.emplace_back();
   unit.session = captured.session;
   unit.unit = std::move(captured.unit);
-  if (!captured.timing.empty()) {
-    unit.sent = captured.timing.front().sent;
-    unit.answered = captured.timing.back().sent + captured.timing.back().took;
+  mirror::Place* const place = &unit.unit.place;
+  if (place->stamp > place->acked) {
+    place->stamp = place->acked;  // nobody has written that
   }
+  ReadTiming(captured.timing, &unit);
   bytes_ += unit.unit.bytes;
 }
 

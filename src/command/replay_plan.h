@@ -27,6 +27,7 @@ class ReplayPlan {
     mirror::Unit unit;
     int64_t sent = 0;      // of its first step, nanoseconds
     int64_t answered = 0;  // of its last
+    int64_t busy = 0;      // how long the server had something to answer
     bool last = false;     // of its session
   };
 

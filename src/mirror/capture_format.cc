@@ -75,7 +75,8 @@ void AppendCapturedUnit(std::string* to, uint64_t session, const Unit& unit, abs
   AppendLe32(to, static_cast<uint32_t>(unit.steps.size()));
   for (const Step& step : unit.steps) {
     AppendLe64(to, static_cast<uint64_t>(step.sent.nanoseconds()));
-    AppendLe64(to, static_cast<uint64_t>(step.answered.nanoseconds() - step.sent.nanoseconds()));
+    const int64_t took = step.answered.nanoseconds() - step.sent.nanoseconds();
+    AppendLe64(to, static_cast<uint64_t>(std::max<int64_t>(took, 0)));  // 0: not known
   }
   AppendUnit(to, unit, committed);
 }

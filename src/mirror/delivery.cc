@@ -246,6 +246,7 @@ io::Task<void> Lane::Deliver() {
     co_return;
   }
   front.sent = true;
+  front.waited = absl::ZeroDuration();
   shadow_->metrics().start_wait.Record(loop_->now() - waits_from_);
   const Plan plan = PlanFor(queue_.front());
   const base::Instant sent_at = loop_->now();
@@ -266,6 +267,7 @@ io::Task<void> Lane::Deliver() {
   }
   if (flight == Flight::kAnswered && replay.sqlstate().empty()) {
     shadow_->metrics().apply.Record(loop_->now() - sent_at);
+    front.took = loop_->now() - sent_at - front.waited;
   }
   co_await Conclude(flight, &replay, commit_sent);
 }
@@ -310,7 +312,8 @@ io::Task<void> Lane::AwaitCommit(Flight* flight) {
   committing_ = false;
   blocks = blocks && waits_;
   StopWaiting();
-  shadow_->metrics().commit_wait.Record(loop_->now() - from);
+  front.waited = loop_->now() - from;
+  shadow_->metrics().commit_wait.Record(front.waited);
   if (stopped_ || !link_->alive()) {
     *flight = stopped_ ? Flight::kStopped : Flight::kLost;
   } else if (blocks) {
@@ -346,6 +349,8 @@ io::Task<void> Lane::Conclude(Flight flight, const Replay* replay, bool may_have
     co_return;
   }
   const bool marked = Marks(queue_.front());
+  queue_.front().was = replay->was();
+  queue_.front().is = replay->is();
   if (link_->connection().machine().status() != 'I') {
     co_await TakeBack();
   }
@@ -512,6 +517,7 @@ io::Task<void> Lane::Pause(base::Deadline until) {
 // The first unit has met its fate.
 void Lane::Settle(const Verdict& verdict) {
   Count(verdict);
+  Tell(verdict);
   Remember(verdict.applied());
   const Place place = queue_.front().unit.place;
   const bool executed = queue_.front().executed;
@@ -559,6 +565,23 @@ void Lane::Count(const Verdict& verdict) {
                  {"why", "it changed another number of rows than on the primary"}});
     }
   }
+}
+
+void Lane::Tell(const Verdict& verdict) const {
+  OutcomeTaker* const taker = shadow_->mirrors()->outcomes();
+  if (taker == nullptr) {
+    return;
+  }
+  const Queued& front = queue_.front();
+  UnitOutcome outcome;
+  outcome.unit = &front.unit;
+  outcome.dropped = verdict.dropped;
+  outcome.refused = !verdict.sqlstate.empty();
+  outcome.differs = verdict.differs;
+  outcome.was = front.was;
+  outcome.is = front.is;
+  outcome.took = front.took;
+  taker->OnOutcome(outcome);
 }
 
 // The texts are those that operators of other mirrors know.

@@ -113,6 +113,10 @@ class Lane final : public Target, private OrderWaiter {
     bool executed = false;   // as the order has been told
     bool reordered = false;  // runs again once those before it have been executed
     bool serial = false;     // likewise, once they are resolved
+    std::string was = {};    // of its last try, see UnitOutcome
+    std::string is = {};
+    absl::Duration took;
+    absl::Duration waited;   // of that, for those that commit before it
     bool unmarked = false;   // it refuses to share a transaction
     bool sent = false;       // some of it may have run before, and been rolled back
   };
@@ -182,6 +186,7 @@ class Lane final : public Target, private OrderWaiter {
   void Settle(const Verdict& verdict);
   void Drop(Cause cause) { Settle(Verdict{.dropped = cause}); }
   void Count(const Verdict& verdict);
+  void Tell(const Verdict& verdict) const;
   void LogDrop(Cause cause) const;
 
   Shadow* const shadow_;

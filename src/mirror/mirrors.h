@@ -48,6 +48,7 @@ struct MirrorsTools {
   backend::Epoch epoch;
   Shared* shared = nullptr;
   backend::Deriver* deriver = nullptr;  // null in tests: keys are derived on the spot
+  OutcomeTaker* outcomes = nullptr;     // null: nobody asks
   io::Worker::Kind worker = io::Worker::Kind::kThread;  // of spills; in a simulation, inline
 };
 
@@ -68,6 +69,7 @@ class Mirrors final : public OrderBoard::Shard {
   std::unique_ptr<Recorder> Open(const SessionFacts& facts);
   // A captured session's lane of the first mirror, without a recorder: the caller offers its units.
   Target* OpenForReplay(const SessionFacts& facts);
+  OutcomeTaker* outcomes() const { return tools_.outcomes; }
   // True exactly when clients are to wait (mirror_block) because a mirror has little room, or, for
   // one that `waits`, not much yet.
   bool Full(bool waits) const { return blocks_ && AnyFull(waits); }

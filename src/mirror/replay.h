@@ -44,6 +44,10 @@ class Replay {
   const std::string& sqlstate() const { return sqlstate_; }
   // True exactly when a statement's tag, with its count of rows, was not the primary's.
   bool differs() const { return differs_; }
+  // Of the first statement that came out otherwise than on the primary, or of the first error: its
+  // tag there ("COMMIT" where it was none of the unit's), and its tag or SQLSTATE here.
+  const std::string& was() const { return was_; }
+  const std::string& is() const { return is_; }
   // True exactly when that error was an answer to `mark`.
   bool mark_failed() const { return mark_failed_; }
   // Of the Queries, in order; empty for one that failed.
@@ -71,6 +75,8 @@ class Replay {
   backend::Connection* const connection_;
   std::string out_;
   std::string sqlstate_;
+  std::string was_;
+  std::string is_;
   std::vector<Sent> sent_;
   size_t answered_ = 0;  // of sent_
   std::vector<std::string> tags_;

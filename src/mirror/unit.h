@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -123,6 +124,15 @@ class UnitTeller {
   virtual void OnSettled(uint64_t number) = 0;
 };
 
+struct UnitOutcome;
+
+// Told of every unit's fate, whatever it was. On the shard of the lanes.
+class OutcomeTaker {
+ public:
+  virtual ~OutcomeTaker() = default;
+  virtual void OnOutcome(const UnitOutcome& outcome) = 0;
+};
+
 struct Unit {
   std::vector<Step> steps;
   Place place;
@@ -140,6 +150,19 @@ struct Unit {
   bool block() const { return place.is_explicit || steps.size() > 1 || !prepare.empty(); }
   // True exactly when nothing is lost by leaving out BEGIN and COMMIT.
   bool may_be_alone() const { return steps.size() == 1 && prepare.empty() && begin.empty(); }
+};
+
+// Good for the call only.
+struct UnitOutcome {
+  const Unit* unit = nullptr;
+  Cause dropped = Cause::kNone;
+  bool refused = false;
+  bool differs = false;  // applied, with another outcome of some statement
+  // Of the first statement that came out otherwise: its tag on the primary, and here; here its
+  // SQLSTATE if it was refused.
+  std::string_view was = {};
+  std::string_view is = {};
+  absl::Duration took = {};  // to execute and commit, without waiting for others; if applied
 };
 
 }  // namespace mirror

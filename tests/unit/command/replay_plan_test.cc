@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <string>
 
 namespace command {
@@ -52,6 +53,34 @@ TEST(ReplayPlan, AStampOfSeveralUnitsIsGivenBackBehindTheLast) {
   Add(1, 2, 4, &plan);
   plan.Finish();
   EXPECT_EQ(Events(plan), "+2 3 4-.");
+}
+
+TEST(ReplayPlan, TimesAreThoseWithAnAnswerOwed) {
+  ReplayPlan plan;
+  mirror::Captured captured;
+  captured.kind = mirror::Captured::Kind::kUnit;
+  captured.timing = {{.sent = 0, .took = 0},       // pgbraid's own
+                     {.sent = 100, .took = 30},    // a pipeline of two
+                     {.sent = 110, .took = 50},
+                     {.sent = 1000, .took = 5}};   // after a pause of the client
+  plan.Add(std::move(captured));
+  EXPECT_EQ(plan.units()[0].sent, 100);
+  EXPECT_EQ(plan.units()[0].answered, 1005);
+  EXPECT_EQ(plan.units()[0].busy, 65);
+}
+
+TEST(ReplayPlan, NumbersThatNobodyWroteDoNoHarm) {
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+  ReplayPlan plan;
+  mirror::Captured captured;
+  captured.kind = mirror::Captured::Kind::kUnit;
+  captured.unit.place.stamp = 9;
+  captured.unit.place.acked = 4;
+  captured.timing = {{.sent = kMost, .took = kMost}, {.sent = -kMost, .took = -kMost}};
+  plan.Add(std::move(captured));
+  plan.Finish();
+  EXPECT_EQ(Events(plan), "4.");
+  EXPECT_GT(plan.units()[0].answered, 0);
 }
 
 TEST(ReplayPlan, CountsWhatIsLacking) {
