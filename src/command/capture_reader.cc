@@ -1,7 +1,9 @@
 #include "command/capture_reader.h"
 
 #include <algorithm>
+#include <charconv>
 #include <filesystem>
+#include <optional>
 #include <system_error>
 #include <utility>
 
@@ -11,23 +13,37 @@
 namespace command {
 namespace {
 
-bool IsNumber(std::string_view name) {
-  return !name.empty() && name.find_first_not_of("0123456789") == std::string_view::npos;
+// The number of the log with this name: logs are numbered from 0.
+std::optional<uint32_t> NumberOf(std::string_view name) {
+  uint32_t number = 0;
+  const char* const end = name.data() + name.size();
+  const auto [stopped, error] = std::from_chars(name.data(), end, number);
+  const bool good = error == std::errc() && stopped == end;
+  return good ? std::optional(number) : std::nullopt;
 }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<CaptureReader>> CaptureReader::Open(const std::string& folder) {
   ASSIGN_OR_RETURN(std::vector<std::string> names, io::ListFolder(folder));
-  std::erase_if(names, [](const std::string& name) { return !IsNumber(name); });
+  std::erase_if(names, [](const std::string& name) { return !NumberOf(name).has_value(); });
   if (names.empty()) {
     return base::InvalidArgument(folder + ": holds no capture");
   }
   std::sort(names.begin(), names.end());
+  uint64_t most = 0;
   for (std::string& name : names) {
+    most = std::max<uint64_t>(most, *NumberOf(name));
     name.insert(0, folder + "/");
   }
-  return std::unique_ptr<CaptureReader>(new CaptureReader(std::move(names)));
+  const uint64_t missing = most + 1 - std::min(most + 1, uint64_t{names.size()});
+  std::unique_ptr<CaptureReader> reader(new CaptureReader(std::move(names)));
+  if (missing > 0) {
+    reader->damage_.push_back(folder + ": " + std::to_string(missing) +
+                              " of its logs, numbered 0 to " + std::to_string(most) +
+                              ", are missing");
+  }
+  return reader;
 }
 
 // A segment that is closed ends with its last record.

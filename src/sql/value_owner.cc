@@ -35,6 +35,14 @@ bool IsComparison(const Token& token) {
 
 bool IsSign(const Token& token) { return token.symbol == '-' || token.symbol == '+'; }
 
+// Reserved words that stand for a value where a column could stand.
+bool IsReserved(const Token& token) {
+  return IsAny(token, {"array", "case", "cast", "current_catalog", "current_date", "current_role",
+                       "current_schema", "current_time", "current_timestamp", "current_user",
+                       "default", "localtime", "localtimestamp", "null", "row", "session_user",
+                       "system_user", "user"});
+}
+
 // Behind a condition of WHERE.
 bool EndsCondition(const Token& token) {
   return IsOver(token) || token.symbol == ')' ||
@@ -461,7 +469,7 @@ void Reader::Count() {
 
 // column or table.column. The table's own name alone would be all of its columns.
 bool Reader::ColumnAt(Cursor* at, std::string* column) const {
-  if (!IsPlainName(at->token) || IsValue(at->token)) {
+  if (!IsPlainName(at->token) || IsValue(at->token) || IsReserved(at->token)) {
     return false;
   }
   *column = IdentifierName(at->token);

@@ -237,9 +237,8 @@ def test_random_sessions_replayed_onto_a_copy_leave_equal_databases(mode, new_se
     check_shares(world)
     assert pair.target.metric("pgbraid_capture_left_out_total") == 0
     pair.target.stop()
-    code, report, _ = replay(folder, copy, pair.database)
-    print(world.report())
-    print(report)
+    code, report, log = replay(folder, copy, pair.database)
+    print(world.report(), report, log, sep="\n")
     differences = fidelity.without_moved_sequences(
         pair, fidelity.compare(primary, copy, pair.database))
     assert differences == {}, f"seed {SEED}"

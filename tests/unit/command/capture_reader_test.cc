@@ -37,7 +37,7 @@ class CaptureReaderTest : public testing::Test {
     }
   }
   std::string Log(const std::string& number) const { return folder_.path() + "/" + number; }
-  // Makes another byte of the one at `from_end` before the end of a segment's records.
+  // Makes another byte of one of a segment.
   static void Damage(const std::string& path, size_t at) {
     std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
     file.seekp(static_cast<std::streamoff>(at));
@@ -116,6 +116,13 @@ TEST_F(CaptureReaderTest, ALogWithoutItsIdentityIsLostAndTheOthersAreNot) {
   EXPECT_THAT(Read(), ElementsAre(11, 12));
   ASSERT_EQ(reader_->damage().size(), 1U);
   EXPECT_THAT(reader_->damage()[0], HasSubstr(Log("0")));
+}
+
+TEST_F(CaptureReaderTest, NamesLogsThatAreMissing) {
+  Write("1", 11, 12);
+  Write("4", 41, 41);
+  EXPECT_THAT(Read(), ElementsAre(11, 12, 41));
+  EXPECT_THAT(reader_->damage(), ElementsAre(HasSubstr("3 of its logs, numbered 0 to 4")));
 }
 
 TEST_F(CaptureReaderTest, ARecordThatIsNoCapturesIsSteppedOver) {

@@ -84,7 +84,8 @@ TEST(ValueOwner, AComparisonWithMoreAroundItProvesNothing) {
   for (const char* where :
        {"a || b = $1", "b = $1 || a", "f(b) = $1", "(a, b) = ($1, b)", "x.b = $1", "t.b.c = $1",
         "b->>'k' = $1", "b = $1 COLLATE \"C\"", "t = $1", "b LIKE $1 ESCAPE '!'",
-        "a BETWEEN b AND b = $1", "CASE WHEN b = $1 THEN true END", "- b = $1"}) {
+        "a BETWEEN b AND b = $1", "CASE WHEN b = $1 THEN true END", "- b = $1",
+        "current_user = $1", "$1 = Session_User"}) {
     const std::string owners = Owners("SELECT b FROM t WHERE " + std::string(where));
     EXPECT_EQ(owners.find("=t."), std::string::npos) << where << ": " << owners;
   }
