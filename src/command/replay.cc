@@ -186,13 +186,13 @@ absl::Status Run(const Options& options, const ReplayPlan& plan, const Console& 
   tools.loop = &loop;
   tools.epoch = std::move(epoch);
   tools.shared = &shared;
-  tools.outcomes = report;
+  ReplayProgress progress(report, console, options.progress);
+  ReplayPlayer player(&loop, shared.clock(), &plan, report, &progress);
+  tools.outcomes = &player;
   mirror::Mirrors mirrors(tools);
   io::Scope scope(&loop);
   const base::Instant start = base::Instant::MonotonicNow();
-  ReplayProgress progress(report, console, options.progress);
-  ReplayPlayer player(&loop, &mirrors, shared.clock(), &plan, &progress);
-  const bool reached = player.Play(options.speed);
+  const bool reached = player.Play(&mirrors, options.speed);
   scope.Spawn(mirrors.Drain(reached ? base::Instant::Never() : loop.now()));
   while (scope.running() > 0) {
     loop.RunOnce(base::Instant::MonotonicNow() + absl::Milliseconds(10));
@@ -204,6 +204,10 @@ absl::Status Run(const Options& options, const ReplayPlan& plan, const Console& 
     return base::Unavailable("the server of --to cannot be reached; the log says why");
   }
   return absl::OkStatus();
+}
+
+std::string Shown(const ReplayReport& report, const Options& options) {
+  return options.json ? report.AsJson(!options.dry_run) : report.AsText(!options.dry_run);
 }
 
 Outcome Failed(const absl::Status& status) {
@@ -236,13 +240,17 @@ Outcome Replay(std::span<const std::string_view> arguments, const Console& conso
     }
     const absl::Status ran = Run(*options, plan, console, &report);
     base::FlushLog();
-    if (!ran.ok()) {
+    if (!ran.ok() && report.applied() + report.refused() == 0) {
       return Failed(ran);
     }
+    if (!ran.ok()) {  // what was done before is worth to be told
+      complaints += Failed(ran).err;
+      return {.code = kExitFailed, .out = Shown(report, *options), .err = complaints};
+    }
   }
-  const bool replayed = !options->dry_run;
-  return {.code = replayed && !report.same() ? kExitFound : report.whole() ? 0 : kExitNotWhole,
-          .out = options->json ? report.AsJson(replayed) : report.AsText(replayed),
+  const bool differs = !options->dry_run && !report.same();
+  return {.code = differs ? kExitFound : report.whole() ? 0 : kExitNotWhole,
+          .out = Shown(report, *options),
           .err = complaints};
 }
 

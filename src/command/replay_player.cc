@@ -7,8 +7,8 @@
 namespace command {
 namespace {
 
-// So many units wait at most; the rest of the capture is not offered yet.
-constexpr int64_t kWaitingMax = 1000;
+// How long a server that was reached may be away.
+absl::Duration Patience() { return absl::Seconds(30); }
 
 }  // namespace
 
@@ -40,6 +40,7 @@ void ReplayPlayer::Do(const ReplayPlan::Event& event) {
   const uint64_t number = clock_->Tick();
   numbers_[event.number] = number;
   if (event.reserves) {
+    reserved_.insert(number);
     lane->Reserve(number);
     return;
   }
@@ -50,8 +51,10 @@ void ReplayPlayer::Do(const ReplayPlan::Event& event) {
   unit.after = Translate(unit.after);
   unit.committed = loop_->now();
   const uint64_t stamp = unit.place.stamp;
+  waiting_.insert(stamp);
   lane->Offer(std::move(unit), mirror::Cause::kNone);
   if (event.releases) {
+    reserved_.erase(stamp);
     lane->Release(stamp);
   }
   if (captured.last) {
@@ -60,19 +63,49 @@ void ReplayPlayer::Do(const ReplayPlan::Event& event) {
   }
 }
 
+void ReplayPlayer::OnOutcome(const mirror::UnitOutcome& outcome) {
+  if (const auto one = waiting_.find(outcome.unit->place.stamp); one != waiting_.end()) {
+    waiting_.erase(one);
+  }
+  report_->OnOutcome(outcome);
+}
+
+// Enough wait, and one of them can go on with what has been offered.
+bool ReplayPlayer::Full() const {
+  return waiting_.size() >= kWaitingMax &&
+         (reserved_.empty() || *waiting_.begin() <= *reserved_.begin());
+}
+
+// A server that was never reached is given up at once.
+bool ReplayPlayer::GivesUp() {
+  if (mirrors_->reachable(0)) {
+    away_from_ = base::Instant();
+    return false;
+  }
+  if (away_from_ == base::Instant()) {
+    away_from_ = loop_->now();
+  }
+  return report_->done() == 0 || loop_->now() - away_from_ > Patience();
+}
+
 // Turns the loop until `until`, and until there is room. False: the server cannot be reached.
 bool ReplayPlayer::Hold(base::Instant until) {
-  while (loop_->now() < until || mirrors_->metrics(0).queued_units.value() >= kWaitingMax) {
-    loop_->RunOnce(std::min(until, loop_->now() + absl::Milliseconds(10)));
+  bool turned = waiting_.size() < kWaitingMax;
+  while (loop_->now() < until || Full() || !turned) {
+    const base::Instant now = loop_->now();
+    const base::Instant next = Full() ? now + absl::Milliseconds(1) : std::max(until, now);
+    loop_->RunOnce(std::min(next, now + absl::Milliseconds(10)));
+    turned = true;
     progress_->Tick(loop_->now());
-    if (!mirrors_->reachable(0)) {
+    if (GivesUp()) {
       return false;
     }
   }
   return true;
 }
 
-bool ReplayPlayer::Play(double speed) {
+bool ReplayPlayer::Play(mirror::Mirrors* mirrors, double speed) {
+  mirrors_ = mirrors;
   const base::Instant start = base::Instant::MonotonicNow();
   bool reached = true;
   int64_t first = 0;

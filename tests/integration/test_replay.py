@@ -144,6 +144,43 @@ def test_progress_is_told_only_where_it_was_asked_for(capturing, clone):
     assert told and all(line.startswith("replay: ") for line in told)
 
 
+WAITING_COMMIT = """
+CREATE TABLE slow(id int);
+CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS
+  $$BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NULL; END$$;
+CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON slow DEFERRABLE INITIALLY DEFERRED
+  FOR EACH ROW EXECUTE FUNCTION wait()
+"""
+
+
+def test_a_commit_that_took_long_holds_nothing_up(capturing, clone, server):
+    """More transactions than may wait for the server committed while one COMMIT was under way: it
+    has its place before all of them, and is captured behind."""
+    target, folder = capturing()
+    for cluster, name in ((server, "capturing"), (clone, "replayed")):
+        cluster.sql(WAITING_COMMIT, name)
+    holder = server.connect("capturing")
+    holder.cursor().execute("SELECT pg_advisory_lock(1)")
+    slow, quick = target.login("capturing"), target.login("capturing")
+    for text in ("BEGIN", "INSERT INTO slow VALUES (1)"):
+        assert wire.first_error(slow.ask(text)) == {}
+    slow.send(wire.query("COMMIT"))
+    processes.wait_until(lambda: server.value(
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted") == 1,
+        "the COMMIT to wait")
+    for i in range(1100):
+        for text in ("BEGIN", f"INSERT INTO t(id) VALUES ({i})", "COMMIT"):
+            assert wire.first_error(quick.ask(text)) == {}
+    holder.close()
+    assert wire.first_error(slow.read_turn()) == {}
+    for raw in (slow, quick):
+        raw.shut()
+    target.wait_for("pgbraid_capture_transactions_total", 1101)
+    target.stop()
+    check_same(replay(folder, clone, "replayed")[1], 1101)
+    assert clone.sql("SELECT count(*) FROM t", "replayed") == [(1100,)]
+
+
 # -- captures that are not whole -----------------------------------------------------------------
 
 
