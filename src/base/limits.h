@@ -52,6 +52,9 @@ struct Limits {
   // -- mirrors ------------------------------------------------------------------------------
   int64_t mirror_bytes_max = 64 << 20;        // held for one mirror, all shards
   int64_t mirror_transaction_max = 16 << 20;  // of one transaction
+  uint32_t mirror_transaction_statements = 1000;  // of them in memory, where there is a disk
+  absl::Duration mirror_transaction_age = absl::Minutes(30);  // likewise: how long in memory
+  absl::Duration mirror_transaction_sweep = absl::Minutes(5);  // how often that is looked at
   int64_t spill_max = int64_t{16} << 30;      // on the disk, of all mirrors
   uint32_t mirror_connections_max = 64;       // per mirror, all shards
   absl::Duration mirror_timeout = absl::Seconds(120);   // one unit, sent to answered

@@ -74,6 +74,12 @@ absl::StatusOr<File> File::OpenForWriting(const std::string& path) {
   return Open(path, O_RDWR | O_CREAT);
 }
 
+absl::StatusOr<File> File::MakeNameless(const std::string& path) {
+  ASSIGN_OR_RETURN(File file, Open(path, O_RDWR | O_CREAT | O_TRUNC));
+  RETURN_IF_ERROR(RemoveFile(path));
+  return file;
+}
+
 absl::Status File::Failed(std::string_view doing, int error) const {
   return FileError(doing, path_, error);
 }
@@ -88,11 +94,27 @@ absl::StatusOr<uint64_t> File::Size() const {
 
 absl::StatusOr<std::string> File::ReadAll() const {
   ASSIGN_OR_RETURN(const uint64_t size, Size());
+  return ReadUpTo(0, size);
+}
+
+absl::StatusOr<std::string> File::ReadAt(uint64_t offset, uint64_t size) const {
+  if (FAULT_POINT("io.file.read.broken")) {
+    return Failed("reading", EIO);
+  }
+  ASSIGN_OR_RETURN(std::string bytes, ReadUpTo(offset, size));
+  if (bytes.size() < size) {
+    return base::Unavailable("reading " + path_ + ": it is shorter than what was written");
+  }
+  return bytes;
+}
+
+// Fewer bytes where the file ends.
+absl::StatusOr<std::string> File::ReadUpTo(uint64_t offset, uint64_t size) const {
   std::string bytes(size, '\0');
   size_t done = 0;
   while (done < bytes.size()) {
-    const ssize_t got =
-        pread(descriptor_, bytes.data() + done, bytes.size() - done, static_cast<off_t>(done));
+    const ssize_t got = pread(descriptor_, bytes.data() + done, bytes.size() - done,
+                              static_cast<off_t>(offset + done));
     if (got < 0 && errno == EINTR) {
       continue;
     }
@@ -100,7 +122,7 @@ absl::StatusOr<std::string> File::ReadAll() const {
       return Failed("reading", errno);
     }
     if (got == 0) {
-      break;  // it has become shorter
+      break;
     }
     done += static_cast<size_t>(got);
   }

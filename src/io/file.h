@@ -27,11 +27,17 @@ class File {
   // Readable and writable by the owner only; made if it is missing, with what it holds if not.
   static absl::StatusOr<File> OpenForWriting(const std::string& path);
 
+  // Readable and writable, without a name once it is made: it goes when it is closed. What had the
+  // name `path` is lost.
+  static absl::StatusOr<File> MakeNameless(const std::string& path);
+
   bool is_open() const { return descriptor_ >= 0; }
   absl::StatusOr<uint64_t> Size() const;
   // All of it, at most what Size() said.
   absl::StatusOr<std::string> ReadAll() const;
 
+  // kUnavailable also if it is shorter.
+  absl::StatusOr<std::string> ReadAt(uint64_t offset, uint64_t size) const;
   // All of `bytes`; kResourceExhausted if the disk, the quota or a limit is full.
   absl::Status WriteAt(uint64_t offset, std::string_view bytes);
   // The data and what is needed to find it are on stable storage. After a failure nothing is known
@@ -48,6 +54,7 @@ class File {
  private:
   File(int descriptor, std::string path);
   static absl::StatusOr<File> Open(const std::string& path, int flags);
+  absl::StatusOr<std::string> ReadUpTo(uint64_t offset, uint64_t size) const;
   absl::Status Failed(std::string_view doing, int error) const;
 
   int descriptor_ = -1;

@@ -53,6 +53,9 @@ class Capture::Session final : public Target {
 
 void Capture::Session::Offer(Unit unit, Cause lost) {
   std::string record;
+  if (lost == Cause::kNone && unit.stored()) {
+    lost = Cause::kTooLarge;  // what waits on the disk for a mirror is not read again for this
+  }
   if (lost != Cause::kNone) {
     AppendLost(&record, session_, lost);
     capture_->metrics_.left_out.Add();

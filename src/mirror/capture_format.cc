@@ -48,7 +48,7 @@ bool ParseTimedUnit(std::string_view bytes, ByteInput* input, Captured* captured
   bytes.remove_prefix(std::min(bytes.size(), kHeadBytes + 4 + 16 * captured->timing.size()));
   return !input->failed() &&
          ParseUnit(bytes, &captured->unit, &captured->committed) == UnitResult::kGood &&
-         captured->unit.steps.size() == captured->timing.size();
+         captured->unit.steps.size() == captured->timing.size() && !captured->unit.stored();
 }
 
 bool ParseLost(ByteInput* input, Captured* captured) {

@@ -211,15 +211,20 @@ bool Lane::Marks(const Queued& front) const {
          front.unit.prepare.empty();
 }
 
-void Lane::Send(Plan plan, Replay* replay) {
-  const Queued& front = queue_.front();
-  const std::string mark =
-      Marks(front) ? marker::MarkText(link_->number(), link_->done() + 1) : std::string();
+// The statement that marks it; empty: none does.
+std::string Lane::BeforeSending(Replay* replay) {
   if (link_->lane() != 0 && link_->lane() != id_) {
     replay->Query("DISCARD SEQUENCES");  // what they gave to another session
   }
   link_->SetLane(id_);
   journal_.OnRun();
+  return Marks(queue_.front()) ? marker::MarkText(link_->number(), link_->done() + 1)
+                               : std::string();
+}
+
+void Lane::Send(Plan plan, Replay* replay) {
+  const Queued& front = queue_.front();
+  const std::string mark = BeforeSending(replay);
   if (plan == Plan::kAlone) {
     replay->SendAlone(front.unit, mark);
     return;
@@ -251,13 +256,23 @@ io::Task<void> Lane::Deliver() {
   const Plan plan = PlanFor(queue_.front());
   const base::Instant sent_at = loop_->now();
   Replay replay(&link_->connection());
-  Send(plan, &replay);
-  if (replay.failed()) {
+  Flight flight = Flight::kAnswered;
+  Cause lost = Cause::kNone;
+  if (front.unit.stored()) {
+    flight = co_await SendStored(plan, &replay, &lost);
+  } else {
+    Send(plan, &replay);
+  }
+  if (replay.failed() && flight == Flight::kAnswered) {
     co_await DropLink();
     Drop(Cause::kTooLarge);
     co_return;
   }
-  Flight flight = co_await Fly(&replay);
+  if (lost != Cause::kNone || flight != Flight::kAnswered) {
+    co_await GiveUpStored(flight, &replay, lost);
+    co_return;
+  }
+  flight = co_await Fly(&replay);
   bool commit_sent = plan != Plan::kOpen;
   if (plan == Plan::kOpen && flight == Flight::kAnswered) {
     co_await Commit(&replay, &flight, &commit_sent);
@@ -365,31 +380,6 @@ io::Task<void> Lane::Conclude(Flight flight, const Replay* replay, bool may_have
   Settle(Verdict{.differs = replay->differs()});
 }
 
-// What the session has now on the primary. If the mirror has not done the same, or has gone back
-// to its login's user, the connection gets it anew.
-void Lane::Remember(bool applied) {
-  Queued& front = queue_.front();
-  const bool here = applied && link_ != nullptr;
-  bool anew = false;
-  bool discarded = false;
-  for (Step& step : front.unit.steps) {
-    const bool discards = step.trace == Trace::kDiscard;
-    const bool ends_role = (discards || EndsRole(step)) && !client_.empty();
-    anew |= ends_role || (!here && step.trace != Trace::kNone && step.trace != Trace::kHeld);
-    discarded |= discards && !applied;
-    journal_.Note(&step, here);
-  }
-  for (Step& step : front.behind) {
-    anew = true;
-    discarded |= step.trace == Trace::kDiscard;
-    journal_.Note(&step, false);
-  }
-  rebuilt_ = rebuilt_ && !anew;
-  if (discarded && link_ != nullptr) {
-    shadow_->Discard(TakeLink());
-  }
-}
-
 io::Task<void> Lane::OnNotAnswered(Flight flight, bool may_have_committed) {
   Queued& front = queue_.front();
   const Doubt doubt{.link = link_->number(), .done = link_->done()};
@@ -434,7 +424,7 @@ io::Task<void> Lane::OnRefused(const std::string& sqlstate, bool mark_failed) {
     }
     co_return;
   }
-  const bool alone = !front.unmarked && front.unit.steps.size() == 1;
+  const bool alone = !front.unmarked && front.unit.may_be_alone();
   if (alone && WantsToBeAlone(sqlstate)) {
     front.unmarked = true;
     co_return;
@@ -466,15 +456,28 @@ io::Task<void> Lane::OnRefused(const std::string& sqlstate, bool mark_failed) {
                                       LongestRetryPause(), front.tries - 1)));
 }
 
-// Waits until all that was sent is answered.
-io::Task<Lane::Flight> Lane::Fly(Replay* replay) {
+bool Lane::Reached(Until until, const Replay& replay) {
+  backend::Connection& connection = link_->connection();
+  switch (until) {
+    case Until::kAnswered:
+      return !connection.machine().owes() && !connection.machine().failed();
+    case Until::kTaken:
+      return replay.answered() || !replay.sqlstate().empty();
+    case Until::kSent:
+      return !connection.stream().over_high() || !replay.sqlstate().empty();
+  }
+  return true;
+}
+
+// Each wait has mirror_timeout.
+io::Task<Lane::Flight> Lane::Fly(Replay* replay, Until until) {
   backend::Connection& connection = link_->connection();
   const base::Deadline deadline = loop_->In(loop_->limits().mirror_timeout);
   const uint64_t stamp = queue_.front().unit.place.stamp;
   for (;;) {
     connection.TakeNotes(&notes_);
     replay->OnNotes(notes_);
-    if (!connection.machine().owes() && !connection.machine().failed()) {
+    if (Reached(until, *replay)) {
       co_return Flight::kAnswered;
     }
     if (connection.over() || connection.machine().failed()) {
@@ -510,90 +513,6 @@ io::Task<void> Lane::Pause(base::Deadline until) {
   while (loop_->now() < until && !stopped_) {
     co_await event_.Wait(until);
   }
-}
-
-// -- the end of a unit ----------------------------------------------------------------------------
-
-// The first unit has met its fate.
-void Lane::Settle(const Verdict& verdict) {
-  Count(verdict);
-  Tell(verdict);
-  Remember(verdict.applied());
-  const Place place = queue_.front().unit.place;
-  const bool executed = queue_.front().executed;
-  UnitTeller* const teller = queue_.front().teller;
-  const uint64_t number = queue_.front().number;
-  shadow_->metrics().queued_units.Add(-1);
-  shadow_->metrics().queued_bytes.Add(-queue_.front().unit.bytes);
-  queue_.pop_front();
-  doubt_.reset();
-  waits_from_ = base::Instant();
-  shadow_->order().Resolve(place, executed);
-  if (teller != nullptr) {
-    teller->OnSettled(number);
-  }
-}
-
-void Lane::Count(const Verdict& verdict) {
-  MirrorMetrics& metrics = shadow_->metrics();
-  const Unit& unit = queue_.front().unit;
-  if (verdict.dropped != Cause::kNone) {
-    shadow_->ledger()->RecordUnit(unit, verdict.dropped, "");
-    metrics.Drop(verdict.dropped);
-    if (verdict.dropped != Cause::kShutdown) {  // of those, Drain says how many
-      LogDrop(verdict.dropped);
-    }
-  } else if (!verdict.sqlstate.empty()) {
-    shadow_->ledger()->RecordUnit(unit, Cause::kRefused, verdict.sqlstate);
-    metrics.refused.Add();
-    base::Log(base::LogLevel::kWarn, "mirror.refused",
-              {{"mirror", shadow_->server()->name},
-               {"session", session_},
-               {"sqlstate", verdict.sqlstate},
-               {"class", std::string_view(verdict.sqlstate).substr(0, 2)},
-               {"statements", unit.steps.size()}});
-  } else {
-    metrics.delivered.Add();
-    metrics.statements.Add(unit.steps.size());
-    metrics.lag.Record(loop_->now() - unit.committed);
-    if (verdict.differs) {
-      shadow_->ledger()->RecordUnit(unit, Cause::kDifferent, "");
-      metrics.different.Add();
-      base::Log(base::LogLevel::kWarn, "mirror.different",
-                {{"mirror", shadow_->server()->name},
-                 {"session", session_},
-                 {"why", "it changed another number of rows than on the primary"}});
-    }
-  }
-}
-
-void Lane::Tell(const Verdict& verdict) const {
-  OutcomeTaker* const taker = shadow_->mirrors()->outcomes();
-  if (taker == nullptr) {
-    return;
-  }
-  const Queued& front = queue_.front();
-  UnitOutcome outcome;
-  outcome.unit = &front.unit;
-  outcome.dropped = verdict.dropped;
-  outcome.refused = !verdict.sqlstate.empty();
-  outcome.differs = verdict.differs;
-  outcome.was = front.was;
-  outcome.is = front.is;
-  outcome.took = front.took;
-  taker->OnOutcome(outcome);
-}
-
-// The texts are those that operators of other mirrors know.
-void Lane::LogDrop(Cause cause) const {
-  const bool over = cause == Cause::kOverBudget || cause == Cause::kTooLarge;
-  base::Log(base::LogLevel::kWarn, "mirror.dropped",
-            {{"mirror", shadow_->server()->name},
-             {"session", session_},
-             {"cause", Name(cause)},
-             {"message", over                        ? "Transaction buffer overflow"
-                         : cause == Cause::kRetries ? "Mirror operation failed after all retries"
-                                                     : "Transaction lost for the mirror"}});
 }
 
 }  // namespace mirror

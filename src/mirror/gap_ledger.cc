@@ -6,6 +6,7 @@
 #include "absl/time/clock.h"
 #include "base/log.h"
 #include "mirror/mirror_metrics.h"
+#include "mirror/overflow.h"
 #include "mirror/trace.h"
 #include "sql/tables.h"
 
@@ -34,11 +35,26 @@ std::vector<std::string> TablesOf(const Step& step) {
   return same ? tables : std::vector<std::string>{std::string(sql::kAnyTable)};
 }
 
+// Where its statements cannot be had it may be any table.
+void AddStored(const Stored& stored, std::map<std::string, uint64_t>* tables) {
+  if (!stored.file) {
+    (*tables)[std::string(sql::kAnyTable)] += stored.statements;
+    return;
+  }
+  for (const auto& [table, statements] : stored.file->Tables()) {
+    (*tables)[table] += statements;
+  }
+}
+
 }  // namespace
 
 std::map<std::string, uint64_t> TablesOf(const Unit& unit) {
   std::map<std::string, uint64_t> tables;
   for (const Step& step : unit.steps) {
+    if (step.stored && step.stored->statements > 0) {
+      AddStored(*step.stored, &tables);
+      continue;
+    }
     for (std::string& table : TablesOf(step)) {
       ++tables[std::move(table)];
     }
@@ -46,7 +62,7 @@ std::map<std::string, uint64_t> TablesOf(const Unit& unit) {
   if (unit.steps.empty()) {
     tables[std::string(sql::kAnyTable)] = 0;
   } else if (tables.empty()) {
-    tables[""] = unit.steps.size();
+    tables[""] = unit.statements();
   }
   return tables;
 }
@@ -81,7 +97,7 @@ void GapLedger::RecordUnit(const Unit& unit, Cause cause, std::string_view sqlst
   gap.transactions = 1;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    statements_[static_cast<size_t>(cause)].Add(unit.steps.size());
+    statements_[static_cast<size_t>(cause)].Add(unit.statements());
   }
   for (const auto& [table, statements] : tables) {
     gap.table = table;

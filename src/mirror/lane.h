@@ -2,9 +2,9 @@
 //
 // Owned by the shard's Mirrors, on its shard. A unit is sent when those before it are settled and
 // the rules of Order let it start; it commits when they let it commit; its outcome is counted once.
-// Run() is the task that delivers (lane.cc: what the session hands over, connections; delivery.cc:
-// what becomes of a unit); it runs while there is work and ends when the queue is empty. The lane
-// outlives its session until its queue is delivered.
+// Run() is the task that delivers (lane.cc: what the session hands over, connections; delivery.cc,
+// delivery_stored.cc, settle.cc: what becomes of a unit); it runs while there is work and ends when
+// the queue is empty. The lane outlives its session until its queue is delivered.
 //
 // Failure: what was not sent waits, and the lane connects again with back-off. What was sent and
 // not answered is looked up by its marker; without one it is dropped as unknown, never sent twice.
@@ -96,8 +96,12 @@ class Lane final : public Target, private OrderWaiter {
   void LetGo();
 
  private:
-  enum Bits : uint32_t { kWoken = 1, kNotes = 2, kOver = 4, kAnswered = 8, kBlocking = 16 };
+  enum Bits : uint32_t {
+    kWoken = 1, kNotes = 2, kOver = 4, kAnswered = 8, kBlocking = 16, kDrained = 32,
+  };
   enum class Flight : uint8_t { kAnswered, kLost, kTimeout, kStopped };
+  // What is waited for: all answers; those of what Replay::AddAll sent; room for more.
+  enum class Until : uint8_t { kAnswered, kTaken, kSent };
   enum class Plan : uint8_t {
     kAlone,  // without BEGIN and COMMIT
     kWhole,  // BEGIN to COMMIT at once
@@ -172,22 +176,33 @@ class Lane final : public Target, private OrderWaiter {
   io::Task<void> AwaitCommit(Flight* flight);
   io::Task<void> TakeBack();
   void Undo();
-  void Remember(bool applied);
   io::Task<void> Conclude(Flight flight, const Replay* replay, bool may_have_committed);
   io::Task<void> OnNotAnswered(Flight flight, bool may_have_committed);
   io::Task<void> OnRefused(const std::string& sqlstate, bool mark_failed);
-  io::Task<Flight> Fly(Replay* replay);
+  io::Task<Flight> Fly(Replay* replay, Until until = Until::kAnswered);
+  bool Reached(Until until, const Replay& replay);
   io::Task<Flight> Ask(Replay* replay);
   Plan PlanFor(const Queued& front) const;
   bool Marks(const Queued& front) const;
+  std::string BeforeSending(Replay* replay);
   void Send(Plan plan, Replay* replay);
   bool MayRunAgain();
   io::Task<void> Pause(base::Deadline until);
-  void Settle(const Verdict& verdict);
   void Drop(Cause cause) { Settle(Verdict{.dropped = cause}); }
+
+  // -- settle.cc ----------------------------------------------------------------------------------
+  void Settle(const Verdict& verdict);
+  void Remember(bool applied);
   void Count(const Verdict& verdict);
   void Tell(const Verdict& verdict) const;
   void LogDrop(Cause cause) const;
+
+  // -- delivery_stored.cc -------------------------------------------------------------------------
+  io::Task<Flight> SendStored(Plan plan, Replay* replay, Cause* lost);
+  io::Task<Flight> SendStoredStep(const Step* step, Replay* replay, Cause* lost);
+  Cause AddStored(const std::string& bytes, Replay* replay);
+  void OnStoredLost(const absl::Status& status) const;
+  io::Task<void> GiveUpStored(Flight flight, Replay* replay, Cause lost);
 
   Shadow* const shadow_;
   io::Loop* const loop_;

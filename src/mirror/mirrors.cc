@@ -100,6 +100,7 @@ Mirrors::Mirrors(const MirrorsTools& tools)
       limits_(tools.epoch->config.limits),
       blocks_(tools.epoch->config.mirror_block),
       idle_(tools.loop),
+      sweep_(tools.loop),
       tasks_(tools.loop) {
   const std::vector<config::Server>& servers = tools.epoch->config.mirrors;
   if (!tools.epoch->config.capture.empty()) {
@@ -114,6 +115,12 @@ Mirrors::Mirrors(const MirrorsTools& tools)
                                                 filters_->marker());
   recording_ = std::make_unique<base::Credit>(tools.shared->recording());
   names_ = std::make_unique<base::Credit>(tools.shared->names());
+  if (tools.shared->spill() != nullptr) {
+    overflow_ = std::make_unique<Overflow>(tools.loop, tools.shared->spill(),
+                                           tools.shared->overflowing(),
+                                           tools.shared->NextOverflow(), tools.worker);
+    tasks_.Spawn(Sweep());
+  }
   for (size_t i = 0; i < servers.size(); ++i) {
     Shared::PerMirror* const shared = tools.shared->mirror(i);
     shadows_.push_back(std::make_unique<Shadow>(this, servers[i], shared));
@@ -158,6 +165,10 @@ std::unique_ptr<Recorder> Mirrors::Open(const SessionFacts& facts) {
   tools.statements_alone = tools_.epoch->config.mirror_statements_alone;
   tools.clock = tools_.shared->clock();
   tools.overlaps = tools_.shared->overlaps();
+  if (overflow_ != nullptr) {
+    tools.overflow = overflow_.get();
+    tools.open = &recorders_;
+  }
   auto recorder = std::make_unique<Recorder>(tools, routes);
   SetLexing(facts, recorder.get());
   return recorder;
@@ -292,6 +303,29 @@ void Mirrors::Shed(const Gate* gate) {
   }
 }
 
+// -- open transactions ----------------------------------------------------------------------------
+
+io::Task<void> Mirrors::Sweep() {
+  while (!draining_) {
+    co_await sweep_.Wait(tools_.loop->In(limits_.mirror_transaction_sweep));
+    SweepOnce();
+  }
+}
+
+// What has been open for long gives up its memory.
+void Mirrors::SweepOnce() {
+  const absl::Duration age = limits_.mirror_transaction_age;
+  const auto swept = std::count_if(recorders_.begin(), recorders_.end(), [age](Recorder* recorder) {
+    return recorder->UnloadIfOlder(age);
+  });
+  if (swept > 0) {
+    base::Log(base::LogLevel::kInfo, "mirror.transactions_swept",
+              {{"message", "Cleaned up expired transaction buffers"},
+               {"transactions", swept},
+               {"what", "they wait below --spill-dir until they end"}});
+  }
+}
+
 // -- the end --------------------------------------------------------------------------------------
 
 void Mirrors::OnUnreachable(Shadow* shadow) {
@@ -314,7 +348,8 @@ io::Task<void> Mirrors::GiveUp(Shadow* shadow) {
 }
 
 bool Mirrors::AnyFull(bool waits) const {
-  return std::any_of(shadows_.begin(), shadows_.end(),
+  return (overflow_ != nullptr && overflow_->IsFull(waits)) ||
+         std::any_of(shadows_.begin(), shadows_.end(),
                      [waits](const auto& shadow) { return shadow->IsFull(waits); });
 }
 
@@ -343,6 +378,7 @@ void Mirrors::OnAwayLost(const Shadow* shadow) {
 
 io::Task<void> Mirrors::Drain(base::Deadline deadline) {
   draining_ = true;
+  sweep_.Raise(io::Event::kStop);
   for (const std::unique_ptr<Shadow>& shadow : shadows_) {
     if (shadow->spill_replay() != nullptr) {
       shadow->spill_replay()->Stop();
@@ -382,11 +418,17 @@ io::Task<void> Mirrors::Drain(base::Deadline deadline) {
   if (capture_ != nullptr) {
     co_await capture_->Close();
   }
+  if (overflow_ != nullptr) {
+    co_await overflow_->Close();
+  }
 }
 
 void Mirrors::Describe(base::MetricSink* sink, std::string_view labels) const {
   if (capture_ != nullptr) {
     capture_->metrics().Describe(sink, labels);
+  }
+  if (overflow_ != nullptr) {
+    overflow_->metrics().Describe(sink, labels);
   }
   for (const std::unique_ptr<Shadow>& shadow : shadows_) {
     std::string with_mirror(labels);

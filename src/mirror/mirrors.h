@@ -11,6 +11,7 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -24,6 +25,7 @@
 #include "mirror/capture.h"
 #include "mirror/filter.h"
 #include "mirror/lane.h"
+#include "mirror/overflow.h"
 #include "mirror/recorder.h"
 #include "mirror/shadow.h"
 #include "mirror/shared.h"
@@ -129,10 +131,13 @@ class Mirrors final : public OrderBoard::Shard {
   Lane* AddLane(Shadow* shadow, uint64_t session, backend::LoginFacts login, std::string client);
   void Shed(const Gate* gate);
   void Look();
+  io::Task<void> Sweep();
+  void SweepOnce();
 
   MirrorsTools tools_;
   const base::Limits limits_;  // of the start: budgets do not change
   backend::BackendMetrics connection_metrics_;  // the mirrors' connections are not the backend's
+  std::unique_ptr<Overflow> overflow_;  // only with a spill_dir; outlives who refers to its files
   std::vector<std::unique_ptr<Shadow>> shadows_;
   const bool blocks_;
   std::unique_ptr<Capture> capture_;            // only if traffic is captured
@@ -143,8 +148,10 @@ class Mirrors final : public OrderBoard::Shard {
   std::unique_ptr<base::Credit> names_;
   std::unordered_map<uint64_t, std::unique_ptr<Lane>> lanes_;
   uint64_t last_lane_ = 0;
+  std::unordered_set<Recorder*> recorders_;  // open ones, if there is an overflow_
   bool draining_ = false;
   io::Event idle_;
+  io::Event sweep_;
   io::Scope tasks_;
 };
 

@@ -71,9 +71,15 @@ Recorder::Recorder(const RecorderTools& tools, const std::vector<Route>& routes)
     view->routes.push_back(route);
     present_ |= bit;
   }
+  if (tools_.open != nullptr) {
+    tools_.open->insert(this);
+  }
 }
 
 Recorder::~Recorder() {
+  if (tools_.open != nullptr) {
+    tools_.open->erase(this);
+  }
   OfferLost(Cause::kOutcomeUnknown, MayHaveCommitted());
   while (!requests_.empty()) {
     PopFront();
@@ -395,18 +401,29 @@ void Recorder::OnCopyEnd() {
   if (request->copies.empty() || request->copies.back().ended) {
     request->copies.emplace_back();  // a COPY of nothing
   }
-  request->copies.back().ended = true;
+  Copied& copied = request->copies.back();
+  copied.ended = true;
+  if (copied.stored) {
+    UnloadCopy(request);
+  }
 }
 
 // False if there is no room for more: then nothing of the request is kept.
 bool Recorder::AddCopyBlock(Request* request) {
   std::vector<base::Slice>& data = request->copies.back().data;
+  const auto most = static_cast<uint32_t>(std::clamp<int64_t>(
+      tools_.limits->mirror_transaction_max / 8, kCopyBlockFirst, kCopyBlockMax));
   const uint32_t capacity =
-      data.empty() ? kCopyBlockFirst : std::min(kCopyBlockMax, data.back().block()->capacity * 4);
+      data.empty() ? kCopyBlockFirst : std::min(most, data.back().block()->capacity * 4);
   Kept& kept = request->kept;
-  if (kept.charge.bytes() + capacity > tools_.limits->mirror_transaction_max) {
+  if (CopyHasMuch(*request, capacity)) {
+    UnloadCopy(request);
+  }
+  if (kept.lost != Cause::kNone) {
+    // what could not go to the disk is gone
+  } else if (kept.charge.bytes() + capacity > tools_.limits->mirror_transaction_max) {
     kept.lost = Cause::kTooLarge;
-  } else if (!kept.charge.Take(tools_.held, capacity)) {
+  } else if (!Hold(&kept.charge, tools_.held, capacity)) {
     kept.lost = Cause::kOverBudget;
   }
   if (kept.lost == Cause::kNone) {
@@ -415,9 +432,12 @@ bool Recorder::AddCopyBlock(Request* request) {
   }
   for (Copied& copied : request->copies) {
     copied.data.clear();
+    copied.stored.Reset();
   }
-  kept.bytes.Reset();
   kept.charge.Release();
+  if (!kept.charge.Take(tools_.held, static_cast<int64_t>(kept.bytes.size()) + kOverheadBytes)) {
+    kept.bytes.Reset();  // else it names the table
+  }
   return false;
 }
 
@@ -445,7 +465,7 @@ void Recorder::Keep(Kept* kept, std::string_view bytes, base::Credit* credit) {
   const int64_t cost = static_cast<int64_t>(bytes.size()) + kOverheadBytes;
   if (cost > tools_.limits->mirror_transaction_max) {
     kept->lost = Cause::kTooLarge;
-  } else if (!kept->charge.Take(credit, cost)) {
+  } else if (!Hold(&kept->charge, credit, cost)) {
     kept->lost = Cause::kOverBudget;
   } else {
     kept->bytes = base::Slice::CopyOf(bytes);

@@ -17,6 +17,8 @@
 // what the server reports, and before it has by plain SETs; a text that comes while a SET may be
 // under way is read again when it has run. A statement of Parse is replayed under the settings that
 // were in force when it was parsed (recorder_state.cc).
+// With a spill_dir the statements of a transaction that holds much, and the data of a COPY, go to
+// the disk and come back when they are sent; what the recorder may have to look at again stays.
 // A cursor's statements are kept until its transaction ends, in case a write turns out to need
 // them: at most kCursorItemsMax; of a cursor with more, that write is refused by the mirror.
 #pragma once
@@ -28,6 +30,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 #include "backend/connection.h"
@@ -36,10 +39,10 @@
 #include "io/loop.h"
 #include "mirror/block.h"
 #include "mirror/filter.h"
-#include "mirror/mirror_metrics.h"
 #include "mirror/order_board.h"
 #include "mirror/overlaps.h"
 #include "mirror/recording.h"
+#include "mirror/target.h"
 #include "mirror/unit.h"
 #include "pg/frame.h"
 #include "sql/classify_cache.h"
@@ -47,29 +50,9 @@
 
 namespace mirror {
 
-// Where committed units go: one lane, or a test.
-class Target {
- public:
-  virtual ~Target() = default;
-  // The clock's next number is a stamp or an acknowledgement; Reserve() or Offer() follows.
-  virtual void Expect() = 0;
-  // A COMMIT with `stamp` is being forwarded; Release() follows once what it committed, if it did,
-  // was offered.
-  virtual void Reserve(uint64_t stamp) = 0;
-  virtual void Release(uint64_t stamp) = 0;
-  // A committed transaction, before its client knows. `lost`: kNone, or why it cannot be sent; then
-  // it only counts.
-  virtual void Offer(Unit unit, Cause lost) = 0;
-  // The session is over; nothing more is offered.
-  virtual void End() = 0;
-};
-
-// A target with what it is to get. Both outlive the recorder.
-struct Route {
-  Target* target = nullptr;
-  size_t filter = 0;  // of Filters
-  MirrorMetrics* metrics = nullptr;
-};
+class Overflow;
+class OverflowFile;
+class Recorder;
 
 // What a recorder needs of its shard; everything outlives it.
 struct RecorderTools {
@@ -81,6 +64,8 @@ struct RecorderTools {
   base::Credit* held = nullptr;
   base::Credit* names = nullptr;
   const Filters* filters = nullptr;
+  Overflow* overflow = nullptr;    // null: there is no spill_dir
+  std::unordered_set<Recorder*>* open = nullptr;  // has it while it lives; null: nobody asks
   uint64_t session = 0;
   bool statements_alone = false;  // a transaction's statements are units of their own
 };
@@ -101,6 +86,8 @@ class Recorder final : public backend::NoteTaker {
   void OnAnswered(const pg::Piece& piece);
   // What became of requests, in the order of the replies.
   void OnNote(const backend::Note& note) override;
+  // True exactly when the open transaction is older than that and now holds less memory.
+  bool UnloadIfOlder(absl::Duration age);
 
  private:
   using Kept = recording::Kept;
@@ -171,6 +158,7 @@ class Recorder final : public backend::NoteTaker {
   const sql::Statement& Meant(const sql::Statement& facts) const;
   uint32_t Wanted(const sql::Statement& facts, std::string_view tag, Cause lost) const;
   void TakeCopy(Request* request, Item* item);
+  void LoseStep(Item* item);
   uint64_t AddItem(Item item);
   void LeftOut(uint32_t wanted);
   void OnUnit(const turn::Unit* unit, const base::Slice& prepare, Cause lost);
@@ -185,6 +173,18 @@ class Recorder final : public backend::NoteTaker {
   void OnTransactionOver();
   bool HoldsThroughRollback(const Item& item, uint64_t first) const;
 
+  // -- recorder_overflow.cc: what waits on the disk -----------------------------------------------
+  static bool MayUnload(const Item& item);
+  size_t UnloadCount(size_t from, size_t place) const;
+  bool HasMuch(int64_t more) const;
+  bool Unload();
+  bool Hold(Charge* charge, base::Credit* credit, int64_t bytes);
+  base::Held<Stored> NewStored();
+  Item Fold(std::span<Item> items);
+  void StoreSteps(Unit* unit, Item* folded);
+  void UnloadCopy(Request* request);
+  bool CopyHasMuch(const Request& request, int64_t more) const;
+
   // -- recorder_offer.cc: what each target gets of a unit -----------------------------------------
   struct Choice {
     const View* view = nullptr;
@@ -194,6 +194,7 @@ class Recorder final : public backend::NoteTaker {
   };
   void OfferRuns(std::span<Item> items, const Unit& unit);
   void OfferItems(std::span<Item> items, const Unit& unit, Cause lost);
+  static void AppendSteps(Item* item, bool last, std::vector<Step>* steps);
   bool Choose(Choice* choice, std::span<Item> items);
   void Offer(std::span<Choice> choices);
   void OfferAlone(const Choice& choice);
@@ -219,7 +220,11 @@ class Recorder final : public backend::NoteTaker {
   uint32_t cursor_items_ = 0;     // of items_, those that nobody wants so far
   Names<uint32_t> parses_;        // names in requests_, with how often
   Names<uint32_t> binds_;
-  std::vector<Item> items_;       // of the open transaction, which knows them by index + 1
+  std::vector<Item> items_;       // of the open transaction, which knows them by their serials
+  base::Instant began_;           // when the first of them came
+  uint32_t loose_ = 0;            // of them, those that came since Unload()
+  int64_t stuck_bytes_ = 0;       // what that left
+  base::Held<OverflowFile> overflow_;  // the open transaction's
   uint64_t last_serial_ = 0;
   uint32_t works_ = 0;     // of requests_, those that may leave something to be committed
   uint32_t reserved_ = 0;  // of requests_, those with a stamp

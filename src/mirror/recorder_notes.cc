@@ -9,7 +9,7 @@
 namespace mirror {
 namespace {
 
-constexpr int64_t kStepBytes = 256;      // what a step costs beside its bytes, roughly
+constexpr size_t kNamingBytes = 4096;    // kept of a statement's text that is lost
 constexpr std::string_view kFailedTag = "!";  // and its SQLSTATE: the tag of a Step that failed
 
 // Of a statement that was to commit by itself and found that it could not: it has done nothing.
@@ -203,7 +203,9 @@ void Recorder::OnQueryDone(Request* request, std::string_view tag) {
 void Recorder::TakeCopy(Request* request, Item* item) {
   item->step.copy_in = true;
   if (request->copies_taken < request->copies.size()) {
-    item->step.copy = std::move(request->copies[request->copies_taken++].data);
+    Copied& copied = request->copies[request->copies_taken++];
+    item->step.copy = std::move(copied.data);
+    item->step.stored = std::move(copied.stored);
   }
 }
 
@@ -235,7 +237,7 @@ Recorder::Item Recorder::MakeItem(const Request& request, const Part& part) {
   item.seen = request.seen;
   item.step.sent = request.sent;
   item.lost = request.kept.lost;
-  if (item.lost == Cause::kNone) {
+  if (!request.kept.bytes.empty()) {
     item.step.text = request.kept.bytes.Sub(part.begin, part.length);
   }
   return item;
@@ -335,7 +337,7 @@ void Recorder::OnPartlyDone(Request* request, std::string_view sqlstate) {
     item.alone = true;
     AddItem(std::move(item));
     OfferInDoubt(items_);
-    transaction_.Keep(items_.size());
+    transaction_.Keep(last_serial_);
     return;
   }
   OfferItems(std::span<Item>(&item, 1), Unit(), Cause::kNone);
@@ -416,13 +418,8 @@ uint64_t Recorder::Completed(Item item, const sql::Statement& facts, std::string
   AddPrepared(facts, &item);
   OnUnit(transaction_.Committing(facts, tag), base::Slice(), Cause::kNone);
   const Cause lost = item.lost;
-  uint64_t id = 0;
-  uint64_t serial = 0;
-  if (item.wanted != 0 || perhaps) {
-    id = AddItem(std::move(item));
-    serial = last_serial_;
-  }
-  const turn::Unit* const unit = transaction_.Completed(id, facts, tag);
+  const uint64_t serial = item.wanted != 0 || perhaps ? AddItem(std::move(item)) : 0;
+  const turn::Unit* const unit = transaction_.Completed(serial, facts, tag);
   OnUnit(unit, prepare, lost);
   block_.OnEnd(facts.chain);
   if (unit == nullptr && tag == "PREPARE TRANSACTION") {
@@ -479,10 +476,31 @@ void Recorder::LeftOut(uint32_t wanted) {
   }
 }
 
-// The transaction knows it by what this returns.
+// What it leaves behind is told all the same and, if its text is not long, which tables it writes.
+void Recorder::LoseStep(Item* item) {
+  const std::string_view text = TextOf(item->step);
+  Step lost;
+  lost.trace = item->step.trace == Trace::kSet ? Trace::kLost : item->step.trace;
+  item->charge.Release();
+  const int64_t bytes = static_cast<int64_t>(text.size()) + recording::kStepBytes;
+  if (text.size() <= kNamingBytes && item->charge.Take(tools_.held, bytes)) {
+    lost.text = base::Slice::CopyOf(text);
+  }
+  item->step = std::move(lost);
+  item->around.reset();
+}
+
+// Its serial, by which the transaction knows it.
 uint64_t Recorder::AddItem(Item item) {
   item.serial = ++last_serial_;
-  if (item.lost == Cause::kNone && !item.charge.Take(tools_.held, kStepBytes)) {
+  if (items_.empty()) {
+    began_ = tools_.loop->now();
+  }
+  if (HasMuch(item.charge.bytes())) {
+    Unload();
+  }
+  ++loose_;
+  if (item.lost == Cause::kNone && !Hold(&item.charge, tools_.held, recording::kStepBytes)) {
     item.lost = Cause::kOverBudget;
   }
   if (item.lost == Cause::kNone &&
@@ -490,15 +508,11 @@ uint64_t Recorder::AddItem(Item item) {
     item.lost = Cause::kTooLarge;
   }
   if (item.lost != Cause::kNone) {
-    const Trace trace = item.step.trace;
-    item.step = Step();
-    item.step.trace = trace == Trace::kSet ? Trace::kLost : trace;
-    item.around.reset();
-    item.charge.Release();
+    LoseStep(&item);
   }
   items_bytes_ += item.charge.bytes();
   items_.push_back(std::move(item));
-  return items_.size();
+  return last_serial_;
 }
 
 // -- units ----------------------------------------------------------------------------------------
@@ -507,8 +521,10 @@ void Recorder::OnUnit(const turn::Unit* unit, const base::Slice& prepare, Cause 
   if (unit == nullptr) {
     return;
   }
-  const size_t begin = unit->items.front() - 1;
-  const std::span<Item> items = std::span<Item>(items_).subspan(begin);
+  const auto first = std::lower_bound(
+      items_.begin(), items_.end(), unit->items.front(),
+      [](const Item& item, uint64_t serial) { return item.serial < serial; });
+  const std::span<Item> items(first, items_.end());
   for (const Item& item : items) {
     items_bytes_ -= item.charge.bytes();
   }
@@ -541,11 +557,16 @@ void Recorder::OnUnit(const turn::Unit* unit, const base::Slice& prepare, Cause 
       OfferLost(Cause::kOutcomeUnknown, WantedOf(items));
       break;
   }
-  items_.erase(items_.begin() + static_cast<ptrdiff_t>(begin), items_.end());
+  items_.erase(first, items_.end());
   for (Item& item : stay) {
     items_bytes_ += item.charge.bytes();
+    transaction_.Keep(item.serial);
     items_.push_back(std::move(item));
-    transaction_.Keep(items_.size());
+  }
+  if (items_.empty()) {
+    overflow_.Reset();  // the next transaction has a file of its own
+    loose_ = 0;
+    stuck_bytes_ = 0;
   }
 }
 

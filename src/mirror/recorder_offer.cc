@@ -2,13 +2,13 @@
 #include <utility>
 
 #include "absl/container/inlined_vector.h"
+#include "mirror/overflow.h"
 #include "mirror/recorder.h"
 
 namespace mirror {
 namespace {
 
 constexpr uint8_t kAnyEncoding = (1U << sql::kEncodingCount) - 1;
-constexpr int64_t kStepBytes = 256;  // what a step costs beside its bytes, roughly
 
 int64_t Size(const base::Slice& slice) { return static_cast<int64_t>(slice.size()); }
 
@@ -17,7 +17,7 @@ int64_t BytesOf(std::span<const Step> steps) {
   const base::Block* last = nullptr;
   int64_t bytes = 0;
   for (const Step& step : steps) {
-    bytes += kStepBytes + Size(step.parse) + Size(step.bind);
+    bytes += recording::kStepBytes + Size(step.parse) + Size(step.bind);
     if (!step.text.empty() && step.text.block() != last) {
       last = step.text.block();
       bytes += last->capacity;
@@ -27,6 +27,13 @@ int64_t BytesOf(std::span<const Step> steps) {
     }
   }
   return bytes;
+}
+
+// Known by now: whoever sends what is on the disk may find out more.
+Cause LostOf(const recording::Item& item) {
+  const base::Held<Stored>& stored = item.step.stored;
+  const bool broken = stored && !stored->file->failure().ok();
+  return broken && item.lost == Cause::kNone ? Cause::kSpillLost : item.lost;
 }
 
 }  // namespace
@@ -69,6 +76,15 @@ void Recorder::OfferItems(std::span<Item> items, const Unit& unit, Cause lost) {
   }
 }
 
+// With ours around it. `last`: nobody else will ask for them.
+void Recorder::AppendSteps(Item* item, bool last, std::vector<Step>* steps) {
+  const Around none;
+  const Around& around = item->around == nullptr ? none : *item->around;
+  steps->insert(steps->end(), around.before.begin(), around.before.end());
+  steps->push_back(last ? std::move(item->step) : item->step);
+  steps->insert(steps->end(), around.after.begin(), around.after.end());
+}
+
 // Fills the unit with what the choice's view gets of a transaction. False: nothing, or SET LOCAL
 // and nothing else. PREPARE TRANSACTION goes in any case, or COMMIT PREPARED would find nothing.
 bool Recorder::Choose(Choice* choice, std::span<Item> items) {
@@ -92,17 +108,13 @@ bool Recorder::Choose(Choice* choice, std::span<Item> items) {
       continue;
     }
     any |= !item.step.local || item.lost != Cause::kNone;
-    *lost = *lost == Cause::kNone ? item.lost : *lost;
+    *lost = *lost == Cause::kNone ? LostOf(item) : *lost;
     charged += item.charge.bytes();
     unit->after = std::max(unit->after, item.seen);
     if (tools_.statements_alone) {
       choice->groups.push_back(unit->steps.size());
     }
-    const Around none;
-    const Around& around = item.around == nullptr ? none : *item.around;
-    unit->steps.insert(unit->steps.end(), around.before.begin(), around.before.end());
-    unit->steps.push_back(last ? std::move(item.step) : item.step);
-    unit->steps.insert(unit->steps.end(), around.after.begin(), around.after.end());
+    AppendSteps(&item, last, &unit->steps);
   }
   unit->bytes = all ? charged : BytesOf(unit->steps);
   unit->bytes += static_cast<int64_t>(unit->begin.size());

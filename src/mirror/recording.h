@@ -18,6 +18,8 @@
 
 namespace mirror::recording {
 
+inline constexpr int64_t kStepBytes = 256;  // what a step costs beside its bytes, roughly
+
 // A statement of a request or of a name, as far as it is kept.
 struct Kept {
   base::Slice bytes;
@@ -57,6 +59,7 @@ enum class Act : uint8_t {
 };
 
 struct Copied {  // the data of one COPY
+  base::Held<Stored> stored;  // what came first
   std::vector<base::Slice> data;
   bool ended = false;
 };
@@ -86,7 +89,8 @@ struct Around {  // steps of ours that go with one of the client's, in its trans
   std::vector<Step> after;
 };
 
-struct Item {  // a statement that succeeded and whose transaction is open
+// A statement that succeeded and whose transaction is open, or, in `step.stored`, several.
+struct Item {
   Step step;
   Charge charge;
   Cause lost = Cause::kNone;

@@ -1,5 +1,7 @@
 #include "mirror/replay.h"
 
+#include <utility>
+
 #include "base/bytes.h"
 #include "pg/frame_rules.h"
 
@@ -44,10 +46,45 @@ void Replay::SendAlone(const Unit& unit, std::string_view mark) {
 }
 
 void Replay::SendBlock(const Unit& unit, std::string_view mark, bool whole) {
-  SendText(unit.begin.empty() ? std::string_view("BEGIN") : unit.begin, nullptr);
+  Begin(unit);
   for (const Step& step : unit.steps) {
     SendStatement(step);
   }
+  End(unit, mark, whole);
+}
+
+void Replay::Begin(const Unit& unit) {
+  SendText(unit.begin.empty() ? std::string_view("BEGIN") : unit.begin, nullptr);
+}
+
+// Those before have been answered, so nothing looks at them any more.
+void Replay::AddAll(std::vector<Step> steps) {
+  if (answered()) {
+    sent_.clear();
+    answered_ = 0;
+  }
+  steps_ = std::move(steps);
+  for (const Step& step : steps_) {
+    SendStatement(step);
+  }
+  Frame('H', {});
+  Finish();
+}
+
+void Replay::Data(std::string_view bytes) {
+  Finish();
+  connection_->stream().WriteCopy(bytes);
+}
+
+void Replay::EndCopy(const Step& step, bool good) {
+  if (good) {
+    CopyData(step);
+  } else {
+    Frame('f', {"pgbraid has lost the data", kNul});
+  }
+}
+
+void Replay::End(const Unit& unit, std::string_view mark, bool whole) {
   SendMark(mark);
   if (whole) {
     SendText(EndOf(unit), nullptr);
@@ -108,7 +145,7 @@ void Replay::Execute(const Step* step, uint32_t row_limit) {
   base::AppendBe32(&limit, row_limit);
   Frame('E', {kNul, limit});
   Expect(step);
-  if (step != nullptr && step->copy_in) {
+  if (step != nullptr && step->copy_in && !step->stored) {
     CopyData(*step);
   }
 }

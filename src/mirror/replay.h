@@ -30,6 +30,17 @@ class Replay {
   // BEGIN with its options, the statements, `mark` and, if `whole`, what ends it, with one Sync
   // behind all: the mirror answers them together. After an error the block is still open.
   void SendBlock(const Unit& unit, std::string_view mark, bool whole);
+  // The same in pieces: the beginning; a statement, of which a COPY with stored data waits for
+  // Data() and EndCopy(); many, whose answers are asked for; the end.
+  void Begin(const Unit& unit);
+  void Add(const Step& step) { SendStatement(step); }
+  void Data(std::string_view bytes);
+  // `good`: false makes the COPY fail.
+  void EndCopy(const Step& step, bool good);
+  void AddAll(std::vector<Step> steps);
+  void End(const Unit& unit, std::string_view mark, bool whole);
+  // True exactly when all that was added is answered.
+  bool answered() const { return answered_ == sent_.size(); }
   // COMMIT, or PREPARE TRANSACTION in its place, of a block that is not whole.
   void SendEnd(const Unit& unit);
   void Query(std::string_view text);
@@ -80,6 +91,7 @@ class Replay {
   std::vector<Sent> sent_;
   size_t answered_ = 0;  // of sent_
   std::vector<std::string> tags_;
+  std::vector<Step> steps_;  // of AddAll(), until the next
   base::Slice parsed_;  // what the unnamed statement was last made of
   bool failed_ = false;
   bool differs_ = false;

@@ -36,7 +36,8 @@ Shared::Shared(const config::Config& config)
                    ForRecording(config),
                Chunk(config.limits)),
       recording_(Recording(config), Chunk(config.limits), &process_),
-      names_(config.limits.mirror_bytes_max / 4, Chunk(config.limits)) {
+      names_(config.limits.mirror_bytes_max / 4, Chunk(config.limits)),
+      overflowing_(Overflowing(config.limits), Chunk(config.limits)) {
   for (size_t i = 0; i < config.mirrors.size(); ++i) {
     mirrors_.push_back(std::make_unique<PerMirror>(config, config.mirrors[i].name,
                                                    Chunk(config.limits), &process_));
@@ -47,6 +48,10 @@ Shared::~Shared() = default;
 
 int64_t Shared::SpillInFlight(const base::Limits& limits) {
   return std::max<int64_t>(2 * limits.mirror_transaction_max, 16 << 20);
+}
+
+int64_t Shared::Overflowing(const base::Limits& limits) {
+  return 2 * std::max(limits.mirror_transaction_max, limits.mirror_bytes_max);
 }
 
 int64_t Shared::SpillPlaces(const base::Limits& limits) {

@@ -54,6 +54,9 @@ class Shared {
   PerMirror* mirror(size_t index) { return mirrors_[index].get(); }
   // Memory of units on their way to the disk: room for the largest transaction twice.
   static int64_t SpillInFlight(const base::Limits& limits);
+  // Memory of what open transactions hold, on its way there: a disk that has to write out what it
+  // has taken pauses for a second, and a COPY does not.
+  static int64_t Overflowing(const base::Limits& limits);
   // A small part of what they take on the disk.
   static int64_t SpillPlaces(const base::Limits& limits);
   // Before the shards.
@@ -65,6 +68,10 @@ class Shared {
   void Describe(base::MetricSink* sink) const;
   base::CreditPool* recording() { return &recording_; }
   base::CreditPool* names() { return &names_; }
+  // Of what open transactions hold, on its way to the disk.
+  base::CreditPool* overflowing() { return &overflowing_; }
+  // Another one for each shard that asks.
+  uint32_t NextOverflow() { return overflows_.fetch_add(1, std::memory_order_relaxed); }
   Clock* clock() { return &clock_; }
   Overlaps* overlaps() { return &overlaps_; }
   // Tells the shards' captures apart.
@@ -77,6 +84,8 @@ class Shared {
   base::CreditPool process_;
   base::CreditPool recording_;
   base::CreditPool names_;
+  base::CreditPool overflowing_;
+  std::atomic<uint32_t> overflows_{0};
   std::unique_ptr<SpillRoot> spill_;
   std::vector<std::unique_ptr<PerMirror>> mirrors_;
 };

@@ -107,6 +107,7 @@ bool Spill::Take(const Lane& lane, const Unit& unit) {
   pending.spilled.unit = unit;
   pending.spilled.committed = absl::Now() - (loop_->now() - unit.committed);
   pending_.push_back(std::move(pending));
+  KeepStored(unit);
   ++units_;
   shadow_->order().Add(unit.place, true);
   MirrorMetrics& metrics = shadow_->metrics();
@@ -114,6 +115,26 @@ bool Spill::Take(const Lane& lane, const Unit& unit) {
   metrics.queued_bytes.Add(unit.bytes);
   write_work_.Raise(1);
   return true;
+}
+
+void Spill::KeepStored(const Unit& unit) {
+  for (const Step& step : unit.steps) {
+    if (step.stored) {
+      elsewhere_[step.stored->number] = step.stored;
+    }
+  }
+}
+
+// It goes its way with the unit, or ends with it.
+void Spill::TakeStored(Unit* unit) {
+  for (Step& step : unit->steps) {
+    const auto found =
+        !step.stored ? elsewhere_.end() : elsewhere_.find(step.stored->number);
+    if (found != elsewhere_.end()) {
+      step.stored = std::move(found->second);
+      elsewhere_.erase(found);
+    }
+  }
 }
 
 // Encodes and seals a batch on the worker's thread: the units' bytes do not change.
@@ -223,23 +244,24 @@ void Spill::OnNotStored(const absl::Status& status) {
                               "--mirror-queue-bytes is dropped"
                             : kAdvice}});
   blocked_until_ = loop_->In(FullFor());
-  for (const Pending& pending : writing_) {
+  for (Pending& pending : writing_) {
     shadow_->metrics().queued_bytes.Add(-pending.spilled.unit.bytes);
-    Lose(pending.spilled, Cause::kSpillLost);
+    Lose(&pending.spilled, Cause::kSpillLost);
   }
 }
 
 // One that its lane has not got back.
-void Spill::Lose(const SpilledUnit& spilled, Cause cause) {
+void Spill::Lose(SpilledUnit* spilled, Cause cause) {
+  TakeStored(&spilled->unit);
   --units_;
   places_.Give(kPlaceBytes);
   shadow_->metrics().queued_units.Add(-1);
   shadow_->metrics().Drop(cause);
-  shadow_->ledger()->RecordUnit(spilled.unit, cause, "");
-  shadow_->order().Back(spilled.unit.place);
-  shadow_->order().Resolve(spilled.unit.place, false);
-  if (Lane* const lane = shadow_->mirrors()->FindLane(spilled.lane); lane != nullptr) {
-    lane->OnAwayLost(spilled.unit);
+  shadow_->ledger()->RecordUnit(spilled->unit, cause, "");
+  shadow_->order().Back(spilled->unit.place);
+  shadow_->order().Resolve(spilled->unit.place, false);
+  if (Lane* const lane = shadow_->mirrors()->FindLane(spilled->lane); lane != nullptr) {
+    lane->OnAwayLost(spilled->unit);
   }
 }
 
@@ -357,9 +379,10 @@ absl::Status Spill::HandOut(ReadJob* job) {
 }
 
 void Spill::HandBack(SpilledUnit* spilled, uint64_t sequence) {
+  TakeStored(&spilled->unit);
   Lane* const lane = shadow_->mirrors()->FindLane(spilled->lane);
   if (lane == nullptr || lane->stopped()) {
-    Lose(*spilled, Cause::kShutdown);
+    Lose(spilled, Cause::kShutdown);
     OnSettled(sequence);
     return;
   }
@@ -454,6 +477,7 @@ void Spill::ForgetStored() {
   metrics.spill_bytes.Add(-stored_bytes_);
   places_.Give(kPlaceBytes * static_cast<int64_t>(units_));
   disk_.Give(stored_bytes_);
+  elsewhere_.clear();
   stored_ = SpillSummary();
   stored_bytes_ = 0;
   units_ = 0;

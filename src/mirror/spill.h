@@ -16,6 +16,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -26,6 +27,7 @@
 #include "io/scope.h"
 #include "io/task.h"
 #include "io/worker.h"
+#include "mirror/overflow.h"
 #include "mirror/shared.h"
 #include "mirror/spill_batch.h"
 #include "mirror/spill_cursor.h"
@@ -82,7 +84,7 @@ class Spill final : public UnitTeller {
   io::Task<void> Store(const EncodeJob* job);
   void OnStored(const EncodeJob& job, int64_t bytes);
   void OnNotStored(const absl::Status& status);
-  void Lose(const SpilledUnit& spilled, Cause cause);
+  void Lose(SpilledUnit* spilled, Cause cause);
 
   io::Task<void> Read();
   io::Task<void> ReadSome();
@@ -92,6 +94,8 @@ class Spill final : public UnitTeller {
   io::Task<void> ReleaseDone();
   absl::Status HandOut(ReadJob* job);
   void HandBack(SpilledUnit* spilled, uint64_t sequence);
+  void KeepStored(const Unit& unit);
+  void TakeStored(Unit* unit);
   void OnUnreadable(const absl::Status& status);
   void OnNotRemoved(const absl::Status& status);
   void CountLeft(Cause cause);
@@ -108,6 +112,8 @@ class Spill final : public UnitTeller {
   std::unique_ptr<io::RecordLog> log_;
   std::unique_ptr<io::Worker> worker_;
   io::File mark_;
+  // What units that are here refer to beside: it is on the disk, too, but not in the log.
+  std::map<uint64_t, base::Held<Stored>> elsewhere_;
   SpillCursor cursor_;  // the running ReadJob's
 
   std::deque<Pending> pending_;   // to be written

@@ -89,7 +89,7 @@ void SpillSummary::AddTable(const std::string& table, const Tally& tally) {
 
 void SpillSummary::Add(const Unit& unit, absl::Time committed) {
   ++units;
-  statements += unit.steps.size();
+  statements += unit.statements();
   first = std::min(first, committed);
   last = std::max(last, committed);
   for (const auto& [table, count] : TablesOf(unit)) {

@@ -222,6 +222,12 @@ io::Task<void> SpillReplay::Deliver(uint64_t number) {
   Lane* const lane = LaneFor(entry);
   Unit unit = std::move(batches_[Position(entry.log, entry.sequence)].units[entry.index].unit);
   Forget(entry);
+  if (unit.stored()) {  // the rest of it went with the process that had it
+    shadow_->metrics().offered.Add();
+    shadow_->metrics().Drop(Cause::kSpillLost);
+    shadow_->ledger()->RecordUnit(unit, Cause::kSpillLost, "");
+    co_return;
+  }
   Clock* const clock = shadow_->mirrors()->tools().shared->clock();
   shadow_->order().Expect(clock->now());
   unit.place.acked = clock->Tick();

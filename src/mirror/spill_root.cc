@@ -91,6 +91,10 @@ std::string SpillRoot::FolderFor(std::string_view mirror, uint32_t shard) const 
   return folder_ + "/" + PathName(mirror) + "/" + std::to_string(shard);
 }
 
+std::string SpillRoot::OverflowPath(uint32_t shard, uint64_t number) const {
+  return folder_ + "/transaction-" + std::to_string(shard) + "-" + std::to_string(number);
+}
+
 // -- what an earlier process has left -------------------------------------------------------------
 
 absl::Status SpillRoot::LookAt(GapLedger* ledger) {

@@ -33,6 +33,8 @@ class SpillRoot {
   SpillRoot& operator=(const SpillRoot&) = delete;
 
   std::string FolderFor(std::string_view mirror, uint32_t shard) const;
+  // Of a shard's file that has no name once it is made.
+  std::string OverflowPath(uint32_t shard, uint64_t number) const;
   const base::Seal& seal() const { return seal_; }
   // True exactly when another process can read what is on the disk: the key is the operator's.
   bool keeps() const { return keeps_; }

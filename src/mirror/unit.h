@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/credit.h"
+#include "base/held.h"
 #include "base/instant.h"
 #include "base/slice.h"
 
@@ -44,6 +45,11 @@ class Charge {
     }
     credit_ = nullptr;
     bytes_ = 0;
+  }
+  // Gives back some of it.
+  void Give(int64_t bytes) {
+    credit_->Give(bytes);
+    bytes_ -= bytes;
   }
   int64_t bytes() const { return bytes_; }
 
@@ -85,7 +91,9 @@ enum class Trace : uint8_t {
   kHeld,        // a temporary object, a session lock, or code that may have made one
 };
 
-// One statement as it goes to the mirror.
+struct Stored;  // see overflow.h
+
+// One statement as it goes to the mirror; or, with `stored` and no `copy_in`, several of them.
 struct Step {
   base::Slice text;       // simple protocol: the SQL text
   base::Slice parse;      // extended: the Parse body behind the name
@@ -99,6 +107,7 @@ struct Step {
   std::vector<base::Slice> copy;  // the client's CopyData frames, as they were on the wire
   base::Instant sent;      // to the primary
   base::Instant answered;  // by it
+  base::Held<Stored> stored;  // what waits on the disk: the statements, or data before `copy`
 
   Trace trace = Trace::kNone;
   std::string key;        // kSet, kDeallocate: what of; empty: all
@@ -147,9 +156,17 @@ struct Unit {
   bool meets = false;         // nobody can tell its order with another's, see overlaps.h
 
   // True exactly when it goes to the mirror within BEGIN and COMMIT.
-  bool block() const { return place.is_explicit || steps.size() > 1 || !prepare.empty(); }
+  bool block() const {
+    return place.is_explicit || steps.size() > 1 || !prepare.empty() || stored();
+  }
   // True exactly when nothing is lost by leaving out BEGIN and COMMIT.
-  bool may_be_alone() const { return steps.size() == 1 && prepare.empty() && begin.empty(); }
+  bool may_be_alone() const {
+    return steps.size() == 1 && prepare.empty() && begin.empty() && !stored();
+  }
+  // True exactly when some of it waits on the disk.
+  bool stored() const;
+  // How many of the client's statements it has.
+  uint64_t statements() const;
 };
 
 // Good for the call only.

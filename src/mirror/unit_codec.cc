@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/byte_input.h"
+#include "mirror/overflow.h"
 
 namespace mirror {
 namespace {
@@ -21,6 +22,7 @@ constexpr unsigned char kLocal = 4;
 constexpr unsigned char kSurvives = 8;
 constexpr unsigned char kSameParse = 16;
 constexpr unsigned char kAsks = 32;
+constexpr unsigned char kStored = 64;  // what this process has elsewhere, by its number
 
 using base::AppendByte;
 using base::AppendLe32;
@@ -37,14 +39,15 @@ bool SharesParse(const Step& step, const Step* before) {
 
 void AppendStep(std::string* to, const Step& step, const Step* before) {
   const bool same_parse = SharesParse(step, before);
-  unsigned char flags = 0;
+  unsigned flags = 0;
   flags |= step.extended ? kExtended : 0;
   flags |= step.copy_in ? kCopyIn : 0;
   flags |= step.local ? kLocal : 0;
   flags |= step.survives ? kSurvives : 0;
   flags |= same_parse ? kSameParse : 0;
   flags |= step.asks ? kAsks : 0;
-  AppendByte(to, flags);
+  flags |= step.stored ? kStored : 0;
+  AppendByte(to, static_cast<unsigned char>(flags));
   AppendByte(to, static_cast<unsigned char>(step.trace));
   AppendLe32(to, step.row_limit);
   AppendSized(to, step.text.view());
@@ -59,6 +62,10 @@ void AppendStep(std::string* to, const Step& step, const Step* before) {
   for (const base::Slice& data : step.copy) {
     AppendSized(to, data.view());
   }
+  if (step.stored) {
+    AppendLe64(to, step.stored->number);
+    AppendLe64(to, step.stored->statements);
+  }
 }
 
 base::Slice TakeSlice(ByteInput* input) {
@@ -71,7 +78,7 @@ void ParseStep(ByteInput* input, Step* step, const Step* before) {
   const unsigned char flags = input->Byte();
   const unsigned char trace = input->Byte();
   const bool same_parse = (flags & kSameParse) != 0;
-  if (flags >= 2 * kAsks || trace > static_cast<unsigned char>(Trace::kHeld) ||
+  if (flags >= 2 * kStored || trace > static_cast<unsigned char>(Trace::kHeld) ||
       (same_parse && (before == nullptr || before->parse.empty()))) {
     input->Fail();
     return;
@@ -91,6 +98,11 @@ void ParseStep(ByteInput* input, Step* step, const Step* before) {
   step->key = input->Sized();
   for (uint32_t left = input->Le32(); left > 0 && !input->failed(); --left) {
     step->copy.push_back(TakeSlice(input));
+  }
+  if ((flags & kStored) != 0) {
+    step->stored = base::Held<Stored>::Make();
+    step->stored->number = input->Le64();
+    step->stored->statements = input->Le64();
   }
 }
 

@@ -72,6 +72,22 @@ void Transaction::AddItem(uint64_t item) {
   pending_.push_back(item);
 }
 
+void Transaction::Fold(size_t from, size_t count) {
+  DCHECK(count > 0 && from + count <= FoldEnd(from));
+  const auto first = pending_.begin() + static_cast<ptrdiff_t>(from) + 1;
+  pending_.erase(first, first + static_cast<ptrdiff_t>(count - 1));
+  for (Savepoint& savepoint : savepoints_) {
+    savepoint.pending -= savepoint.pending > from ? count - 1 : 0;
+  }
+}
+
+size_t Transaction::FoldEnd(size_t from) const {
+  for (const Savepoint& savepoint : savepoints_) {  // in the order in which they were set
+    if (savepoint.pending > from) return savepoint.pending;
+  }
+  return pending_.size();
+}
+
 size_t Transaction::Find(const std::string& name) const {
   for (size_t i = savepoints_.size(); i > 0; --i) {
     if (savepoints_[i - 1].name == name) return i - 1;

@@ -58,6 +58,12 @@ class Transaction {
   // What a ROLLBACK TO has returned holds nevertheless, as part of the transaction that goes on.
   void Keep(uint64_t item) { AddItem(item); }
 
+  // The items at the places [from, from + count) among those pending, with no savepoint in between,
+  // are one from now on: the first.
+  void Fold(size_t from, size_t count);
+  // The place behind the last item at `from` or later with no savepoint in between.
+  size_t FoldEnd(size_t from) const;
+
   // True exactly between BEGIN and the end of its block, as far as replies have told.
   bool in_block() const { return in_block_; }
   size_t pending() const { return pending_.size(); }

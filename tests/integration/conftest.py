@@ -200,7 +200,7 @@ def own_mirror(server, database, new_server, new_target):
     """Makes a pair whose mirror the test may stop: own_mirror(auth, login) -> Pair."""
     def make(auth="trust", user="postgres", password=None, prepare="SELECT 1", flags=()):
         # What it has confirmed survives its being killed.
-        mirror = new_server(auth, {"synchronous_commit": "on"})
+        mirror = new_server(auth, {"synchronous_commit": "on", "max_prepared_transactions": "10"})
         mirror.sql(prepare)
         both = Pair(server, mirror, database)
         both.target = new_target(

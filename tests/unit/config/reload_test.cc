@@ -59,13 +59,18 @@ TEST(Reload, EveryFixedKeyIsNamed) {
                            "--capture", "/var/tmp/monday",
                            "--capture-redact-types", "text",
                            "--capture-redact-columns", "ssn",
+                           "--mirror-transaction-statements", "10",
+                           "--mirror-transaction-age", "1m",
+                           "--mirror-transaction-sweep", "1s",
                            "--state-dir", "/var/lib/pgbraid",
                            "--log-format", "json",
                            "--core-dumps"});
   EXPECT_THAT(FixedChanges(Loaded({}), changed),
               ElementsAre("listen", "unix_socket_mode", "admin", "shards", "io", "ring_size",
                           "buffer_size", "queue_high", "queue_low", "mirror", "mirror_queue_bytes",
-                          "mirror_transaction_bytes", "mirror_max_conns", "spill_dir",
+                          "mirror_transaction_bytes", "mirror_transaction_statements",
+                          "mirror_transaction_age", "mirror_transaction_sweep",
+                          "mirror_max_conns", "spill_dir",
                           "spill_key_file", "spill_max", "capture", "capture_redact_types",
                           "capture_redact_columns", "state_dir", "log_format", "core_dumps"));
   const absl::Status status = CheckFixed(Loaded({}), Loaded({"--shards", "3", "--io", "epoll"}));

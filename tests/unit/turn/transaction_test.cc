@@ -290,5 +290,23 @@ TEST(TransactionTest, BoundsMakeTheOutcomeUnknownNeverWrong) {
             "rollback: discarded{1 2}, I: committed(4)");
 }
 
+// Each side of a savepoint folds alone, and keeps its own fate.
+TEST(TransactionTest, WhatIsFoldedMeetsItsFateAsOne) {
+  Transaction transaction(100);
+  EXPECT_EQ(Tell("begin 1 2 3 save:a 4 5 6", &transaction), "");
+  EXPECT_EQ(transaction.FoldEnd(0), 3u);
+  EXPECT_EQ(transaction.FoldEnd(2), 3u);
+  EXPECT_EQ(transaction.FoldEnd(3), 6u);
+  transaction.Fold(0, 3);
+  EXPECT_EQ(transaction.FoldEnd(0), 1u);
+  EXPECT_EQ(transaction.FoldEnd(1), 4u);
+  transaction.Fold(1, 2);
+  EXPECT_EQ(transaction.pending(), 3u);
+  EXPECT_EQ(Tell("back:a 7 release:a", &transaction), "back:a: discarded{4 6}");
+  EXPECT_EQ(transaction.FoldEnd(0), 2u);
+  transaction.Fold(0, 2);
+  EXPECT_EQ(Tell("commit", &transaction), "commit: committed{1}");
+}
+
 }  // namespace
 }  // namespace turn

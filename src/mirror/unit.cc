@@ -1,0 +1,22 @@
+#include "mirror/unit.h"
+
+#include <algorithm>
+
+#include "mirror/overflow.h"
+
+namespace mirror {
+
+bool Unit::stored() const {
+  return std::any_of(steps.begin(), steps.end(),
+                     [](const Step& step) { return step.stored; });
+}
+
+uint64_t Unit::statements() const {
+  uint64_t count = 0;
+  for (const Step& step : steps) {
+    count += step.copy_in || !step.stored ? 1 : step.stored->statements;
+  }
+  return count;
+}
+
+}  // namespace mirror
