@@ -1,4 +1,6 @@
 // pgbraid: reads flags, environment and file, then runs the server; or one of its subcommands.
+#include <unistd.h>
+
 #include <cstdio>
 #include <string>
 #include <string_view>
@@ -8,6 +10,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "command/lint.h"
+#include "command/replay.h"
 #include "config/import_pgbouncer.h"
 #include "config/load.h"
 #include "config/reload.h"
@@ -44,6 +47,23 @@ int Print(const command::Outcome& outcome) {
   return std::fflush(stdout) == 0 ? outcome.code : command::kExitFailed;
 }
 
+void WriteError(std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), stderr);
+  std::fflush(stderr);
+}
+
+command::Console StandardError() {
+  return {.terminal = isatty(STDERR_FILENO) == 1, .write = WriteError};
+}
+
+// The server's password does not stay where other users of the machine can read it.
+int Replay(int argc, char** argv) {
+  const std::vector<std::string> copies(argv + 2, argv + argc);
+  const std::vector<std::string_view> arguments(copies.begin(), copies.end());
+  config::HideSecrets(argc, argv);
+  return Print(command::Replay(arguments, StandardError()));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -52,6 +72,9 @@ int main(int argc, char** argv) {
   }
   if (argc > 1 && std::string_view(argv[1]) == "lint") {
     return Print(command::Lint(std::vector<std::string_view>(argv + 2, argv + argc)));
+  }
+  if (argc > 1 && std::string_view(argv[1]) == "replay") {
+    return Replay(argc, argv);
   }
   const absl::StatusOr<config::ParsedCommandLine> parsed =
       config::Load(argc, argv, config::ReadEnvironment());

@@ -1,12 +1,16 @@
 #include "command/lint.h"
 
+#include <filesystem>
 #include <map>
+#include <memory>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "base/json.h"
 #include "base/status.h"
+#include "command/capture_reader.h"
 #include "command/input.h"
 #include "sql/determinism.h"
 #include "sql/script.h"
@@ -20,6 +24,7 @@ constexpr std::string_view kHelp =
     R"(pgbraid lint tells which statements will not come out the same on a mirror, and what to do.
 
 Usage: pgbraid lint [--format text|json] [--writing-functions NAMES] FILE
+       pgbraid lint [flags] DIRECTORY       reads what --capture wrote
        pgbraid lint -                       reads the standard input
 
 FILE is an SQL script as psql reads it. Each distinct statement is named once, by its line, with $
@@ -37,6 +42,9 @@ Examples:
 
   What the server has seen, most frequent first:
     psql -AtXc "SELECT query || ';' FROM pg_stat_statements ORDER BY calls DESC" | pgbraid lint -
+
+  What production has run (pgbraid --capture /var/tmp/monday ...):
+    pgbraid lint /var/tmp/monday
 
   The rules that a schema breaks, for a script:
     pg_dump --schema-only shop | pgbraid lint --format json - | jq -r '.findings[].rule' | sort -u
@@ -118,30 +126,69 @@ struct Found {
 struct Reading {
   uint64_t statements = 0;
   std::vector<Found> found;  // distinct, in the order of the script
+  std::string complaints;    // of a capture that is not whole
 };
 
-Reading Read(std::string_view script, const sql::FunctionNames& writing) {
-  Reading reading;
-  std::map<std::string, size_t, std::less<>> known;  // whole outline to index
+// Looks at statements and keeps what was found, the distinct ones once.
+class Collector {
+ public:
+  explicit Collector(const sql::FunctionNames* writing) : writing_(writing) {}
+
+  void Add(std::string_view statement, size_t line) {
+    ++reading_.statements;
+    std::vector<sql::Finding> findings = sql::FindNondeterminism(statement, {}, writing_);
+    if (findings.empty()) {
+      return;
+    }
+    const auto [entry, fresh] =
+        known_.try_emplace(sql::Outline(statement, statement.size() * 2), reading_.found.size());
+    if (fresh) {
+      reading_.found.push_back({.outline = sql::Outline(statement, kOutlineBytes),
+                                .line = line,
+                                .findings = std::move(findings)});
+    } else {
+      ++reading_.found[entry->second].times;
+    }
+  }
+  Reading Take() { return std::move(reading_); }
+
+ private:
+  const sql::FunctionNames* const writing_;
+  std::map<std::string, size_t, std::less<>> known_;  // whole outline to index in reading_.found
+  Reading reading_;
+};
+
+absl::StatusOr<Reading> ReadScript(const Options& options) {
+  ASSIGN_OR_RETURN(const std::string script, ReadInput(options.path));
+  Collector collector(&options.writing);
   sql::ScriptReader reader(script);
   std::string statement;
   size_t line = 0;
   while (reader.Next(&statement, &line)) {
-    ++reading.statements;
-    std::vector<sql::Finding> findings = sql::FindNondeterminism(statement, {}, &writing);
-    if (findings.empty()) {
-      continue;
+    collector.Add(statement, line);
+  }
+  return collector.Take();
+}
+
+// A capture's "lines" are its transactions.
+absl::StatusOr<Reading> ReadCapture(const Options& options) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<CaptureReader> reader, CaptureReader::Open(options.path));
+  Collector collector(&options.writing);
+  mirror::Captured captured;
+  size_t transactions = 0;
+  for (;;) {
+    ASSIGN_OR_RETURN(const bool more, reader->Next(&captured));
+    if (!more) {
+      break;
     }
-    const auto [entry, fresh] =
-        known.try_emplace(sql::Outline(statement, statement.size() * 2), reading.found.size());
-    if (fresh) {
-      reading.found.push_back({.outline = sql::Outline(statement, kOutlineBytes),
-                               .line = line,
-                               .findings = std::move(findings)});
-    } else {
-      ++reading.found[entry->second].times;
+    transactions += captured.kind == mirror::Captured::Kind::kUnit ? 1 : 0;
+    for (const mirror::Step& step : captured.unit.steps) {
+      const std::string_view text = step.extended ? step.parse.view() : step.text.view();
+      collector.Add(text.substr(0, text.find('\0')), transactions);
     }
   }
+  Reading reading = collector.Take();
+  reading.complaints = reader->Complaints();
   return reading;
 }
 
@@ -218,14 +265,15 @@ Outcome Lint(std::span<const std::string_view> arguments) {
   if (options->help) {
     return {.code = 0, .out = std::string(kHelp), .err = ""};
   }
-  const absl::StatusOr<std::string> script = ReadInput(options->path);
-  if (!script.ok()) {
-    return Failed(script.status());
+  std::error_code error;
+  const bool is_capture = std::filesystem::is_directory(options->path, error);
+  const absl::StatusOr<Reading> reading = is_capture ? ReadCapture(*options) : ReadScript(*options);
+  if (!reading.ok()) {
+    return Failed(reading.status());
   }
-  const Reading reading = Read(*script, options->writing);
-  return {.code = reading.found.empty() ? 0 : kExitFound,
-          .out = options->json ? AsJson(reading) : AsText(options->path, reading),
-          .err = ""};
+  return {.code = reading->found.empty() ? 0 : kExitFound,
+          .out = options->json ? AsJson(*reading) : AsText(options->path, *reading),
+          .err = reading->complaints};
 }
 
 }  // namespace command

@@ -4,11 +4,19 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 namespace command {
 
 inline constexpr int kExitFound = 1;   // what was looked for is there
 inline constexpr int kExitFailed = 2;  // it could not be done
+inline constexpr int kExitNotWhole = 3;  // what was read is well, but some could not be
+
+// Where a subcommand that takes its time says how far it is.
+struct Console {
+  bool terminal = false;  // a person looks at it: a line may be written over
+  void (*write)(std::string_view text) = nullptr;
+};
 
 struct Outcome {
   int code = 0;

@@ -187,7 +187,8 @@ std::string HelpText() {
       "Usage: pgbraid --listen HOST:PORT --primary SERVER [--mirror SERVER]... [flags]\n"
       "       pgbraid --config FILE [flags]\n"
       "       pgbraid import-pgbouncer pgbouncer.ini > pgbraid.toml\n"
-      "       pgbraid lint FILE|-   which statements will not come out the same on a mirror\n";
+      "       pgbraid lint FILE|-   which statements will not come out the same on a mirror\n"
+      "       pgbraid replay DIRECTORY ...   runs what --capture wrote once more\n";
   std::string_view group;
   for (const Setting& setting : Settings()) {
     if (setting.group != group) {

@@ -65,6 +65,9 @@ absl::Status CheckService(const Service& service, const Config& config) {
 // Each filter that differs has its place in the recorders' masks.
 absl::Status CheckFilters(const Config& config) {
   std::vector<MirrorFilter> filters;
+  if (!config.capture.empty()) {
+    filters.emplace_back().mode = MirrorMode::kAll;
+  }
   for (size_t i = 0; i < config.mirrors.size(); ++i) {
     const MirrorFilter filter = FilterOf(config, i);
     if (std::find(filters.begin(), filters.end(), filter) == filters.end()) {
@@ -307,6 +310,18 @@ std::string DescribeService(const Service& service) {
   return text;
 }
 
+absl::Status CheckCapture(const Config& config) {
+  const CaptureRedaction& redaction = config.capture_redaction;
+  if (redaction.all_values && !(redaction.types.empty() && redaction.columns.empty())) {
+    return base::InvalidArgument(
+        "--capture-redact all-values hides every type and column already; the others are for some");
+  }
+  if (config.capture.empty() && redaction.any()) {
+    return base::InvalidArgument("--capture-redact says what --capture keeps, and there is none");
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 std::string_view Name(PoolMode mode) {
@@ -366,6 +381,7 @@ std::string Describe(const Config& config) {
                  BytesText(static_cast<uint64_t>(config.limits.spill_max)),
                  config.spill_key_file.empty() ? "" : " spill_key_file=", config.spill_key_file});
   }
+  text += config.capture.empty() ? "" : Cat({" capture=", config.capture});
   text += config.state_dir.empty() ? "" : Cat({" state_dir=", config.state_dir});
   text += DescribeTls(config.tls);
   text += DescribeLimits(config.limits);
@@ -420,6 +436,7 @@ absl::Status Complete(Config* config) {
   if (config->spill_dir.empty() && !config->spill_key_file.empty()) {
     return base::InvalidArgument("--spill-key-file needs --spill-dir beside it");
   }
+  RETURN_IF_ERROR(CheckCapture(*config));
   if (config->log_protocol && config->log_level != base::LogLevel::kDebug) {
     return base::InvalidArgument(
         "--log-protocol shows SQL and data and needs --log-level debug beside it");

@@ -12,6 +12,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "config/authentication.h"
+#include "config/capture_redaction.h"
 #include "config/mirror_filter.h"
 #include "config/net_address.h"
 #include "config/server_url.h"
@@ -62,6 +63,9 @@ struct Config {
 
   std::string spill_dir;       // where what mirrors have no memory for waits; empty: nowhere
   std::string spill_key_file;  // of the key that seals it; empty: one of the process
+  std::string capture;         // the folder that is made for it; empty: nothing is captured
+  CaptureRedaction capture_redaction;
+
   std::string state_dir;  // what a restart must not forget; empty: nowhere
 
   base::LogLevel log_level = base::LogLevel::kInfo;

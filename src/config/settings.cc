@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "base/status.h"
+#include "config/capture_redaction.h"
 #include "config/setters.h"
 #include "config/text.h"
 
@@ -216,6 +217,20 @@ absl::Status SetPath(std::string_view text, Config* config) {
   }
   config->*kMember = text;
   return absl::OkStatus();
+}
+
+absl::Status SetCaptureRedact(std::string_view text, Config* config) {
+  ASSIGN_OR_RETURN(const size_t choice, ParseChoice(text, {"none", "all-values"}));
+  config->capture_redaction.all_values = choice == 1;
+  return absl::OkStatus();
+}
+
+absl::Status AddCaptureRedactTypes(std::string_view text, Config* config) {
+  return AddTypes(text, &config->capture_redaction.types);
+}
+
+absl::Status AddCaptureRedactColumns(std::string_view text, Config* config) {
+  return AddColumns(text, &config->capture_redaction.columns);
 }
 
 absl::Status SetCoreDumps(std::string_view text, Config* config) {
@@ -484,14 +499,11 @@ constexpr Setting kSettings[] = {
      "longest pause before the first of them; doubled each time",
      SetTime<&Limits::mirror_retry_delay>},
     {"Mirrors", "mirror-order", "", 0, Kind::kText, "ORDER", "causal", "",
-     "causal: behind all that its client saw; session: behind its session",
-     SetMirrorOrder},
+     "causal: behind all that its client saw; session: behind its session", SetMirrorOrder},
     {"Mirrors", "mirror-role", "", 0, Kind::kText, "ROLE", "client", "",
-     "client: run as the client where the login may; login: as itself",
-     SetMirrorRole},
+     "client: run as the client where the login may; login: as itself", SetMirrorRole},
     {"Mirrors", "mirror-marker", "", 0, Kind::kBoolean, "BOOL", "true", "",
-     "keep a record on the mirror, so that nothing is applied twice",
-     SetMirrorMarker},
+     "keep a record on the mirror, so that nothing is applied twice", SetMirrorMarker},
     {"Mirrors", "mirror-generated", "", 0, Kind::kText, "WHAT", "tolerate", "",
      "values the primary makes up: pin those returned, tolerate, off", SetMirrorGenerated},
     {"Mirrors", "mirror-queue-bytes", "", 0, Kind::kBytes, "BYTES", "64m", "",
@@ -510,8 +522,7 @@ constexpr Setting kSettings[] = {
      "how often open transactions are looked at for their age",
      SetTime<&Limits::mirror_transaction_sweep>},
     {"Mirrors", "spill-dir", "", 0, Kind::kText, "DIRECTORY", "none", "",
-     "where what does not fit a mirror's queue waits on the disk",
-     SetPath<&Config::spill_dir>},
+     "where what does not fit a mirror's queue waits on the disk", SetPath<&Config::spill_dir>},
     {"Mirrors", "spill-max", "", 0, Kind::kBytes, "BYTES", "16g", "",
      "on that disk at most, all mirrors together",
      SetBytes<&Limits::spill_max, kMega, 1024 * 1024 * kGiga>},
@@ -561,6 +572,17 @@ constexpr Setting kSettings[] = {
     {"Operation", "state-dir", "", 0, Kind::kText, "DIRECTORY", "none", "",
      "keeps what a restart must not forget: the gap ledgers of mirrors",
      SetPath<&Config::state_dir>},
+    {"Operation", "capture", "", 0, Kind::kText, "DIRECTORY", "none", "",
+     "write what is committed there, to be linted and replayed", SetPath<&Config::capture>},
+    {"Operation", "capture-redact", "", 0, Kind::kText, "WHAT", "none", "",
+     "what a capture leaves out: none, or all-values", SetCaptureRedact},
+    {"Operation", "capture-redact-types", "", 0, Kind::kTexts, "TYPES", "none", "",
+     "leave out values of these types: names or OIDs, with commas", AddCaptureRedactTypes, false,
+     [](Config* config) { config->capture_redaction.types.clear(); }},
+    {"Operation", "capture-redact-columns", "", 0, Kind::kTexts, "COLUMNS", "none", "",
+     "leave out values of these: [[schema.]table.]column, with commas",
+     AddCaptureRedactColumns, false,
+     [](Config* config) { config->capture_redaction.columns.clear(); }},
     {"Operation", "log-level", "", 0, Kind::kText, "LEVEL", "info", "FRENZY_LOG_LEVEL",
      "error, warn, info or debug", SetLogLevel},
     {"Operation", "log-format", "", 0, Kind::kText, "FORMAT", "logfmt", "", "logfmt or json",

@@ -281,7 +281,8 @@ io::Task<void> Lane::Deliver() {
     }
   }
   if (flight == Flight::kAnswered && replay.sqlstate().empty()) {
-    shadow_->metrics().apply.Record(loop_->now() - sent_at - front.waited);
+    front.took = loop_->now() - sent_at - front.waited;
+    shadow_->metrics().apply.Record(front.took);
   }
   co_await Conclude(flight, &replay, commit_sent);
 }
@@ -363,6 +364,8 @@ io::Task<void> Lane::Conclude(Flight flight, const Replay* replay, bool may_have
     co_return;
   }
   const bool marked = Marks(queue_.front());
+  queue_.front().was = replay->was();
+  queue_.front().is = replay->is();
   if (link_->connection().machine().status() != 'I') {
     co_await TakeBack();
   }

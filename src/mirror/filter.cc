@@ -46,8 +46,14 @@ Kind KindOfWrite(const sql::Statement& facts) {
 std::vector<config::MirrorFilter> Distinct(const config::Config& config,
                                            std::vector<size_t>* of_mirror) {
   std::vector<config::MirrorFilter> filters;
-  for (size_t i = 0; i < config.mirrors.size(); ++i) {
-    config::MirrorFilter filter = config::FilterOf(config, i);
+  const size_t captures = config.capture.empty() ? 0 : 1;
+  for (size_t i = 0; i < config.mirrors.size() + captures; ++i) {
+    config::MirrorFilter filter;
+    if (i < config.mirrors.size()) {
+      filter = config::FilterOf(config, i);
+    } else {
+      filter.mode = MirrorMode::kAll;
+    }
     const auto known = std::find(filters.begin(), filters.end(), filter);
     of_mirror->push_back(static_cast<size_t>(known - filters.begin()));
     if (known == filters.end()) {

@@ -48,6 +48,8 @@ class Filters {
   // Of the mirror at `index` in the configuration.
   size_t FilterOf(size_t index) const { return of_mirror_[index]; }
   double exposure(size_t filter) const { return filters_[filter].exposure; }
+  // Of the capture, if there is one.
+  size_t capture() const { return of_mirror_.back(); }
   // For the cache that classifies; null if nothing is to be marked.
   const sql::Marker* marker() const { return patterns_.any() ? &patterns_ : nullptr; }
 
@@ -60,7 +62,7 @@ class Filters {
  private:
   static uint32_t Blocking(Kind kind, uint64_t marks);
 
-  std::vector<size_t> of_mirror_;
+  std::vector<size_t> of_mirror_;  // and behind them of the capture
   std::vector<config::MirrorFilter> filters_;
   config::MirrorPatterns patterns_;
   std::array<uint32_t, kKinds> wanting_{};

@@ -31,6 +31,7 @@
 #include "mirror/recorder.h"
 #include "mirror/spill_batch.h"
 #include "mirror/unit.h"
+#include "mirror/verdict.h"
 
 namespace mirror {
 
@@ -114,30 +115,20 @@ class Lane final : public Target, private OrderWaiter {
     UnitTeller* teller = nullptr;  // null: nobody waits for its fate
     uint64_t number = 0;           // for the teller
     std::vector<Step> behind;  // the state that dropped units behind it have made on the primary
-    absl::Duration waited;   // to commit, the last time
     uint32_t tries = 0;      // that have reached the mirror in vain
     bool executed = false;   // as the order has been told
     bool reordered = false;  // runs again once those before it have been executed
     bool serial = false;     // likewise, once they are resolved
+    std::string was = {};    // of its last try, see UnitOutcome
+    std::string is = {};
+    absl::Duration took;     // its last try, without `waited`
+    absl::Duration waited;   // for those that commit before it
     bool unmarked = false;   // it refuses to share a transaction
     bool sent = false;       // some of it may have run before, and been rolled back
     Pinning pinning;
   };
-  // A transaction whose COMMIT was sent and not answered, by its marker.
-  struct Doubt {
-    uint64_t link = 0;
-    uint64_t done = 0;  // committed before it on that link
-  };
   // How long a transaction may take before it is asked whether others are in its way.
   static absl::Duration Patience() { return absl::Milliseconds(20); }
-
-  // How a unit ends.
-  struct Verdict {
-    Cause dropped = Cause::kNone;
-    std::string sqlstate = {};  // refused; empty: applied
-    bool differs = false;       // applied, with other tags than the primary's
-    bool applied() const { return dropped == Cause::kNone && sqlstate.empty(); }
-  };
 
   // -- lane.cc ------------------------------------------------------------------------------------
   void OnOrder() override;
@@ -207,6 +198,7 @@ class Lane final : public Target, private OrderWaiter {
   void Settle(const Verdict& verdict);
   void Remember(bool applied);
   void Count(const Verdict& verdict);
+  void Tell(const Verdict& verdict) const;
   void LogDrop(Cause cause) const;
 
   // -- delivery_stored.cc -------------------------------------------------------------------------

@@ -44,14 +44,15 @@ void SetLexing(const SessionFacts& facts, Recorder* recorder) {
 
 // How texts are read is the session's, not the mirror's login's: where the client did not ask for
 // it, as the primary has it for this client.
-void AddReading(const SessionFacts& facts, backend::LoginFacts* login) {
+void AddReading(const SessionFacts& facts,
+                std::vector<std::pair<std::string, std::string>>* parameters) {
   for (const auto& [name, value] : facts.reported) {
     const bool reading = name == "client_encoding" || name == "standard_conforming_strings";
     const bool given =
-        std::any_of(login->parameters.begin(), login->parameters.end(),
+        std::any_of(parameters->begin(), parameters->end(),
                     [&](const auto& parameter) { return parameter.first == name; });
     if (reading && !given) {
-      login->parameters.emplace_back(name, value);
+      parameters->emplace_back(name, value);
     }
   }
 }
@@ -114,7 +115,10 @@ Mirrors::Mirrors(const MirrorsTools& tools)
       sweep_(tools.loop),
       tasks_(tools.loop) {
   const std::vector<config::Server>& servers = tools.epoch->config.mirrors;
-  if (servers.empty()) {
+  if (!tools.epoch->config.capture.empty()) {
+    capture_ = std::make_unique<Capture>(tools.loop, tools.epoch->config,
+                                         tools.shared->NextCapture());
+  } else if (servers.empty()) {
     return;
   }
   filters_ = std::make_unique<Filters>(tools.epoch->config);
@@ -158,6 +162,12 @@ std::unique_ptr<Recorder> Mirrors::Open(const SessionFacts& facts) {
       learning = std::max(learning, LearningFor(shadows_[i]->generated()));
     }
   }
+  if (capture_ != nullptr) {
+    CapturedSession captured{facts.user, facts.database, facts.parameters};
+    AddReading(facts, &captured.parameters);
+    routes.push_back(Route{capture_->Open(facts.session, std::move(captured)), filters_->capture(),
+                           capture_->unused()});
+  }
   if (routes.empty()) {
     return nullptr;
   }
@@ -182,6 +192,10 @@ std::unique_ptr<Recorder> Mirrors::Open(const SessionFacts& facts) {
   return recorder;
 }
 
+Target* Mirrors::OpenForReplay(const SessionFacts& facts) {
+  return MakeLane(shadows_.front().get(), facts);
+}
+
 Lane* Mirrors::MakeLane(Shadow* shadow, const SessionFacts& facts) {
   backend::LoginFacts login;
   const bool one_database = !tools_.epoch->config.primary.dbname.empty();
@@ -193,7 +207,7 @@ Lane* Mirrors::MakeLane(Shadow* shadow, const SessionFacts& facts) {
   login.auth = shadow->server()->auth;
   login.deriver = tools_.deriver;
   login.parameters = facts.parameters;
-  AddReading(facts, &login);
+  AddReading(facts, &login.parameters);
   const std::string& application = shadow->server()->application_name;
   if (!application.empty()) {
     std::erase_if(login.parameters,
@@ -422,12 +436,18 @@ io::Task<void> Mirrors::Drain(base::Deadline deadline) {
     LogTotals(*shadow);
   }
   co_await tasks_.Join();
+  if (capture_ != nullptr) {
+    co_await capture_->Close();
+  }
   if (overflow_ != nullptr) {
     co_await overflow_->Close();
   }
 }
 
 void Mirrors::Describe(base::MetricSink* sink, std::string_view labels) const {
+  if (capture_ != nullptr) {
+    capture_->metrics().Describe(sink, labels);
+  }
   if (overflow_ != nullptr) {
     overflow_->metrics().Describe(sink, labels);
   }

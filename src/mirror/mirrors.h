@@ -22,6 +22,7 @@
 #include "io/event.h"
 #include "io/scope.h"
 #include "io/task.h"
+#include "mirror/capture.h"
 #include "mirror/filter.h"
 #include "mirror/lane.h"
 #include "mirror/overflow.h"
@@ -49,6 +50,7 @@ struct MirrorsTools {
   backend::Epoch epoch;
   Shared* shared = nullptr;
   backend::Deriver* deriver = nullptr;  // null in tests: keys are derived on the spot
+  OutcomeTaker* outcomes = nullptr;     // null: nobody asks
   io::Worker::Kind worker = io::Worker::Kind::kThread;  // of spills; in a simulation, inline
 };
 
@@ -62,11 +64,14 @@ class Mirrors final : public OrderBoard::Shard {
   // The configuration is another one, with the same mirrors: connections made from now on are made
   // by it.
   void Follow(const backend::Epoch& epoch) { tools_.epoch = epoch; }
-  bool any() const { return !shadows_.empty(); }
+  bool any() const { return filters_ != nullptr; }
   // Of the mirror at `index` in the configuration. Any thread.
   const MirrorMetrics& metrics(size_t index) const { return shadows_[index]->metrics(); }
   // Null if no mirror wants the session's database.
   std::unique_ptr<Recorder> Open(const SessionFacts& facts);
+  // A captured session's lane of the first mirror, without a recorder: the caller offers its units.
+  Target* OpenForReplay(const SessionFacts& facts);
+  OutcomeTaker* outcomes() const { return tools_.outcomes; }
   // True exactly when clients are to wait (mirror_block) because a mirror has little room, or, for
   // one that `waits`, not much yet.
   bool Full(bool waits) const { return blocks_ && AnyFull(waits); }
@@ -135,7 +140,8 @@ class Mirrors final : public OrderBoard::Shard {
   std::unique_ptr<Overflow> overflow_;  // only with a spill_dir; outlives who refers to its files
   std::vector<std::unique_ptr<Shadow>> shadows_;
   const bool blocks_;
-  std::unique_ptr<Filters> filters_;            // only with mirrors, as what follows
+  std::unique_ptr<Capture> capture_;            // only if traffic is captured
+  std::unique_ptr<Filters> filters_;            // only with mirrors or that, as what follows
   sql::FunctionNames writing_functions_;
   std::unique_ptr<sql::ClassifyCache> cache_;
   std::unique_ptr<base::Credit> recording_;

@@ -471,7 +471,7 @@ Recorder::Request& Recorder::Push(turn::RequestId id, Act act) {
   Request& request = requests_.emplace_back();
   request.id = id;
   request.act = act;
-  request.at = tools_.loop->now();
+  request.sent = tools_.loop->now();
   return request;
 }
 

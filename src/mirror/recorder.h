@@ -30,46 +30,21 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_set>
 #include <vector>
 
 #include "backend/connection.h"
 #include "base/keyed_hash.h"
-#include "base/limits.h"
-#include "io/loop.h"
 #include "mirror/block.h"
-#include "mirror/filter.h"
-#include "mirror/order_board.h"
-#include "mirror/overlaps.h"
+#include "mirror/recorder_tools.h"
 #include "mirror/recording.h"
 #include "mirror/target.h"
 #include "mirror/unit.h"
 #include "pg/frame.h"
-#include "sql/classify_cache.h"
 #include "turn/transaction.h"
 
 namespace mirror {
 
-class Overflow;
 class OverflowFile;
-class Recorder;
-
-// What a recorder needs of its shard; everything outlives it.
-struct RecorderTools {
-  const base::Limits* limits = nullptr;
-  const io::Loop* loop = nullptr;  // for the time of commits
-  Overlaps* overlaps = nullptr;    // null: nobody asks
-  Clock* clock = nullptr;          // for their order
-  sql::ClassifyCache* cache = nullptr;
-  base::Credit* held = nullptr;
-  base::Credit* names = nullptr;
-  const Filters* filters = nullptr;
-  Overflow* overflow = nullptr;    // null: there is no spill_dir
-  std::unordered_set<Recorder*>* open = nullptr;  // has it while it lives; null: nobody asks
-  uint64_t session = 0;
-  bool statements_alone = false;  // a transaction's statements are units of their own
-  Learning learning = Learning::kOff;
-};
 
 class Recorder final : public backend::NoteTaker {
  public:
@@ -216,6 +191,7 @@ class Recorder final : public backend::NoteTaker {
   uint32_t present_ = 0;          // the bits of all views
   uint64_t transactions_ = 0;     // numbers them, for the sample
   sql::LexOptions lex_;
+  uint8_t encodings_ = 0;         // a bit for each encoding that the session has had
   std::array<std::string, kReadingSettings> reading_values_;  // empty: not known
   base::Slice reading_;           // what Reading() returns; empty: to be made again
   bool reading_unsure_ = false;   // true exactly when something was set since the last turn's end

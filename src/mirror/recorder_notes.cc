@@ -176,7 +176,7 @@ void Recorder::OnDone(const backend::Note& note) {
 // How long the first request's answer took. The server does one thing after the other.
 void Recorder::Time() {
   const base::Instant now = tools_.loop->now();
-  took_ = now - std::max(requests_.front().at, answered_at_);
+  took_ = now - std::max(requests_.front().sent, answered_at_);
   answered_at_ = now;
 }
 
@@ -251,6 +251,7 @@ void Recorder::OnExecuteDone(Request* request, const backend::Note& note) {
 Recorder::Item Recorder::MakeItem(const Request& request, const Part& part) {
   Item item;
   item.seen = request.seen;
+  item.step.sent = request.sent;
   item.lost = request.kept.lost;
   if (!request.kept.bytes.empty()) {
     item.step.text = request.kept.bytes.Sub(part.begin, part.length);
@@ -261,6 +262,7 @@ Recorder::Item Recorder::MakeItem(const Request& request, const Part& part) {
 Recorder::Item Recorder::MakeItem(Request* request, Portal* portal) {
   Item item;
   item.seen = request->seen;
+  item.step.sent = request->sent;
   item.step.extended = true;
   item.step.parse = portal->parse;
   item.step.statement = portal->statement;
@@ -379,6 +381,7 @@ void Recorder::OnReady(const backend::Note& note) {
     if (requests_.front().act == Act::kFunctionCall && !skipping_) {
       Item item;
       item.seen = requests_.front().seen;
+      item.step.sent = requests_.front().sent;
       item.lost = Cause::kFunctionCall;
       item.wanted = Wanted(sql::Statement(), "", Cause::kNone);
       LeftOut(item.wanted);
@@ -419,6 +422,7 @@ uint64_t Recorder::Completed(Item item, const sql::Statement& facts, std::string
   }
   item.step.tag = tag;
   item.took = took_;
+  item.step.answered = tools_.loop->now();
   block_.Note(facts, tag, TextOf(item.step), lex_, transaction_.in_block());
   base::Slice prepare;
   if (facts.control == sql::Control::kPrepare && item.lost == Cause::kNone) {

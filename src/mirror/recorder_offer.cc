@@ -9,6 +9,8 @@
 namespace mirror {
 namespace {
 
+constexpr uint8_t kAnyEncoding = (1U << sql::kEncodingCount) - 1;
+
 int64_t Size(const base::Slice& slice) { return static_cast<int64_t>(slice.size()); }
 
 // What steps hold that are not all of a transaction. The statements of one Query share its text.
@@ -150,6 +152,7 @@ void Recorder::Offer(std::span<Choice> choices) {
     place.is_explicit = choice.unit.place.is_explicit;
     choice.unit.place = place;
     choice.unit.committed = tools_.loop->now();
+    choice.unit.encodings = reading_unsure_ ? kAnyEncoding : encodings_;
     choice.unit.meets = tools_.overlaps != nullptr && choice.lost == Cause::kNone &&
                         tools_.overlaps->Meets(choice.unit, tools_.session, lex_);
     const std::vector<Route>& routes = choice.view->routes;

@@ -60,6 +60,7 @@ void Recorder::SetLexing(std::string_view setting, std::string_view value) {
     lex_.standard_conforming_strings = value != "off" && value != "false" && value != "0";
   } else if (setting == kEncoding) {
     lex_.encoding = sql::EncodingOf(value);
+    encodings_ |= static_cast<uint8_t>(1U << static_cast<uint8_t>(lex_.encoding));
   }
   for (size_t i = 0; i < kReading.size(); ++i) {
     if (sql::EqualFolded(setting, kReading[i]) && reading_values_[i] != value) {

@@ -81,7 +81,7 @@ struct Request {
   std::vector<Part> parts;    // kQuery
   std::vector<Copied> copies;
   sql::Statement facts;  // kParse
-  base::Instant at;      // when it was forwarded
+  base::Instant sent;    // when it was forwarded
   uint64_t seen = 0;     // the clock then
   uint64_t stamp = 0;    // reserved for what it may commit; 0: none
   bool returns = false;  // parts of its answer are listened to

@@ -249,6 +249,8 @@ void Replay::OnFailed(const backend::Note& note) {
   }
   if (sqlstate_.empty()) {
     sqlstate_ = note.text.empty() ? "XX000" : note.text;
+    was_ = step == nullptr ? "COMMIT" : step->tag;
+    is_ = sqlstate_;
     mark_failed_ = mark_begin_ <= note.request && note.request < mark_end_;
   }
   for (const Sent* sent; (sent = Next(note.request)) != nullptr; ++answered_) {
@@ -270,6 +272,10 @@ void Replay::OnCompleted(const backend::Note& note) {
   if (step == nullptr) {
     tags_.push_back(note.text);
   } else if (!step->tag.empty() && !SameTag(step->tag, note.text)) {
+    if (!differs_ && sqlstate_.empty()) {
+      was_ = step->tag;
+      is_ = note.text;
+    }
     differs_ = true;
   }
 }

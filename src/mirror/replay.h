@@ -63,6 +63,10 @@ class Replay {
   // True exactly when a statement's tag, with its count of rows, was not the primary's, or it has
   // stored another value than it was given.
   bool differs() const { return differs_ || (check_ != nullptr && check_->changed()); }
+  // Of the first statement that came out otherwise than on the primary, or of the first error: its
+  // tag there ("COMMIT" where it was none of the unit's), and its tag or SQLSTATE here.
+  const std::string& was() const { return was_; }
+  const std::string& is() const { return is_; }
   // True exactly when that error was an answer to `mark`.
   bool mark_failed() const { return mark_failed_; }
   // Of the Queries, in order; empty for one that failed.
@@ -92,6 +96,8 @@ class Replay {
   PinCheck* const check_;
   std::string out_;
   std::string sqlstate_;
+  std::string was_;
+  std::string is_;
   std::vector<Sent> sent_;
   size_t answered_ = 0;  // of sent_
   std::vector<std::string> tags_;

@@ -15,6 +15,7 @@ void Lane::Settle(const Verdict& verdict) {
   if (verdict.applied()) {
     CountPins();
   }
+  Tell(verdict);
   Remember(verdict.applied());
   const Place place = queue_.front().unit.place;
   const bool executed = queue_.front().executed;
@@ -91,6 +92,23 @@ void Lane::Count(const Verdict& verdict) {
                          "another value than it was given"}});
     }
   }
+}
+
+void Lane::Tell(const Verdict& verdict) const {
+  OutcomeTaker* const taker = shadow_->mirrors()->outcomes();
+  if (taker == nullptr) {
+    return;
+  }
+  const Queued& front = queue_.front();
+  UnitOutcome outcome;
+  outcome.unit = &front.unit;
+  outcome.dropped = verdict.dropped;
+  outcome.refused = !verdict.sqlstate.empty();
+  outcome.differs = verdict.differs;
+  outcome.was = front.was;
+  outcome.is = front.is;
+  outcome.took = front.took;
+  taker->OnOutcome(outcome);
 }
 
 // The texts are those that operators of other mirrors know.

@@ -76,10 +76,13 @@ class Shared {
   uint32_t NextOverflow() { return overflows_.fetch_add(1, std::memory_order_relaxed); }
   Clock* clock() { return &clock_; }
   Overlaps* overlaps() { return &overlaps_; }
+  // Tells the shards' captures apart.
+  uint32_t NextCapture() { return captures_.fetch_add(1, std::memory_order_relaxed); }
 
  private:
   Clock clock_;
   Overlaps overlaps_;
+  std::atomic<uint32_t> captures_{0};
   base::CreditPool process_;
   base::CreditPool recording_;
   base::CreditPool names_;

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -112,7 +113,7 @@ struct Stored;  // see overflow.h
 
 // One statement as it goes to the mirror; or, with `stored` and no `copy_in`, several of them.
 struct Step {
-  base::Slice text;     // simple protocol: the SQL text
+  base::Slice text;       // simple protocol: the SQL text
   base::Slice parse;      // extended: the Parse body behind the name
   std::string statement;  // extended: the name; empty: it goes through the unnamed statement
   base::Slice bind;       // extended: the Bind body behind the two names; empty: only Parse is sent
@@ -122,6 +123,8 @@ struct Step {
   std::string tag;  // the primary's CommandComplete; empty: a portal that was not run to its end;
                     // "!" and an SQLSTATE: it failed, having perhaps committed some of its work
   std::vector<base::Slice> copy;  // the client's CopyData frames, as they were on the wire
+  base::Instant sent;      // to the primary
+  base::Instant answered;  // by it
   base::Held<Stored> stored;  // what waits on the disk: the statements, or data before `copy`
 
   base::Slice returned;  // of INSERT ... RETURNING, see returned.h; empty: nothing is to be pinned
@@ -155,6 +158,15 @@ class UnitTeller {
   virtual void OnSettled(uint64_t number) = 0;
 };
 
+struct UnitOutcome;
+
+// Told of every unit's fate, whatever it was. On the shard of the lanes.
+class OutcomeTaker {
+ public:
+  virtual ~OutcomeTaker() = default;
+  virtual void OnOutcome(const UnitOutcome& outcome) = 0;
+};
+
 struct Unit {
   std::vector<Step> steps;
   Place place;
@@ -166,6 +178,7 @@ struct Unit {
   base::Instant committed;    // when the primary's answer was read
   absl::Duration took;        // its statements on the primary; zero: not known
 
+  uint8_t encodings = 0;      // of sql::Encoding, a bit for each that its texts may be in; 0: safe
   bool meets = false;         // nobody can tell its order with another's, see overlaps.h
 
   // True exactly when it goes to the mirror within BEGIN and COMMIT.
@@ -180,6 +193,19 @@ struct Unit {
   bool stored() const;
   // How many of the client's statements it has.
   uint64_t statements() const;
+};
+
+// Good for the call only.
+struct UnitOutcome {
+  const Unit* unit = nullptr;
+  Cause dropped = Cause::kNone;
+  bool refused = false;
+  bool differs = false;  // applied, with another outcome of some statement
+  // Of the first statement that came out otherwise: its tag on the primary, and here; here its
+  // SQLSTATE if it was refused.
+  std::string_view was = {};
+  std::string_view is = {};
+  absl::Duration took = {};  // to execute and commit, without waiting for others; if applied
 };
 
 }  // namespace mirror

@@ -22,6 +22,7 @@
 #include "io/epoll_engine.h"
 #include "io/unix_listener.h"
 #include "io/uring_engine.h"
+#include "mirror/capture.h"
 #include "mirror/gap_store.h"
 #include "mirror/spill_root.h"
 #include "server/report.h"
@@ -524,6 +525,9 @@ absl::Status Run(const config::Config& config, const config::Reloader& reloader)
   WarnOfTls(setup);
   backend::CancelRegistry cancels;
   common.cancels = &cancels;
+  if (!config.capture.empty()) {
+    RETURN_IF_ERROR(mirror::MakeCaptureFolder(config.capture));
+  }
   mirror::Shared mirrors(config);
   common.mirrors = &mirrors;
   ASSIGN_OR_RETURN(const std::unique_ptr<mirror::GapStore> gaps, OpenMirrorFiles(config, &mirrors));

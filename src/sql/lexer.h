@@ -24,6 +24,7 @@ enum class Encoding : uint8_t {
   kJohab,      // two, behind 0x8F three
   kGb18030,    // two or four
 };
+inline constexpr uint8_t kEncodingCount = 5;
 
 // `name`: a value of client_encoding, in any spelling that PostgreSQL takes; kAsciiSafe for what is
 // not known.

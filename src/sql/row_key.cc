@@ -12,14 +12,6 @@ bool IsWord(const Token& token, std::string_view word) {
   return token.kind == TokenKind::kIdentifier && EqualFolded(token.text, word);
 }
 
-uint32_t ParameterOf(const Token& token) {
-  uint32_t number = 0;
-  for (const char c : token.text.substr(1)) {
-    number = number > 100'000 ? number : number * 10 + static_cast<uint32_t>(c - '0');
-  }
-  return number;
-}
-
 // Reads one statement token by token; brackets are skipped but for what they prove wrong.
 class Reader {
  public:

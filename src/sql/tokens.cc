@@ -28,6 +28,14 @@ bool OptionIsOn(const Token& value) {
   return !(text == "0" || EqualFolded(text, "false") || EqualFolded(text, "off"));
 }
 
+uint32_t ParameterOf(const Token& token) {
+  uint32_t number = 0;
+  for (const char c : token.text.substr(1)) {
+    number = number > 100'000 ? number : number * 10 + static_cast<uint32_t>(c - '0');
+  }
+  return number;
+}
+
 bool IsTemporarySchema(const Token& token) {
   constexpr std::string_view kPrefix = "pg_temp";
   if (token.kind == TokenKind::kIdentifier) {

@@ -3,6 +3,7 @@
 // Pure; any thread; no failure.
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 
 #include "sql/lexer.h"
@@ -17,6 +18,9 @@ bool IsUnicodeName(const Token& token);
 bool IsTemporarySchema(const Token& token);
 // A boolean option as PostgreSQL reads it; what it would refuse counts as true.
 bool OptionIsOn(const Token& value);
+
+// The number of a kParameter, from 1; what is too large for a message is some number above those.
+uint32_t ParameterOf(const Token& token);
 
 // ASCII letters only.
 char Lower(char c);

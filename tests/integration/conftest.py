@@ -208,3 +208,28 @@ def own_mirror(server, database, new_server, new_target):
         return both
 
     return make
+
+
+@pytest.fixture
+def capturing(server, new_target, tmp_path):
+    """capturing(flags...) -> (target, folder): pgbraid before a database of the test's own."""
+    server.sql("CREATE DATABASE capturing")
+    server.sql("CREATE TABLE t(id int, v text, b bytea)", "capturing")
+
+    def make(*flags, shards=2, **more):
+        folder = str(tmp_path / "capture")
+        return new_target(server, ["--capture", folder, *flags], shards=shards, **more), folder
+
+    yield make
+    server.sql("DROP DATABASE capturing WITH (FORCE)")
+    server.sql("DROP ROLE IF EXISTS capturing")
+
+
+@pytest.fixture
+def clone(server, shared_mirror, capturing):
+    """An empty database with the tables of the captured one, on another cluster."""
+    shared_mirror.sql("CREATE DATABASE replayed")
+    shared_mirror.sql("CREATE TABLE t(id int, v text, b bytea)", "replayed")
+    yield shared_mirror
+    shared_mirror.sql("DROP DATABASE replayed WITH (FORCE)")
+    shared_mirror.sql("DROP ROLE IF EXISTS capturing")

@@ -48,17 +48,11 @@ def compared(world):
     pair = world.pair
     processes.wait_until(pair.settled, f"the mirror's queue to be empty; {pair.counters()}", 240)
     differences = fidelity.compare(pair.primary, pair.mirror, pair.database)
-    moved = [name for name in differences if name.startswith(
-        ("sequence: public.serial", "sequence: public.pin"))]
-    for name in moved:
-        del differences[name]
-    for name in [name for name in differences if name.startswith("public.serial")]:
-        if None not in differences[name]["rows"]:
-            one, two = fidelity.columns_of_table(pair, name, ["b"])
-            if one == two:
-                del differences[name]
+    there = len(differences)
+    differences = fidelity.without_moved_sequences(pair, differences)
     print(world.report())
-    print(f"  sequences that what was undone has moved on the primary: {len(moved)}")
+    print("  sequences, and tables with their values, that what was undone has moved on the "
+          f"primary: {there - len(differences)}")
     print("  " + ", ".join(f"{key} {value:.0f}" for key, value in pair.counters().items()
                            if value and "lag" not in key))
     return differences

@@ -56,6 +56,9 @@ TEST(Reload, EveryFixedKeyIsNamed) {
                            "--spill-dir", "/var/lib/pgbraid-spill",
                            "--spill-key-file", "/etc/pgbraid/spill.key",
                            "--spill-max", "1g",
+                           "--capture", "/var/tmp/monday",
+                           "--capture-redact-types", "text",
+                           "--capture-redact-columns", "ssn",
                            "--mirror-transaction-statements", "10",
                            "--mirror-transaction-age", "1m",
                            "--mirror-transaction-sweep", "1s",
@@ -68,8 +71,8 @@ TEST(Reload, EveryFixedKeyIsNamed) {
                           "mirror_transaction_bytes", "mirror_transaction_statements",
                           "mirror_transaction_age", "mirror_transaction_sweep",
                           "mirror_max_conns", "spill_dir",
-                          "spill_key_file", "spill_max", "state_dir",
-                          "log_format", "core_dumps"));
+                          "spill_key_file", "spill_max", "capture", "capture_redact_types",
+                          "capture_redact_columns", "state_dir", "log_format", "core_dumps"));
   const absl::Status status = CheckFixed(Loaded({}), Loaded({"--shards", "3", "--io", "epoll"}));
   EXPECT_EQ(base::Message(status),
             "shards, io: cannot change without a restart, so nothing was changed");

@@ -10,6 +10,7 @@
 #include "sql/classify.h"
 #include "sql/lexer.h"
 #include "sql/split.h"
+#include "sql/value_owner.h"
 #include "unit/sql/describe.h"
 
 namespace {
@@ -105,6 +106,25 @@ TEST(Pathological, BigStatementsAreClassified) {
   EXPECT_EQ(sql_test::Describe(sql::Classify("select '" + std::string(kHuge, 'x') + "'")), "read");
   EXPECT_EQ(sql_test::Describe(sql::Classify("savepoint " + std::string(kHuge, 'x'))),
             "control:savepoint name=" + std::string(63, 'x'));
+}
+
+TEST(Pathological, OwnersOfBigStatementsAreRead) {
+  const auto values = [](const std::string& text) {
+    size_t proven = 0;
+    OnSmallStack([&] {
+      sql::ReadOwners(text, {}, [&](const sql::Token& token, const sql::Owner& owner) {
+        const bool known = owner.whose == sql::Owner::Whose::kColumn;
+        proven += known && sql::IsValue(token) ? 1U : 0U;
+      });
+    });
+    return proven;
+  };
+  EXPECT_EQ(values("INSERT INTO t(a) VALUES " + Repeat("(1),", 500'000) + "(1)"), 500'001U);
+  EXPECT_EQ(values("INSERT INTO t(a) VALUES (" + Repeat("(", 500'000) + "1"), 0U);
+  EXPECT_EQ(values("UPDATE t SET a = " + Repeat("- ", 500'000) + "1"), 0U);
+  EXPECT_EQ(values("SELECT 1 FROM t WHERE " + Repeat("(a = ", 300'000) + "1"), 1U);
+  EXPECT_EQ(values("SELECT 1 FROM t WHERE a IN (" + Repeat("'x',", 300'000) + "'x')"), 300'001U);
+  EXPECT_EQ(values("SELECT 1 FROM t WHERE a = 1" + Repeat("::int", 300'000)), 0U);
 }
 
 }  // namespace
