@@ -332,8 +332,8 @@ io::Task<void> Lane::AwaitCommit(Flight* flight) {
   if (stopped_ || !link_->alive()) {
     *flight = stopped_ ? Flight::kStopped : Flight::kLost;
   } else if (blocks) {
+    Undo();  // before somebody behind it gets its locks, and may commit
     co_await TakeBack();
-    Undo();
     front.reordered = true;
     shadow_->metrics().reordered.Add();
   }
@@ -388,6 +388,7 @@ io::Task<void> Lane::OnNotAnswered(Flight flight, bool may_have_committed) {
   if (link_->marked()) {
     stale_ = link_->number();
   }
+  Undo();
   co_await DropLink();
   if (flight == Flight::kStopped) {
     co_return;  // Run drops it
@@ -396,7 +397,6 @@ io::Task<void> Lane::OnNotAnswered(Flight flight, bool may_have_committed) {
     shadow_->Cancel(running);
     shadow_->SetReachable(false);
   }
-  Undo();
   Later();
   if (may_have_committed && marked) {
     doubt_ = doubt;

@@ -6,8 +6,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/bytes.h"
@@ -70,10 +72,18 @@ class FakeMirror {
     peers_.clear();
   }
 
+  // True exactly when it has got that and not taken it.
+  bool Holds(std::string_view text) const {
+    return std::any_of(peers_.begin(), peers_.end(), [text](const Peer& peer) {
+      return peer.bytes.find(text) != std::string::npos;
+    });
+  }
+
   uint16_t port = 0;
   int logins = 0;
   bool silent = false;                 // reads and does not answer
   std::string hold;                    // a Query that it does not take until this is another
+  std::string hold_too;                // likewise
   std::function<std::string(const std::string&)> tag;  // of a statement, or ""
   std::function<std::string(const std::string&)> rows;  // whole frames before its tag, or ""
   std::vector<std::string> heard;      // texts of Queries
@@ -100,8 +110,10 @@ class FakeMirror {
       return false;
     }
     const std::string frame = peer->bytes.substr(0, length);
-    if (!hold.empty() && frame.find(hold) != std::string::npos) {
-      return false;
+    for (const std::string& held : {hold, hold_too}) {
+      if (!held.empty() && frame.find(held) != std::string::npos) {
+        return false;
+      }
     }
     peer->bytes.erase(0, length);
     std::string out;

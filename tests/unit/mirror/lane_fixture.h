@@ -21,6 +21,7 @@ class LaneTest : public testing::Test {
  protected:
   LaneTest() {
     config_.limits.mirror_timeout = absl::Seconds(60);
+    config_.limits.mirror_health_interval = absl::ZeroDuration();  // logins are counted
     config_.limits.mirror_retry_delay = absl::Milliseconds(1);
     config_.mirror_marker = false;
     config::Server server;

@@ -62,6 +62,22 @@ TEST_F(TwoLanesTest, LaterOneThatMayBeInTheWayRunsAgainBehindTheEarlierOne) {
   EXPECT_EQ(mirrors_->metrics(0).retries.value(), 0u);
 }
 
+// What it has locked is free as soon as the mirror takes its ROLLBACK: from then on others may go on
+// to where they may commit, and must wait for it.
+TEST_F(TwoLanesTest, OneThatIsTakenBackHasNotRunBeforeTheMirrorHearsOfIt) {
+  mirror_.hold = "INSERT INTO a";
+  mirror_.hold_too = "ROLLBACK";
+  Overlap();
+  AnswerTheFirst();
+  ASSERT_TRUE(Until([&] { return mirror_.Holds("ROLLBACK"); }));
+  mirror_.hold.clear();
+  ASSERT_TRUE(Until([&] { return Heard("INSERT INTO a VALUES (1)") == 1; }));
+  Turns(5);
+  EXPECT_FALSE(shared_->mirror(0)->board.Passed(Mark::kRun, shared_->clock()->now()));
+  mirror_.hold_too.clear();
+  ASSERT_TRUE(UntilCounts("2 2 0 0 0"));
+}
+
 TEST_F(TwoLanesTest, OneThatChangedOtherRowsRunsAgainOnceThoseBeforeItAreCommitted) {
   int left = 1;
   mirror_.tag = [&left](const std::string& text) {
