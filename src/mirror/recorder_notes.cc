@@ -501,7 +501,8 @@ void Recorder::LoseStep(Item* item) {
   lost.trace = item->step.trace == Trace::kSet ? Trace::kLost : item->step.trace;
   item->charge.Release();
   const int64_t bytes = static_cast<int64_t>(text.size()) + recording::kStepBytes;
-  if (text.size() <= kNamingBytes && item->charge.Take(tools_.held, bytes)) {
+  const bool names = !text.empty() && text.size() <= kNamingBytes;
+  if (names && item->charge.Take(tools_.held, bytes)) {
     lost.text = base::Slice::CopyOf(text);
   }
   item->step = std::move(lost);
