@@ -5,6 +5,8 @@
 #include <numeric>
 #include <vector>
 
+#include "mirror/mirror_metrics.h"
+
 namespace sim {
 namespace {
 
@@ -118,7 +120,16 @@ class Check {
     const uint64_t lost = counts.refused + Dropped(counts, mirror::Cause::kTimeout) +
                           Dropped(counts, mirror::Cause::kShutdown) +
                           Dropped(counts, mirror::Cause::kStateLost);
-    return lost == 0 ? "" : "lost without any fault: " + std::to_string(lost);
+    if (lost == 0) {
+      return "";
+    }
+    std::string told = "lost without any fault: refused " + std::to_string(counts.refused);
+    for (size_t i = 1; i < mirror::kCauses; ++i) {
+      const auto cause = static_cast<mirror::Cause>(i);
+      told += ", " + std::string(mirror::Name(cause)) + " " +
+              std::to_string(Dropped(counts, cause));
+    }
+    return told;
   }
 
   const std::vector<Commit>& primary_;

@@ -7,7 +7,7 @@
 // and every socket is gone, every ledger was kept (no mismatch), all receive memory is back
 // (checked by the engines as they die), and each mirror has what it may have (mirror_check.h).
 //
-//   sim_test                 200 seeds; 2,000 with PGBRAID_FULL=1
+//   sim_test                 2,000 seeds; under a sanitizer 200, unless PGBRAID_FULL=1
 //   sim_test --seeds N       seeds 1 to N
 //   sim_test --seed N        one seed, with its story
 #include <unistd.h>
@@ -110,8 +110,9 @@ class Simulation {
   void MakeMirrors();
   void MakeService();
   ServerFaults MirrorFaults();
+  void MakeServers();
   void MakeShards();
-  void MakePeers();
+  void MakeClients();
   backend::Setup MakeSetup();
   void Reload();
   std::string RunToTheEnd();
@@ -136,6 +137,7 @@ class Simulation {
   std::unique_ptr<Actor> server_actor_;
   std::unique_ptr<Actor> client_actor_;
   std::unique_ptr<SimPostgres> postgres_;
+  bool refuses_ = false;  // true exactly when it turns some logins away
   std::vector<std::unique_ptr<SimPostgres>> mirror_servers_;
   Timeline timeline_;
   std::vector<std::unique_ptr<SimClient>> clients_;
@@ -165,8 +167,9 @@ Simulation::Simulation(uint64_t seed, io::Resolver* resolver)
   mirrors_ = std::make_unique<mirror::Shared>(config_);
   common_.mirrors = mirrors_.get();
   common_.pools = &pools_;
+  MakeServers();
   MakeShards();
-  MakePeers();
+  MakeClients();
 }
 
 io::SimFaultRates Simulation::Rates(base::Prng* prng) {
@@ -248,9 +251,9 @@ void Simulation::MakeShards() {
   }
 }
 
-void Simulation::MakePeers() {
+// Before the shards: these log in to mirrors as they start.
+void Simulation::MakeServers() {
   server_actor_ = std::make_unique<Actor>(&network_, &peer_limits_);
-  client_actor_ = std::make_unique<Actor>(&network_, &peer_limits_);
   ServerFaults faults;
   faults.death = calm_ || prng_.OneIn(3) ? 0 : 100 + prng_.Below(2000);
   faults.refusal = prng_.OneIn(2) ? 0 : 4 + prng_.Below(40);
@@ -263,12 +266,17 @@ void Simulation::MakePeers() {
     static_cast<void>(server_actor_->engine.Listen(*io::Address::Numeric(mirror.host, mirror.port),
                                                    mirror_servers_.back().get()));
   }
+  refuses_ = faults.refusal != 0;
+}
+
+void Simulation::MakeClients() {
+  client_actor_ = std::make_unique<Actor>(&network_, &peer_limits_);
   lives_ = std::make_unique<io::Scope>(&client_actor_->loop);
   const uint64_t count = 1 + prng_.Below(8);
   for (uint32_t i = 0; i < count; ++i) {
     clients_.push_back(std::make_unique<SimClient>(&client_actor_->loop, &prng_, &timeline_, i,
                                                    *io::Address::Numeric("10.0.0.2", 5432),
-                                                   faults.refusal != 0));
+                                                   refuses_));
     lives_->Spawn(clients_.back()->Live(1 + static_cast<int>(prng_.Below(6))));
   }
 }
@@ -483,9 +491,15 @@ void Print(const Totals& totals) {
   }
 }
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kSanitized = true;  // ten times as slow
+#else
+constexpr bool kSanitized = false;
+#endif
+
 int Main(int argc, char** argv) {
   uint64_t first = 1;
-  uint64_t last = std::getenv("PGBRAID_FULL") != nullptr ? 2000 : 200;
+  uint64_t last = kSanitized && std::getenv("PGBRAID_FULL") == nullptr ? 200 : 2000;
   if (argc == 3 && std::strcmp(argv[1], "--seed") == 0) {
     first = last = std::strtoull(argv[2], nullptr, 10);
   } else if (argc == 3 && std::strcmp(argv[1], "--seeds") == 0) {

@@ -62,8 +62,8 @@ TEST_F(TwoLanesTest, LaterOneThatMayBeInTheWayRunsAgainBehindTheEarlierOne) {
   EXPECT_EQ(mirrors_->metrics(0).retries.value(), 0u);
 }
 
-// What it has locked is free as soon as the mirror takes its ROLLBACK: from then on others may go on
-// to where they may commit, and must wait for it.
+// What it has locked is free as soon as the mirror takes its ROLLBACK: from then on others may go
+// on to where they may commit, and must wait for it.
 TEST_F(TwoLanesTest, OneThatIsTakenBackHasNotRunBeforeTheMirrorHearsOfIt) {
   mirror_.hold = "INSERT INTO a";
   mirror_.hold_too = "ROLLBACK";
