@@ -391,7 +391,7 @@ def test_a_client_waits_while_its_mirror_has_no_room_and_nothing_is_dropped(spil
     assert pair.target.metric("pgbraid_session_mirror_wait_seconds_count") > 0
 
 
-def test_a_client_that_waits_for_a_mirror_can_leave_and_is_drained(own_mirror):
+def test_clients_that_wait_for_a_mirror_are_drained_also_one_that_has_left(own_mirror):
     pair = own_mirror(flags=["--async-mirrors=false", *LITTLE])
     raw = pair.session()
     assert pair.ask(raw, "CREATE TABLE big(a text)") == [""]
@@ -404,8 +404,5 @@ def test_a_client_that_waits_for_a_mirror_can_leave_and_is_drained(own_mirror):
             session.send(wire.one_shot("INSERT INTO big VALUES ($1)", [b"x" * 10_000]), wire.SYNC)
         held.append(session)
     pair.target.wait_for("pgbraid_mirror_queued_units", 5)
-    clients = pair.target.metric("pgbraid_session_clients")
     held[0].reset()
-    pair.target.wait_for("pgbraid_mirror_offered_total", 5)
-    wait_until(lambda: pair.target.metric("pgbraid_session_clients") < clients, "it to be gone")
     pair.target.stop()
