@@ -1,7 +1,6 @@
 #include "mirror/catalogue.h"
 
 #include <algorithm>
-#include <array>
 #include <optional>
 #include <utility>
 
@@ -100,21 +99,12 @@ void TableReader::OnPart(turn::RequestId /*request*/, const pg::Piece& piece) {
 
 // Rows of another query, of a setting that was made before, have fewer fields.
 void TableReader::OnRow() {
-  std::string_view rest = row_;
-  rest.remove_prefix(std::min<size_t>(2, rest.size()));
-  std::array<pg::Value, kFields> fields;
-  size_t count = 0;
-  while (!rest.empty() && count < kFields) {
-    const std::optional<pg::Value> value = pg::NextValue(&rest);
-    if (!value.has_value()) {
-      bad_ = true;
-      return;
-    }
-    fields[count++] = *value;
-  }
-  if (count < kFields) {
+  const std::optional<std::vector<pg::Value>> row = pg::ReadDataRow(row_);
+  bad_ = !row.has_value();
+  if (bad_ || row->size() < kFields) {
     return;
   }
+  const std::vector<pg::Value>& fields = *row;
   table_.known = fields[kPlain].bytes == "t";
   table_.triggers = fields[kTriggers].bytes == "t";
   PinColumn column;

@@ -17,8 +17,6 @@ namespace mirror {
 namespace {
 
 constexpr size_t kParametersMax = std::numeric_limits<uint16_t>::max();
-// Types made by users begin here, and have other numbers on another server.
-constexpr uint32_t kFirstOwnType = 16384;
 constexpr std::string_view kNames{"\0\0", 2};  // of portal and statement
 
 // Whether two servers would make another value of an expression.
@@ -57,10 +55,6 @@ class Writer {
     sql::Span span;
     std::string text;
   };
-  struct Value {
-    bool null = false;
-    std::string_view bytes;
-  };
 
   bool ReadBind();
   bool ReadRows();
@@ -92,7 +86,7 @@ class Writer {
   std::string whole_bind_;          // with its names, which the view has to have
   pg::BindView bind_;
   std::vector<ReturnedField> fields_;
-  std::vector<std::vector<Value>> rows_;
+  std::vector<std::vector<pg::Value>> rows_;
   std::vector<std::string> names_;  // of the fields; empty: no column
   std::vector<std::string> given_;  // the columns that have values
   std::vector<std::string> added_;
@@ -166,20 +160,12 @@ bool Writer::ReadBind() {
 // All rows of one answer have as many values.
 bool Writer::ReadRows() {
   for (const std::string_view body : returned_.rows) {
-    std::vector<Value>& row = rows_.emplace_back();
-    std::string_view rest = body.substr(std::min<size_t>(2, body.size()));
-    while (!rest.empty()) {
-      const std::optional<pg::Value> value = pg::NextValue(&rest);
-      if (!value.has_value()) {
-        Why(Unpinned::kShape);
-        return false;
-      }
-      row.push_back(Value{value->null, value->bytes});
-    }
-    if (row.size() != rows_.front().size()) {
+    std::optional<std::vector<pg::Value>> row = pg::ReadDataRow(body);
+    if (!row.has_value() || (!rows_.empty() && row->size() != rows_.front().size())) {
       Why(Unpinned::kShape);
       return false;
     }
+    rows_.push_back(*std::move(row));
   }
   return true;
 }
@@ -289,7 +275,7 @@ void Writer::LeftOut(const PinColumn& column) {
   const bool by_trigger =
       table_.triggers && field.has_value() &&
       std::any_of(rows_.begin(), rows_.end(),
-                  [&](const std::vector<Value>& row) { return !row[*field].null; });
+                  [&](const std::vector<pg::Value>& row) { return !row[*field].null; });
   if (!fills && !by_trigger) {
     return;
   }
@@ -310,7 +296,7 @@ void Writer::LeftOut(const PinColumn& column) {
 
 // A binary value means nothing without its type.
 bool Writer::MayGive(size_t field) {
-  const bool typed = !fields_.empty() && fields_[field].type < kFirstOwnType;
+  const bool typed = !fields_.empty() && fields_[field].type < pg::kFirstOwnType;
   if (typed || !Binary(field)) {
     return true;
   }
@@ -327,9 +313,9 @@ bool Writer::Comparable(size_t field) const {
 }
 
 std::string Writer::Parameter(size_t row, size_t field) {
-  const Value& value = rows_[row][field];
+  const pg::Value& value = rows_[row][field];
   const uint32_t type = fields_.empty() ? 0 : fields_[field].type;
-  base::AppendBe32(&types_, type < kFirstOwnType ? type : 0);
+  base::AppendBe32(&types_, type < pg::kFirstOwnType ? type : 0);
   formats_ += Format(Binary(field));
   base::AppendBe32(&parameters_, value.null ? std::numeric_limits<uint32_t>::max()
                                             : static_cast<uint32_t>(value.bytes.size()));

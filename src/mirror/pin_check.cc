@@ -1,28 +1,11 @@
 #include "mirror/pin_check.h"
 
-#include <algorithm>
 #include <optional>
 #include <vector>
 
 #include "pg/views.h"
 
 namespace mirror {
-namespace {
-
-std::vector<pg::Value> ValuesOf(std::string_view row) {
-  std::vector<pg::Value> values;
-  row.remove_prefix(std::min<size_t>(2, row.size()));
-  while (!row.empty()) {
-    const std::optional<pg::Value> value = pg::NextValue(&row);
-    if (!value.has_value()) {
-      break;
-    }
-    values.push_back(*value);
-  }
-  return values;
-}
-
-}  // namespace
 
 void PinCheck::Clear() {
   expected_.clear();
@@ -68,11 +51,15 @@ void PinCheck::OnRow(Expected* expected) {
     changed_ = true;
     return;
   }
-  const std::vector<pg::Value> there = ValuesOf(row_);
-  const std::vector<pg::Value> here = ValuesOf(returned.rows[expected->row++]);
+  const auto there = pg::ReadDataRow(row_);
+  const auto here = pg::ReadDataRow(returned.rows[expected->row++]);
+  if (!there.has_value() || !here.has_value()) {
+    changed_ = true;
+    return;
+  }
   for (const uint16_t field : expected->step->pinned_fields) {
-    changed_ = changed_ || field >= there.size() || field >= here.size() ||
-               there[field].null != here[field].null || there[field].bytes != here[field].bytes;
+    changed_ = changed_ || field >= there->size() || field >= here->size() ||
+               (*there)[field] != (*here)[field];
   }
 }
 

@@ -25,12 +25,10 @@ bool IsKept(char type) {
   return type == 'Q' || type == 'P' || type == 'B' || type == 'E' || type == 'C';
 }
 
-// Types made by users have other OIDs on another server, beginning with this one. The server finds
-// out for itself what a parameter is whose type is 0.
-constexpr uint32_t kFirstOwnType = 16384;
+// The server finds out for itself what a parameter is whose type is 0.
 constexpr size_t kTypeBytes = 4;
 
-bool IsOwnType(const char* type) { return base::LoadBe32(type) >= kFirstOwnType; }
+bool IsOwnType(const char* type) { return base::LoadBe32(type) >= pg::kFirstOwnType; }
 
 bool HasOwnTypes(std::string_view types) {
   for (size_t at = 0; at + kTypeBytes <= types.size(); at += kTypeBytes) {

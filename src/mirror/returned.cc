@@ -10,7 +10,6 @@ namespace {
 constexpr char kRowDescription = 'T';
 constexpr char kDataRow = 'D';
 constexpr uint32_t kFieldTailBytes = 8;  // length, modifier and format of a field's type
-constexpr unsigned char kEncodings = 5;
 
 }  // namespace
 
@@ -94,12 +93,13 @@ bool ParseReturned(std::string_view bytes, Returned* returned) {
   *returned = Returned();
   returned->lex.standard_conforming_strings = input.Byte() != 0;
   const unsigned char encoding = input.Byte();
-  returned->lex.encoding = static_cast<sql::Encoding>(encoding < kEncodings ? encoding : 0);
+  const bool known = encoding < sql::kEncodingCount;
+  returned->lex.encoding = static_cast<sql::Encoding>(known ? encoding : 0);
   returned->description = input.Sized();
   for (uint32_t left = input.Le32(); left > 0 && !input.failed(); --left) {
     returned->rows.push_back(input.Sized());
   }
-  return !input.failed() && input.at_end() && encoding < kEncodings;
+  return !input.failed() && input.at_end() && known;
 }
 
 std::vector<ReturnedField> ReadFields(std::string_view description) {

@@ -80,6 +80,25 @@ std::optional<Value> NextValue(std::string_view* rest) {
   return value;
 }
 
+// The count is not believed: each value has bytes of its own.
+std::optional<std::vector<Value>> ReadDataRow(std::string_view body) {
+  BodyReader reader(body);
+  const uint16_t count = reader.Be16();
+  std::string_view rest = reader.rest();
+  std::vector<Value> values;
+  while (!reader.failed() && !rest.empty() && values.size() < count) {
+    const std::optional<Value> value = NextValue(&rest);
+    if (!value.has_value()) {
+      return std::nullopt;
+    }
+    values.push_back(*value);
+  }
+  if (reader.failed() || !rest.empty() || values.size() != count) {
+    return std::nullopt;
+  }
+  return values;
+}
+
 std::optional<ExecuteView> ReadExecute(std::string_view body) {
   BodyReader reader(body);
   ExecuteView view;

@@ -38,12 +38,18 @@ struct BindView {
 };
 std::optional<BindView> ReadBind(std::string_view body);
 
+// The OIDs of types that users have made begin here; another server has others for them.
+inline constexpr uint32_t kFirstOwnType = 16384;
+
 // A value of a Bind or DataRow, with its length in front. Nothing: it does not fit.
 struct Value {
   bool null = false;
   std::string_view bytes;
+  bool operator==(const Value&) const = default;
 };
 std::optional<Value> NextValue(std::string_view* rest);
+// Those of a DataRow's body. Nothing: it is not laid out as one.
+std::optional<std::vector<Value>> ReadDataRow(std::string_view body);
 
 struct ExecuteView {
   std::string_view portal;

@@ -24,18 +24,14 @@ constexpr std::string_view kChangedRoutine = "RevalidateCachedQuery";
 
 // A value of a DataRow's only row each.
 bool ReadRow(std::string_view body, std::vector<std::optional<std::string>>* values) {
-  if (body.size() < 2) {
+  const std::optional<std::vector<pg::Value>> row = pg::ReadDataRow(body);
+  if (!row.has_value()) {
     return false;
   }
-  std::string_view rest = body.substr(2);
   values->clear();
-  while (!rest.empty()) {
-    const std::optional<pg::Value> value = pg::NextValue(&rest);
-    if (!value.has_value()) {
-      return false;
-    }
-    values->push_back(value->null ? std::nullopt
-                                  : std::optional<std::string>(std::string(value->bytes)));
+  for (const pg::Value& value : *row) {
+    values->push_back(value.null ? std::nullopt
+                                 : std::optional<std::string>(std::string(value.bytes)));
   }
   return true;
 }

@@ -206,5 +206,20 @@ TEST(Views, C8_SaslMechanismsAreAllRead) {
   EXPECT_FALSE(ReadSaslMechanisms(many + "X\0\0"s).has_value());
 }
 
+// As many values as it says, each within it, and nothing behind them.
+TEST(Views, DataRowIsReadWholeOrNotAtAll) {
+  const std::string row("\0\2\0\0\0\2ab\xff\xff\xff\xff", 12);
+  const auto values = ReadDataRow(row);
+  ASSERT_TRUE(values.has_value());
+  ASSERT_EQ(values->size(), 2u);
+  EXPECT_EQ((*values)[0].bytes, "ab");
+  EXPECT_TRUE((*values)[1].null);
+  for (size_t length = 0; length < row.size(); ++length) {
+    EXPECT_FALSE(ReadDataRow(row.substr(0, length)).has_value()) << length;
+  }
+  EXPECT_FALSE(ReadDataRow(row + "x").has_value());
+  EXPECT_TRUE(ReadDataRow(std::string(2, '\0'))->empty());
+}
+
 }  // namespace
 }  // namespace pg
