@@ -26,6 +26,8 @@ class CreditPool {
   int64_t chunk() const { return chunk_; }
   int64_t ceiling() const { return ceiling_; }
   int64_t left() const { return left_.load(std::memory_order_relaxed); }
+  // True exactly when less than one part of `parts` of it is left. Any thread.
+  bool LessThan(int64_t parts) const { return left() < ceiling_ / parts; }
 
  private:
   alignas(64) std::atomic<int64_t> left_;

@@ -1,6 +1,5 @@
 #include "mirror/health_check.h"
 
-#include <algorithm>
 #include <memory>
 
 #include "mirror/mirrors.h"
@@ -9,7 +8,8 @@
 namespace mirror {
 namespace {
 
-absl::Duration DialTime() { return absl::Seconds(5); }
+// Switched off, it may be switched on by a reload.
+absl::Duration LookAgain() { return absl::Seconds(5); }
 
 }  // namespace
 
@@ -24,8 +24,7 @@ io::Task<void> HealthCheck::Run() {
       shadow_->gate()->Leave();
     }
     if (!stopped_) {
-      // Switched off, it may be switched on by a reload.
-      co_await event_.Wait(loop_->In(interval > absl::ZeroDuration() ? interval : DialTime()));
+      co_await event_.Wait(loop_->In(interval > absl::ZeroDuration() ? interval : LookAgain()));
     }
   }
 }
@@ -40,14 +39,9 @@ void HealthCheck::Stop() {
 
 io::Task<void> HealthCheck::Check() {
   const config::Server* const server = shadow_->server();
-  backend::LoginFacts login;
-  login.user = server->user;
-  login.password = server->password;
-  login.auth = server->auth;
-  login.deriver = shadow_->mirrors()->tools().deriver;
+  backend::LoginFacts login = shadow_->Login();
   login.database = server->dbname.empty() ? server->user : server->dbname;
-  const absl::Duration configured = backend::ConnectTimeout(*server, loop_->limits());
-  const base::Deadline deadline = loop_->In(std::min(configured, DialTime()));
+  const base::Deadline deadline = shadow_->DialDeadline();
   std::unique_ptr<Link> link = shadow_->NewLink(std::string());
   const backend::Epoch epoch = shadow_->mirrors()->tools().epoch;
   const backend::Dialler* const dialler = epoch->dialler.get();

@@ -20,7 +20,6 @@ absl::Duration LongestPause() { return absl::Seconds(5); }
 // How long state keeps a connection that is scarce from those its lane waits for.
 absl::Duration StatePatience() { return absl::Seconds(2); }
 // A drain waits for the first dial to fail: a mirror that needs longer is tried again.
-absl::Duration DialTime() { return absl::Seconds(5); }
 // The longest statement that is kept for what it makes of the session, when its unit is dropped.
 constexpr size_t kStateBytesMax = 16 * 1024;
 
@@ -451,8 +450,7 @@ io::Task<void> Lane::AwaitPlace() {
 
 io::Task<void> Lane::Connect() {
   const config::Server* const server = shadow_->server();
-  const absl::Duration configured = backend::ConnectTimeout(*server, loop_->limits());
-  const base::Deadline deadline = loop_->In(std::min(configured, DialTime()));
+  const base::Deadline deadline = shadow_->DialDeadline();
   std::unique_ptr<Link> link = shadow_->NewLink(key_);
   const backend::Epoch epoch = shadow_->mirrors()->tools().epoch;
   const backend::Dialler* const dialler = epoch->dialler.get();

@@ -197,15 +197,11 @@ Target* Mirrors::OpenForReplay(const SessionFacts& facts) {
 }
 
 Lane* Mirrors::MakeLane(Shadow* shadow, const SessionFacts& facts) {
-  backend::LoginFacts login;
+  backend::LoginFacts login = shadow->Login();
   const bool one_database = !tools_.epoch->config.primary.dbname.empty();
   if (!shadow->Wants(facts.database, one_database, &login.database)) {
     return nullptr;
   }
-  login.user = shadow->server()->user;
-  login.password = shadow->server()->password;
-  login.auth = shadow->server()->auth;
-  login.deriver = tools_.deriver;
   login.parameters = facts.parameters;
   AddReading(facts, &login.parameters);
   const std::string& application = shadow->server()->application_name;
@@ -222,11 +218,7 @@ Lane* Mirrors::MakeLane(Shadow* shadow, const SessionFacts& facts) {
 }
 
 Lane* Mirrors::MakeLaneFor(Shadow* shadow, const SpillOwner& owner) {
-  backend::LoginFacts login;
-  login.user = shadow->server()->user;
-  login.password = shadow->server()->password;
-  login.auth = shadow->server()->auth;
-  login.deriver = tools_.deriver;
+  backend::LoginFacts login = shadow->Login();
   login.database = owner.database;
   login.parameters = owner.parameters;
   return AddLane(shadow, owner.session, std::move(login), owner.client);

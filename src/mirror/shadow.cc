@@ -20,6 +20,7 @@ absl::Duration LongestCare() { return absl::Milliseconds(100); }
 constexpr int kCarefree = 5;  // times as long as the last care: then they meet seldom
 absl::Duration CancelTime() { return absl::Seconds(1); }
 constexpr size_t kUsersToldMax = 64;
+absl::Duration DialTime() { return absl::Seconds(5); }
 
 io::Task<void> CancelOne(io::Loop* loop, backend::Epoch epoch, backend::CancelTarget target) {
   const base::Deadline deadline = loop->In(CancelTime());
@@ -66,6 +67,20 @@ bool Shadow::marks() const {
 }
 
 bool Shadow::blocks() const { return mirrors_->tools().epoch->config.mirror_block; }
+
+backend::LoginFacts Shadow::Login() const {
+  backend::LoginFacts login;
+  login.user = server_.user;
+  login.password = server_.password;
+  login.auth = server_.auth;
+  login.deriver = mirrors_->tools().deriver;
+  return login;
+}
+
+base::Deadline Shadow::DialDeadline() const {
+  io::Loop* const loop = mirrors_->tools().loop;
+  return loop->In(std::min(backend::ConnectTimeout(server_, loop->limits()), DialTime()));
+}
 
 void Shadow::StopMarking(std::string_view sqlstate) {
   if (shared_->marks.exchange(false, std::memory_order_relaxed)) {
@@ -221,9 +236,7 @@ bool Shadow::IsFull(bool waits) const {
   if (spill_ != nullptr && spill_->holds()) {
     return spill_->IsFull(waits);
   }
-  const base::CreditPool& budget = shared_->budget;
-  const bool full = budget.left() < budget.ceiling() / (waits ? 2 : 4);
-  return full && (spill_ == nullptr || spill_->IsFull(waits));
+  return shared_->budget.LessThan(waits ? 2 : 4) && (spill_ == nullptr || spill_->IsFull(waits));
 }
 
 void Shadow::BeCareful() {

@@ -74,6 +74,10 @@ class Shadow {
   bool Wants(const std::string& database, bool primary_names_one, std::string* there) const;
 
   std::unique_ptr<Link> NewLink(std::string key);
+  // As whom to log in; to which database is the caller's.
+  backend::LoginFacts Login() const;
+  // Of a login that begins now.
+  base::Deadline DialDeadline() const;
   // One of `key` that nobody needs, or, where the mirror may have no more, that a lane has which
   // has nothing to do; or null.
   std::unique_ptr<Link> TakeIdle(const std::string& key);

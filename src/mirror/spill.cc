@@ -84,14 +84,11 @@ bool Spill::usable() const {
 
 bool Spill::IsFull(bool waits) const {
   const int64_t part = waits ? 2 : 4;
-  const auto little = [part](const base::CreditPool& pool) {
-    return pool.left() < pool.ceiling() / part;
-  };
   // What is on its way to the disk will need its room, too.
   const base::CreditPool& coming = shared_->spill_in_flight;
   const base::CreditPool& disk = *root_->disk();
   const int64_t left = disk.left() - (coming.ceiling() - coming.left());
-  return !usable() || little(coming) || little(shared_->spill_places) ||
+  return !usable() || coming.LessThan(part) || shared_->spill_places.LessThan(part) ||
          left < disk.ceiling() / part;
 }
 
