@@ -30,10 +30,7 @@ void AppendHead(std::string* to, char kind, uint64_t session) {
 bool ParseSession(ByteInput* input, Captured* captured) {
   captured->facts.user = input->Sized();
   captured->facts.database = input->Sized();
-  for (uint32_t left = input->Le32(); left > 0 && !input->failed(); --left) {
-    std::string name(input->Sized());
-    captured->facts.parameters.emplace_back(std::move(name), input->Sized());
-  }
+  captured->facts.parameters = ParseParameters(input);
   return !input->failed() && input->at_end();
 }
 
@@ -63,11 +60,7 @@ void AppendSession(std::string* to, uint64_t session, const CapturedSession& fac
   AppendHead(to, kSession, session);
   AppendSized(to, facts.user);
   AppendSized(to, facts.database);
-  AppendLe32(to, static_cast<uint32_t>(facts.parameters.size()));
-  for (const auto& [name, value] : facts.parameters) {
-    AppendSized(to, name);
-    AppendSized(to, value);
-  }
+  AppendParameters(to, facts.parameters);
 }
 
 void AppendCapturedUnit(std::string* to, uint64_t session, const Unit& unit, absl::Time committed) {

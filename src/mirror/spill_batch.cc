@@ -56,11 +56,7 @@ void AppendOwner(std::string* to, const SpillOwner& owner) {
   AppendLe64(to, owner.session);
   AppendSized(to, owner.database);
   AppendSized(to, owner.client);
-  AppendLe32(to, static_cast<uint32_t>(owner.parameters.size()));
-  for (const auto& [name, value] : owner.parameters) {
-    AppendSized(to, name);
-    AppendSized(to, value);
-  }
+  AppendParameters(to, owner.parameters);
 }
 
 SpillOwner ParseOwner(ByteInput* input) {
@@ -69,10 +65,7 @@ SpillOwner ParseOwner(ByteInput* input) {
   owner.session = input->Le64();
   owner.database = input->Sized();
   owner.client = input->Sized();
-  for (uint32_t left = input->Le32(); left > 0 && !input->failed(); --left) {
-    std::string name(input->Sized());
-    owner.parameters.emplace_back(std::move(name), input->Sized());
-  }
+  owner.parameters = ParseParameters(input);
   return owner;
 }
 

@@ -125,6 +125,23 @@ void ParseStep(ByteInput* input, Step* step, const Step* before) {
 
 }  // namespace
 
+void AppendParameters(std::string* to, const Parameters& parameters) {
+  AppendLe32(to, static_cast<uint32_t>(parameters.size()));
+  for (const auto& [name, value] : parameters) {
+    AppendSized(to, name);
+    AppendSized(to, value);
+  }
+}
+
+Parameters ParseParameters(ByteInput* input) {
+  Parameters parameters;
+  for (uint32_t left = input->Le32(); left > 0 && !input->failed(); --left) {
+    std::string name(input->Sized());
+    parameters.emplace_back(std::move(name), input->Sized());
+  }
+  return parameters;
+}
+
 void AppendUnit(std::string* to, const Unit& unit, absl::Time committed) {
   AppendByte(to, kVersion);
   unsigned char flags = 0;

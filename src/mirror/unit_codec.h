@@ -8,11 +8,19 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "absl/time/time.h"
+#include "base/byte_input.h"
 #include "mirror/unit.h"
 
 namespace mirror {
+
+// A session's start-up parameters, or any pairs of texts, in order.
+using Parameters = std::vector<std::pair<std::string, std::string>>;
+void AppendParameters(std::string* to, const Parameters& parameters);
+Parameters ParseParameters(base::ByteInput* input);
 
 enum class UnitResult : uint8_t { kGood, kDamaged, kOtherVersion };
 
