@@ -465,9 +465,9 @@ bool Lane::Reached(Until until, const Replay& replay) {
     case Until::kAnswered:
       return !connection.machine().owes() && !connection.machine().failed();
     case Until::kTaken:
-      return replay.answered() || !replay.sqlstate().empty();
+      return replay.answered() || replay.stops();
     case Until::kSent:
-      return !connection.stream().over_high() || !replay.sqlstate().empty();
+      return !connection.stream().over_high() || replay.stops();
   }
   return true;
 }

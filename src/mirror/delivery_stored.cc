@@ -28,7 +28,7 @@ io::Task<Lane::Flight> Lane::SendStored(Plan plan, Replay* replay, Cause* lost) 
       flight = co_await SendStoredStep(&step, replay, lost);
     }
     // What follows an error is ignored by the mirror.
-    if (flight != Flight::kAnswered || *lost != Cause::kNone || !replay->sqlstate().empty()) {
+    if (flight != Flight::kAnswered || *lost != Cause::kNone || replay->stops()) {
       break;
     }
   }
@@ -61,7 +61,7 @@ io::Task<Lane::Flight> Lane::SendStoredStep(const Step* step, Replay* replay, Ca
     if (*lost == Cause::kNone) {
       flight = co_await Fly(replay, step->copy_in ? Until::kSent : Until::kTaken);
     }
-    if (flight != Flight::kAnswered || *lost != Cause::kNone || !replay->sqlstate().empty()) {
+    if (flight != Flight::kAnswered || *lost != Cause::kNone || replay->stops()) {
       break;
     }
   }

@@ -65,8 +65,9 @@ class OverflowFile::WriteJob final : public io::Job {
       }
     } else {
       AppendUnit(&plain, unit_, absl::Time());
+      const std::map<std::string, uint64_t> tables = TablesOf(unit_);  // it takes its time
       const std::lock_guard<std::mutex> lock(file_->mutex_);
-      for (const auto& [table, statements] : TablesOf(unit_)) {
+      for (const auto& [table, statements] : tables) {
         file_->tables_[table] += statements;
       }
       file_->unwritten_ -= unit_.steps.size();
@@ -209,10 +210,7 @@ io::Task<void> Overflow::Write(base::Held<OverflowFile> file,
              {"what", "a transaction above --mirror-transaction-bytes is lost for the mirrors"}});
 }
 
-bool Overflow::IsFull(bool waits) const {
-  const int64_t part = waits ? 2 : 4;
-  return in_flight_pool_->left() < in_flight_pool_->ceiling() / part;
-}
+bool Overflow::IsFull(bool waits) const { return in_flight_pool_->LessThan(waits ? 2 : 4); }
 
 // Its blocks are given back to the filesystem, which may take a while.
 class Overflow::CloseJob final : public io::Job {

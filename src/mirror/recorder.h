@@ -161,6 +161,7 @@ class Recorder final : public backend::NoteTaker {
   // -- recorder_overflow.cc: what waits on the disk -----------------------------------------------
   static bool MayUnload(const Item& item);
   size_t UnloadCount(size_t from, size_t place) const;
+  int64_t MemoryFor(bool begun) const;
   bool HasMuch(int64_t more) const;
   bool Unload();
   bool Hold(Charge* charge, base::Credit* credit, int64_t bytes);

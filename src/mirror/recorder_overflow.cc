@@ -43,12 +43,16 @@ size_t Recorder::UnloadCount(size_t from, size_t place) const {
   return worth ? count : 0;
 }
 
+// What may be in memory: half of what it may hold, or a record once it goes to the disk.
+int64_t Recorder::MemoryFor(bool begun) const {
+  const int64_t half = tools_.limits->mirror_transaction_max / 2;
+  return begun ? std::min(kRecordBytes, half) : half;
+}
+
 bool Recorder::HasMuch(int64_t more) const {
-  const base::Limits& limits = *tools_.limits;
-  const int64_t half = limits.mirror_transaction_max / 2;
-  const int64_t bound = overflow_ ? std::min(kRecordBytes, half) : half;
-  return tools_.overflow != nullptr && (loose_ >= limits.mirror_transaction_statements ||
-                                        items_bytes_ - stuck_bytes_ + more > bound);
+  return tools_.overflow != nullptr &&
+         (loose_ >= tools_.limits->mirror_transaction_statements ||
+          items_bytes_ - stuck_bytes_ + more > MemoryFor(static_cast<bool>(overflow_)));
 }
 
 // True exactly when it took something from memory.
@@ -148,12 +152,9 @@ void Recorder::UnloadCopy(Request* request) {
 
 // True exactly when the data is to go to the disk before `more` bytes of it come.
 bool Recorder::CopyHasMuch(const Request& request, int64_t more) const {
-  if (tools_.overflow == nullptr) {
-    return false;
-  }
-  const int64_t half = tools_.limits->mirror_transaction_max / 2;
-  const bool begun = static_cast<bool>(request.copies.back().stored);
-  return request.kept.charge.bytes() + more > (begun ? std::min(kRecordBytes, half) : half);
+  return tools_.overflow != nullptr &&
+         request.kept.charge.bytes() + more >
+             MemoryFor(static_cast<bool>(request.copies.back().stored));
 }
 
 bool Recorder::UnloadIfOlder(absl::Duration age) {

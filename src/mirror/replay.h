@@ -46,6 +46,8 @@ class Replay {
   void EndCopy(const Step& step, bool good);
   void AddAll(std::vector<Step> steps);
   void End(const Unit& unit, std::string_view mark, bool whole);
+  // True exactly when it is of no use to add more: after an error, or where a frame cannot be sent.
+  bool stops() const { return failed_ || !sqlstate_.empty(); }
   // True exactly when all that was added is answered.
   bool answered() const { return answered_ == sent_.size(); }
   // COMMIT, or PREPARE TRANSACTION in its place, of a block that is not whole.
