@@ -24,13 +24,6 @@ sql::Token FirstToken(std::string_view text) {
   return token;
 }
 
-template <typename Words>
-bool IsAny(const sql::Token& token, const Words& words) {
-  return std::any_of(std::begin(words), std::end(words), [&](std::string_view word) {
-    return token.kind == sql::TokenKind::kIdentifier && sql::EqualFolded(token.text, word);
-  });
-}
-
 }  // namespace
 
 const PinTable* Catalogue::Find(const std::string& key, uint64_t schema) {
@@ -125,7 +118,7 @@ bool ChangesNames(std::string_view text) {
   constexpr std::string_view kPrepare[] = {"prepare"};
   const PlainSet set = ReadSet(text);
   const std::string& name = set.name == "local" ? set.value : set.name;
-  return !IsAny(FirstToken(text), kPrepare) &&
+  return !sql::IsAnyWord(FirstToken(text), kPrepare) &&
          std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
 }
 
@@ -134,7 +127,7 @@ bool ChangesTables(const Step& step) {
   constexpr std::string_view kVerbs[] = {"create", "alter", "drop", "do", "import"};
   const sql::Token verb = FirstToken(TextOf(step));
   const bool own = step.trace == Trace::kHeld && sql::EqualFolded(verb.text, "create");
-  return IsAny(verb, kVerbs) && !own;
+  return sql::IsAnyWord(verb, kVerbs) && !own;
 }
 
 }  // namespace mirror

@@ -423,11 +423,7 @@ PinColumn::Fill FillOf(std::string_view expression) {
     if (sql::IsName(token) && sql::IdentifierName(token) == "nextval") {
       return PinColumn::Fill::kSequence;
     }
-    const bool word = token.kind == sql::TokenKind::kIdentifier &&
-                      std::any_of(std::begin(kCalls), std::end(kCalls), [&](std::string_view call) {
-                        return sql::EqualFolded(token.text, call);
-                      });
-    if (word || (token.symbol == '(' && sql::IsName(last))) {
+    if (sql::IsAnyWord(token, kCalls) || (token.symbol == '(' && sql::IsName(last))) {
       fill = PinColumn::Fill::kMade;
     }
     last = token;

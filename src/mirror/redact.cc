@@ -14,10 +14,6 @@ namespace {
 
 constexpr size_t kCopyFrameBytes = 64 << 10;
 
-bool IsWord(const sql::Token& token, std::string_view word) {
-  return token.kind == sql::TokenKind::kIdentifier && sql::EqualFolded(token.text, word);
-}
-
 std::string_view Instead(const sql::Token& token) {
   switch (token.kind) {
     case sql::TokenKind::kString:
@@ -64,7 +60,7 @@ std::string WithoutPasswords(std::string_view text, sql::LexOptions options) {
       kept += "''";
       done = start + token.text.size();
     }
-    behind = IsWord(token, "password") || IsWord(token, "connection");
+    behind = sql::IsWord(token, "password") || sql::IsWord(token, "connection");
   }
   return kept.append(text.substr(done));
 }
@@ -143,7 +139,7 @@ std::string Redactor::WithoutConstants(std::string_view text, sql::LexOptions op
   bool is = false;  // true exactly behind IS, or IS NOT
   sql::ReadOwners(text, options, [&](const sql::Token& token, const sql::Owner& owner) {
     const bool told = is && token.kind == sql::TokenKind::kIdentifier;
-    is = IsWord(token, "is") || (is && IsWord(token, "not"));
+    is = sql::IsWord(token, "is") || (is && sql::IsWord(token, "not"));
     kept += kept.empty() ? "" : " ";
     kept += sql::IsValue(token) && !told && HidesConstant(owner) ? Instead(token) : token.text;
   });

@@ -449,7 +449,7 @@ void Classifier::Deallocate() {
   const bool keyword = Accept(Word::kPrepare);
   if (keyword && AtEnd()) {
     statement_.name = "prepare";
-  } else if (!(token_.kind == TokenKind::kIdentifier && EqualFolded(token_.text, "all"))) {
+  } else if (!IsWord(token_, "all")) {
     statement_.name = TakeName();
   }
 }

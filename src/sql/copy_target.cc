@@ -22,9 +22,7 @@ class Reader {
 
  private:
   void Next() { token_ = lexer_.Next(); }
-  bool Is(std::string_view word) const {
-    return token_.kind == TokenKind::kIdentifier && EqualFolded(token_.text, word);
-  }
+  bool Is(std::string_view word) const { return IsWord(token_, word); }
   bool Take(std::string_view word) {
     const bool is = Is(word);
     if (is) {

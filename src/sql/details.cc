@@ -22,7 +22,7 @@ class Reader {
   const Token& token() const { return token_; }
   Word word() const { return word_; }
   bool Is(std::string_view lower) const {
-    return token_.kind == TokenKind::kIdentifier && EqualFolded(token_.text, lower);
+    return IsWord(token_, lower);
   }
   void Advance() {
     token_ = lexer_.Next();

@@ -9,16 +9,6 @@
 namespace sql {
 namespace {
 
-bool IsWord(const Token& token, std::string_view lower) {
-  return token.kind == TokenKind::kIdentifier && EqualFolded(token.text, lower);
-}
-
-template <typename Words>
-bool IsAny(const Token& token, const Words& words) {
-  return std::any_of(std::begin(words), std::end(words),
-                     [&](std::string_view word) { return IsWord(token, word); });
-}
-
 // Values although they look like names; only within double quotes they could be columns.
 constexpr std::string_view kNoColumns[] = {
     "current_catalog", "current_date", "current_role", "current_schema", "current_time",
@@ -222,11 +212,11 @@ bool Reader::Select() {
   const uint32_t begin = End(last_);
   for (depth_ = 0; !AtEnd(); Advance()) {
     const bool clause = depth_ == 0 && !IsLabel();
-    if (clause && (IsAny(now_, kSetOperations) || Is("into") || now_.symbol == ';')) {
+    if (clause && (IsAnyWord(now_, kSetOperations) || Is("into") || now_.symbol == ';')) {
       return false;
     }
     const bool noise = IsWord(last_, "within") || IsWord(last_, "distinct");
-    const bool over = clause && ((IsAny(now_, kBehindList) && !noise) || Is("returning"));
+    const bool over = clause && ((IsAnyWord(now_, kBehindList) && !noise) || Is("returning"));
     if (over && shape_.select_end == 0) {
       shape_.select_end = End(last_);
     }
@@ -274,7 +264,7 @@ bool Reader::Item() {
   if (AtEnd() || now_.symbol == ',' || now_.symbol == ';') {
     return false;
   }
-  bool column = IsName(now_) && !IsAny(now_, kNoColumns);
+  bool column = IsName(now_) && !IsAnyWord(now_, kNoColumns);
   bool star = now_.text == "*";
   if (IsName(now_) && next_.symbol == '.' && IdentifierName(now_) == own) {
     Advance();

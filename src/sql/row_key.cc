@@ -8,10 +8,6 @@
 namespace sql {
 namespace {
 
-bool IsWord(const Token& token, std::string_view word) {
-  return token.kind == TokenKind::kIdentifier && EqualFolded(token.text, word);
-}
-
 // Reads one statement token by token; brackets are skipped but for what they prove wrong.
 class Reader {
  public:

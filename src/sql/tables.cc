@@ -21,12 +21,11 @@ bool IsName(const Seen& seen) { return IsName(seen.token); }
 
 // `word`: in lower case.
 bool Is(const Seen& seen, std::string_view word) {
-  return seen.token.kind == TokenKind::kIdentifier && EqualFolded(seen.token.text, word);
+  return IsWord(seen.token, word);
 }
 
 bool IsAny(const Seen& seen, std::initializer_list<std::string_view> words) {
-  return std::any_of(words.begin(), words.end(),
-                     [&](std::string_view word) { return Is(seen, word); });
+  return IsAnyWord(seen.token, words);
 }
 
 bool NeedsQuotes(std::string_view name) {

@@ -28,6 +28,10 @@ bool OptionIsOn(const Token& value) {
   return !(text == "0" || EqualFolded(text, "false") || EqualFolded(text, "off"));
 }
 
+bool IsWord(const Token& token, std::string_view lower) {
+  return token.kind == TokenKind::kIdentifier && EqualFolded(token.text, lower);
+}
+
 uint32_t ParameterOf(const Token& token) {
   uint32_t number = 0;
   for (const char c : token.text.substr(1)) {

@@ -3,13 +3,23 @@
 // Pure; any thread; no failure.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <initializer_list>
+#include <iterator>
 #include <string_view>
 
 #include "sql/lexer.h"
 
 namespace sql {
 
+// A word without quotes, in any case; `lower` in lower case.
+bool IsWord(const Token& token, std::string_view lower);
+template <typename Words = std::initializer_list<std::string_view>>
+bool IsAnyWord(const Token& token, const Words& words) {
+  return std::any_of(std::begin(words), std::end(words),
+                     [&](std::string_view word) { return IsWord(token, word); });
+}
 // Quoted or not.
 bool IsName(const Token& token);
 // U&"...".

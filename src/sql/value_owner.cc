@@ -13,15 +13,6 @@ namespace {
 
 constexpr int kCastsMax = 4;  // behind one value
 
-bool Is(const Token& token, std::string_view word) {
-  return token.kind == TokenKind::kIdentifier && EqualFolded(token.text, word);
-}
-
-bool IsAny(const Token& token, std::initializer_list<std::string_view> words) {
-  return std::any_of(words.begin(), words.end(),
-                     [&](std::string_view word) { return Is(token, word); });
-}
-
 bool IsOver(const Token& token) { return token.kind == TokenKind::kEnd || token.symbol == ';'; }
 
 // A name whose spelling is all of it; behind U&"..." an UESCAPE may follow.
@@ -37,23 +28,23 @@ bool IsSign(const Token& token) { return token.symbol == '-' || token.symbol == 
 
 // Reserved words that stand for a value where a column could stand.
 bool IsReserved(const Token& token) {
-  return IsAny(token, {"array", "case", "cast", "current_catalog", "current_date", "current_role",
-                       "current_schema", "current_time", "current_timestamp", "current_user",
-                       "default", "localtime", "localtimestamp", "null", "row", "session_user",
-                       "system_user", "user"});
+  return IsAnyWord(token, {"array", "case", "cast", "current_catalog", "current_date",
+                           "current_role", "current_schema", "current_time", "current_timestamp",
+                           "current_user", "default", "localtime", "localtimestamp", "null", "row",
+                           "session_user", "system_user", "user"});
 }
 
 // Behind a condition of WHERE.
 bool EndsCondition(const Token& token) {
   return IsOver(token) || token.symbol == ')' ||
-         IsAny(token, {"and", "or", "order", "group", "limit", "offset", "returning", "for",
-                       "having", "fetch", "window"});
+         IsAnyWord(token, {"and", "or", "order", "group", "limit", "offset", "returning", "for",
+                           "having", "fetch", "window"});
 }
 
 bool EndsElement(const Token& token) { return token.symbol == ',' || token.symbol == ')'; }
 
 bool EndsAssignment(const Token& token) {
-  return IsOver(token) || token.symbol == ',' || IsAny(token, {"from", "where", "returning"});
+  return IsOver(token) || token.symbol == ',' || IsAnyWord(token, {"from", "where", "returning"});
 }
 
 // The tokens of a text, with a look at those to come.
@@ -126,11 +117,11 @@ bool SkipValue(Cursor* at) {
 bool HasOneTable(Cursor at, bool from) {
   int froms = 0;
   for (at.Advance(); at.token.kind != TokenKind::kEnd; at.Advance()) {
-    if (IsAny(at.token, {"select", "join", "using", "with", "table", "values", "union",
-                         "intersect", "except", "between", "insert", "delete", "into"})) {
+    if (IsAnyWord(at.token, {"select", "join", "using", "with", "table", "values", "union",
+                             "intersect", "except", "between", "insert", "delete", "into"})) {
       return false;
     }
-    froms += Is(at.token, "from") ? 1 : 0;
+    froms += IsWord(at.token, "from") ? 1 : 0;
   }
   return froms == (from ? 1 : 0);
 }
@@ -143,17 +134,17 @@ class Reader {
   }
 
   void Run() {
-    if (Is(at_.token, "insert")) {
+    if (IsWord(at_.token, "insert")) {
       Insert();
-    } else if (Is(at_.token, "update")) {
+    } else if (IsWord(at_.token, "update")) {
       Update();
-    } else if (Is(at_.token, "delete")) {
+    } else if (IsWord(at_.token, "delete")) {
       Delete();
-    } else if (Is(at_.token, "select")) {
+    } else if (IsWord(at_.token, "select")) {
       Select();
-    } else if (Is(at_.token, "set")) {
+    } else if (IsWord(at_.token, "set")) {
       Set();
-    } else if (IsAny(at_.token, {"prepare", "commit", "rollback"})) {
+    } else if (IsAnyWord(at_.token, {"prepare", "commit", "rollback"})) {
       Prepared();
     }
     while (at_.token.kind != TokenKind::kEnd) {
@@ -171,7 +162,7 @@ class Reader {
     at_.Advance();
   }
   bool TakeIf(std::string_view word) {
-    const bool is = Is(at_.token, word);
+    const bool is = IsWord(at_.token, word);
     if (is) {
       Take();
     }
@@ -243,7 +234,8 @@ bool Reader::Table() {
 bool Reader::Alias() {
   const bool as = TakeIf("as");
   if (IsPlainName(at_.token) &&
-      (as || !(EndsCondition(at_.token) || IsAny(at_.token, {"set", "where", "tablesample"})))) {
+      (as || !(EndsCondition(at_.token) ||
+               IsAnyWord(at_.token, {"set", "where", "tablesample"})))) {
     alias_ = IdentifierName(at_.token);
     Take();
     return at_.token.symbol != '(';
@@ -286,10 +278,10 @@ void Reader::Insert() {
     return;
   }
   Rows(columns, listed);
-  if (!Is(at_.token, "on")) {
+  if (!IsWord(at_.token, "on")) {
     return;
   }
-  while (at_.token.kind != TokenKind::kEnd && !Is(at_.token, "returning")) {
+  while (at_.token.kind != TokenKind::kEnd && !IsWord(at_.token, "returning")) {
     if (TakeIf("set")) {
       Assignments();
       return;
@@ -302,7 +294,7 @@ void Reader::Insert() {
 bool Reader::Columns(std::vector<std::string>* columns) {
   do {
     Take();
-    if (!IsPlainName(at_.token) || IsAny(at_.token, {"select", "with", "values", "table"}) ||
+    if (!IsPlainName(at_.token) || IsAnyWord(at_.token, {"select", "with", "values", "table"}) ||
         columns->size() == kOwnedColumnsMax) {
       return false;
     }
@@ -385,14 +377,14 @@ void Reader::Select() {
     return;
   }
   Take();
-  Element(Owner(), [](const Token& token) { return Is(token, "from"); });
+  Element(Owner(), [](const Token& token) { return IsWord(token, "from"); });
   TakeIf("from");
   TakeIf("only");
   if (!Table()) {
     return;
   }
   TakeIf('*');
-  if (Alias() && (Is(at_.token, "where") || EndsCondition(at_.token))) {
+  if (Alias() && (IsWord(at_.token, "where") || EndsCondition(at_.token))) {
     Conditions();
   }
 }
@@ -425,7 +417,7 @@ void Reader::Prepared() {
 
 // pg_catalog.set_config('name', v, v), which pgbraid itself says, too.
 bool Reader::SettingCall() {
-  if (!Is(at_.token, "pg_catalog")) {
+  if (!IsWord(at_.token, "pg_catalog")) {
     return false;
   }
   Take();
@@ -449,12 +441,12 @@ void Reader::Conditions() {
       begins = false;
       continue;
     }
-    if (IsAny(at_.token, {"limit", "offset"})) {
+    if (IsAnyWord(at_.token, {"limit", "offset"})) {
       Count();
       begins = false;
       continue;
     }
-    begins = at_.token.symbol == '(' || IsAny(at_.token, {"where", "and", "or", "not"});
+    begins = at_.token.symbol == '(' || IsAnyWord(at_.token, {"where", "and", "or", "not"});
     Take();
   }
 }
@@ -493,15 +485,15 @@ bool Reader::Condition() {
   }
   const Owner owner = OwnerOf(std::move(column));
   const bool compares = IsComparison(ahead.token);
-  if (Is(ahead.token, "not")) {
+  if (IsWord(ahead.token, "not")) {
     ahead.Advance();
   }
-  const bool in = Is(ahead.token, "in");
-  if (!compares && !in && !IsAny(ahead.token, {"like", "ilike"})) {
+  const bool in = IsWord(ahead.token, "in");
+  if (!compares && !in && !IsAnyWord(ahead.token, {"like", "ilike"})) {
     return false;
   }
   ahead.Advance();
-  const bool any = compares && IsAny(ahead.token, {"any", "some", "all"});
+  const bool any = compares && IsAnyWord(ahead.token, {"any", "some", "all"});
   if (any) {
     ahead.Advance();
   }
@@ -553,7 +545,7 @@ bool IsValue(const Token& token) {
     case TokenKind::kParameter:
       return true;
     default:
-      return IsAny(token, {"true", "false"});
+      return IsAnyWord(token, {"true", "false"});
   }
 }
 
