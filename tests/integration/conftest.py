@@ -196,6 +196,23 @@ def pair(server, shared_mirror, database, new_target):
 
 
 @pytest.fixture
+def small_disk(tmp_path):
+    """Makes folders on disks of so many MB: small_disk(12) -> path."""
+    made = []
+
+    def make(megabytes):
+        folder = tmp_path / f"small{len(made)}"
+        folder.mkdir()
+        processes.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)])
+        made.append(folder)
+        return str(folder)
+
+    yield make
+    for folder in made:
+        processes.run(["umount", "-l", str(folder)])
+
+
+@pytest.fixture
 def own_mirror(server, database, new_server, new_target):
     """Makes a pair whose mirror the test may stop: own_mirror(auth, login) -> Pair."""
     def make(auth="trust", user="postgres", password=None, prepare="SELECT 1", flags=()):

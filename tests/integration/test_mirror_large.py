@@ -3,7 +3,6 @@ of it arrives, in its order and with nothing that was rolled back.
 """
 
 import json
-import subprocess
 
 import pytest
 
@@ -247,19 +246,8 @@ def test_what_may_be_needed_again_stays_and_works(large):
     assert pair.dropped() == 0
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)],
-                             capture_output=True, text=True)
-    assert mounted.returncode == 0, mounted.stderr
-    yield str(folder)
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
 def test_what_the_disk_has_no_room_for_is_lost_whole_and_named(large, small_disk):
-    pair = large(folder=small_disk)
+    pair = large(folder=small_disk(8))
     assert copy(pair.raw, range(20_000)) == {}
     insert(pair, range(30_000, 30_010))
     wait_until(lambda: pair.on_mirror("SELECT count(*) FROM big") == [(10,)], "what came behind")

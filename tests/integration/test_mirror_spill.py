@@ -63,6 +63,13 @@ def insert(pair, raw, numbers):
         assert pair.ask(raw, f"INSERT INTO t VALUES ({number}, '{'x' * 100}')") == [""]
 
 
+def insert_big(raw, rows):
+    for _ in range(rows):
+        turn = raw.send(wire.one_shot("INSERT INTO big VALUES ($1)", [b"x" * 30_000]),
+                        wire.SYNC).read_turn()
+        assert wire.first_error(turn) == {}
+
+
 def kill(pair):
     """Without a word. The kernel may hold the sockets of a dead process's ring a moment longer."""
     pair.target.kill()
@@ -134,29 +141,14 @@ def test_copy_and_prepared_statements_come_back_as_they_were(spilling):
     assert pair.dropped() == 0
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A folder on a disk of 12 MB: room for two segments and little more."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(folder)],
-                             capture_output=True, text=True)
-    assert mounted.returncode == 0, mounted.stderr
-    yield str(folder)
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
 def test_what_a_full_disk_does_not_take_is_counted_and_named_and_no_client_sees_it(
         spilling, small_disk):
-    pair = spilling(folder=small_disk)
+    pair = spilling(folder=small_disk(12))  # room for two segments and little more
     raw = pair.session()
     pair.ask(raw, "CREATE TABLE big(a text)")
     pair.finish(raw)
     pair.mirror.pause()
-    for _ in range(800):
-        turn = raw.send(wire.one_shot("INSERT INTO big VALUES ($1)", [b"x" * 30_000]),
-                        wire.SYNC).read_turn()
-        assert wire.first_error(turn) == {}
+    insert_big(raw, 800)
     assert pair.target.metric("pgbraid_mirror_spilled_total") > 0
     assert pair.target.metric("pgbraid_mirror_spill_failures_total") > 0
     assert pair.dropped() > 0
@@ -179,9 +171,7 @@ def test_spill_max_is_a_bound(spilling):
     pair.finish(raw)
     pair.mirror.pause()
     for _ in range(200):
-        turn = raw.send(wire.one_shot("INSERT INTO big VALUES ($1)", [b"x" * 30_000]),
-                        wire.SYNC).read_turn()
-        assert wire.first_error(turn) == {}
+        insert_big(raw, 1)
         assert pair.target.metric("pgbraid_mirror_spill_bytes") <= 1 << 20
     assert pair.target.metric("pgbraid_mirror_spilled_total") > 0
     pair.mirror.resume()
@@ -406,3 +396,5 @@ def test_clients_that_wait_for_a_mirror_are_drained_also_one_that_has_left(own_m
     pair.target.wait_for("pgbraid_mirror_queued_units", 5)
     held[0].reset()
     pair.target.stop()
+    # What waited has not reached the primary either.
+    assert 5 <= pair.on_primary("SELECT count(*) FROM big")[0][0] < 12
