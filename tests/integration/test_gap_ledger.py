@@ -75,13 +75,6 @@ def restart(pair):
     pair.target.start()
 
 
-def kill(pair):
-    """Without a word. The kernel may hold the sockets of a dead process's ring a moment longer."""
-    pair.target.kill()
-    for port in (pair.target.port, pair.target.admin_port):
-        wait_until(lambda port=port: not processes.accepts(port), f"port {port} to be free")
-
-
 # -- what is named -------------------------------------------------------------------------------
 
 
@@ -206,7 +199,7 @@ def test_kill_with_work_queued_leaves_the_crash_entry(kept):
     for number in range(1, 6):
         kept.ask(raw, f"INSERT INTO t VALUES ({number}, '')")
     wait_until(lambda: ledger_file(kept.folder)["pending"] == 5, "the file to say: work is queued")
-    kill(kept)
+    kept.kill()
     raw.shut()
     kept.mirror.resume()
     kept.target.start()
@@ -227,7 +220,7 @@ def test_kill_with_nothing_queued_leaves_no_entry(kept):
         return file["pending"] == 0 and len(file["gaps"]) == 1
 
     wait_until(is_written, "the file to have the gap, with nothing queued")
-    kill(kept)
+    kept.kill()
     raw.shut()
     kept.target.start()
     assert gaps(kept) == {("n", "refused", "42P01"): (1, 1)}

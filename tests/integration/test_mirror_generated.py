@@ -542,9 +542,7 @@ def test_what_waited_on_the_disk_over_a_kill_has_its_ids(own_mirror, tmp_path):
     for i in range(1000):
         assert pair.ask(raw, f"INSERT INTO serials(v) VALUES ('{i}') RETURNING id") == [""]
     pair.target.wait_for("pgbraid_mirror_spill_units", 500)
-    pair.target.kill()
-    processes.wait_until(lambda: not processes.accepts(pair.target.port)
-                         and not processes.accepts(pair.target.admin_port), "the ports to be free")
+    pair.kill()
     pair.mirror.resume()
     pair.target.start()
     pair.finish(pair.session())

@@ -70,13 +70,6 @@ def insert_big(raw, rows):
         assert wire.first_error(turn) == {}
 
 
-def kill(pair):
-    """Without a word. The kernel may hold the sockets of a dead process's ring a moment longer."""
-    pair.target.kill()
-    wait_until(lambda: not processes.accepts(pair.target.port)
-               and not processes.accepts(pair.target.admin_port), "the ports to be free")
-
-
 def missing(pair, table="t"):
     count = f"SELECT count(*) FROM {table}"
     return pair.on_primary(count)[0][0] - pair.on_mirror(count)[0][0]
@@ -187,7 +180,7 @@ def test_a_kill_without_a_key_leaves_names(spilling, tmp_path):
     insert(pair, raw, range(2000))
     pair.target.wait_for("pgbraid_mirror_spill_units", 500)
     waiting = pair.target.metric("pgbraid_mirror_spill_units")
-    kill(pair)
+    pair.kill()
     pair.mirror.resume()
     pair.target.start()
     named = gaps(pair)
@@ -221,7 +214,7 @@ def restarted_after_a_kill(pair, raw, rows):
     insert(pair, raw, range(rows))
     pair.target.wait_for("pgbraid_mirror_spilled_total", rows // 2)
     waiting = int(pair.target.metric("pgbraid_mirror_spill_units"))
-    kill(pair)
+    pair.kill()
     pair.mirror.resume()
     pair.target.start()
     return waiting
@@ -261,11 +254,11 @@ def test_killed_while_it_delivers_what_was_left_nothing_is_applied_twice(spillin
         assert pair.ask(raw, f"INSERT INTO twice VALUES ({number})") == [""]
     pair.target.wait_for("pgbraid_mirror_spill_units", 1000)
     for _ in range(2):
-        kill(pair)
+        pair.kill()
         pair.mirror.resume()
         pair.target.start()
         pair.target.wait_for("pgbraid_mirror_delivered_total", 100)
-    kill(pair)
+    pair.kill()
     pair.target.start()
     pair.finish(pair.session())
     wait_until(lambda: not segments(pair), "the files to go")
@@ -283,7 +276,7 @@ def test_another_key_opens_nothing_and_names_all(spilling, key_file, tmp_path):
     pair.mirror.pause()
     insert(pair, raw, range(2000))
     pair.target.wait_for("pgbraid_mirror_spill_units", 500)
-    kill(pair)
+    pair.kill()
     with open(key_file, "w") as file:
         file.write(KEY[::-1])
     pair.mirror.resume()

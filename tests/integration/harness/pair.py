@@ -45,6 +45,14 @@ class Pair:
             lambda: self.on_mirror(f"SELECT 1 FROM done WHERE id = {marker}"),
             f"marker {marker} on the mirror; {self.counters()}")
 
+    def kill(self):
+        """The proxy, without a word. The kernel may hold the sockets of a dead process's ring a
+        moment longer."""
+        self.target.kill()
+        processes.wait_until(lambda: not processes.accepts(self.target.port)
+                             and not processes.accepts(self.target.admin_port),
+                             "the ports to be free")
+
     def counters(self):
         samples = self.target.metrics()
         return {key: value for key, value in samples.items()

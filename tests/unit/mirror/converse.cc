@@ -45,6 +45,20 @@ std::string Text(const Step& step) {
   return text;
 }
 
+// As they come when the frame is longer than what was read at once.
+std::vector<pg::Piece> PiecesOf(std::string_view frame, size_t count) {
+  std::vector<pg::Piece> pieces;
+  const size_t step = (frame.size() + count - 1) / count;
+  for (size_t at = 0; at < frame.size(); at += step) {
+    pg::Piece& piece = pieces.emplace_back(Whole(frame));
+    piece.first = at == 0;
+    piece.bytes = frame.substr(at, step);
+    piece.last = at + piece.bytes.size() == frame.size();
+    piece.body = piece.first ? piece.bytes.substr(pg::kHeaderBytes) : piece.bytes;
+  }
+  return pieces;
+}
+
 }  // namespace
 
 void Shelf::Offer(Unit unit, Cause lost) {
@@ -112,13 +126,7 @@ Converse::Converse(base::Limits of, int64_t budget, const config::Config& given,
 Converse::~Converse() = default;
 
 Converse& Converse::Send(std::string_view frame, size_t pieces) {
-  const size_t step = (frame.size() + pieces - 1) / pieces;
-  for (size_t at = 0; at < frame.size(); at += step) {
-    pg::Piece piece = Whole(frame);
-    piece.first = at == 0;
-    piece.bytes = frame.substr(at, step);
-    piece.last = at + piece.bytes.size() == frame.size();
-    piece.body = piece.first ? piece.bytes.substr(pg::kHeaderBytes) : piece.bytes;
+  for (const pg::Piece& piece : PiecesOf(frame, pieces)) {
     if (piece.first) {
       CHECK(machine.OnRequest(piece, 1) == turn::RequestResult::kOk);
     }
@@ -161,13 +169,7 @@ Converse& Converse::Answered(char type, std::string_view body) {
 Converse& Converse::Part(std::string_view frame, size_t pieces) {
   const turn::Reply reply = machine.OnReply(Whole(frame));
   CHECK(reply.kind == turn::ReplyKind::kPassing);
-  const size_t step = (frame.size() + pieces - 1) / pieces;
-  for (size_t at = 0; at < frame.size(); at += step) {
-    pg::Piece piece = Whole(frame);
-    piece.first = at == 0;
-    piece.bytes = frame.substr(at, step);
-    piece.last = at + piece.bytes.size() == frame.size();
-    piece.body = piece.first ? piece.bytes.substr(pg::kHeaderBytes) : piece.bytes;
+  for (const pg::Piece& piece : PiecesOf(frame, pieces)) {
     if (recorder->listening()) {
       recorder->OnPart(reply.request, piece);
     }
