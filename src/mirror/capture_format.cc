@@ -40,6 +40,9 @@ bool ParseTimedUnit(std::string_view bytes, ByteInput* input, Captured* captured
     StepTiming timing;
     timing.sent = static_cast<int64_t>(input->Le64());
     timing.took = static_cast<int64_t>(input->Le64());
+    if (timing.took < 0) {
+      input->Fail();
+    }
     captured->timing.push_back(timing);
   }
   bytes.remove_prefix(std::min(bytes.size(), kHeadBytes + 4 + 16 * captured->timing.size()));

@@ -95,5 +95,12 @@ TEST(CaptureFormat, CountsAreNotBelieved) {
   EXPECT_EQ(ParseCaptured(record, &captured), CapturedResult::kDamaged);
 }
 
+TEST(CaptureFormat, ATimeBelowZeroIsRefused) {
+  std::string record = Three();
+  record[29] = '\xff';  // the last byte of how long the step took
+  Captured captured;
+  EXPECT_EQ(ParseCaptured(record, &captured), CapturedResult::kDamaged);
+}
+
 }  // namespace
 }  // namespace mirror
