@@ -91,7 +91,7 @@ void Lane::NoteState(const Unit& unit) {
   }
 }
 
-void Lane::Push(Queued queued) {
+void Lane::Push(Queued&& queued) {
   queue_.push_back(std::move(queued));
   if (!running_) {
     running_ = true;

@@ -132,7 +132,7 @@ class Lane final : public Target, private OrderWaiter {
 
   // -- lane.cc ------------------------------------------------------------------------------------
   void OnOrder() override;
-  void Push(Queued queued);
+  void Push(Queued&& queued);
   void NoteState(const Unit& unit);
   void OnAwayGone(uint64_t units);
   void KeepState(const Unit& unit);

@@ -50,11 +50,6 @@ std::string WithoutOwnTypes(std::string_view parse, std::string_view types) {
   return changed;
 }
 
-template <typename Map>
-void Count(Map* names, const std::string& name) {
-  ++(*names)[name];
-}
-
 }  // namespace
 
 Recorder::Recorder(const RecorderTools& tools, const std::vector<Route>& routes)
@@ -118,9 +113,9 @@ uint32_t Recorder::MayHaveCommitted() {
     if (request.act == Act::kFunctionCall) {
       run(sql::Statement());  // anything
     } else if (request.act == Act::kExecute) {
-      const auto portal = portals_.find(request.name);
-      if (portal != portals_.end()) {  // else it reads
-        run(portal->second.facts);
+      const Portal* const portal = portals_.Find(request.name);
+      if (portal != nullptr) {  // else it reads
+        run(portal->facts);
       }
     } else {
       Apply(&request);
@@ -252,10 +247,10 @@ void Recorder::OnLost(turn::RequestId id, char type, Cause lost) {
   if (type == 'Q') {
     request.parts.emplace_back();  // of unknown effect: its tag will tell
   } else if (type == 'P') {
-    Count(&parses_, request.name);
+    ++parses_[request.name];
   } else {
     request.statement = names.String();
-    Count(&binds_, request.name);
+    NoteBound(&request);
   }
   Works(&request);
 }
@@ -324,7 +319,7 @@ void Recorder::OnParse(turn::RequestId id, std::string_view body) {
   const std::string_view rest = body.substr(view->name.size() + 1);
   Keep(&request.kept, HasOwnTypes(view->types) ? WithoutOwnTypes(rest, view->types) : rest,
        tools_.names);
-  Count(&parses_, request.name);
+  ++parses_[request.name];
 }
 
 void Recorder::OnBind(turn::RequestId id, std::string_view body) {
@@ -344,7 +339,15 @@ void Recorder::OnBind(turn::RequestId id, std::string_view body) {
   request.name = portal;
   request.statement = statement;
   Keep(&request.kept, reader.rest(), tools_.held);
-  Count(&binds_, request.name);
+  NoteBound(&request);
+}
+
+// A Bind is being forwarded.
+void Recorder::NoteBound(Request* request) {
+  ++binds_[request->name];
+  if (const sql::Statement* const facts = FactsOf(request->statement)) {
+    request->facts = *facts;
+  }
 }
 
 void Recorder::OnExecute(turn::RequestId id, std::string_view body) {
@@ -485,14 +488,12 @@ void Recorder::Keep(Kept* kept, std::string_view bytes, base::Credit* credit) {
 }
 
 bool Recorder::MayNameStatement(std::string_view name) const {
-  return (!statements_.empty() && statements_.contains(name)) ||
-         (!parses_.empty() && parses_.contains(name)) ||
+  return statements_.Contains(name) || parses_.Contains(name) ||
          (!sql_prepared_.empty() && sql_prepared_.contains(name));
 }
 
 bool Recorder::MayNamePortal(std::string_view name) const {
-  return (!portals_.empty() && portals_.contains(name)) ||
-         (!binds_.empty() && binds_.contains(name));
+  return portals_.Contains(name) || binds_.Contains(name);
 }
 
 // -- order ----------------------------------------------------------------------------------------
@@ -549,31 +550,28 @@ void Recorder::OnQueryForwarded(Request* request) {
 // What `statement` names once all that was forwarded has been answered; null if that is not worth
 // following.
 const sql::Statement* Recorder::FactsOf(std::string_view statement) const {
-  if (parses_.contains(statement)) {
+  if (parses_.Contains(statement)) {
     for (auto it = requests_.rbegin(); it != requests_.rend(); ++it) {
       if (it->act == Act::kParse && it->name == statement) {
         return &it->facts;
       }
     }
   }
-  const auto prepared = statements_.find(statement);
-  return prepared == statements_.end() ? nullptr : &prepared->second.facts;
+  const Prepared* const prepared = statements_.Find(statement);
+  return prepared == nullptr ? nullptr : &prepared->facts;
 }
 
+// Likewise of a portal.
 const sql::Statement* Recorder::FactsOfPortal(std::string_view portal) const {
-  const sql::Statement* facts = nullptr;
-  const auto bound = portals_.find(portal);
-  if (binds_.contains(portal)) {
-    for (auto it = requests_.rbegin(); it != requests_.rend() && facts == nullptr; ++it) {
+  if (binds_.Contains(portal)) {
+    for (auto it = requests_.rbegin(); it != requests_.rend(); ++it) {
       if (it->act == Act::kBind && it->name == portal) {
-        facts = FactsOf(it->statement);
-        break;
+        return &it->facts;
       }
     }
-  } else if (bound != portals_.end()) {
-    facts = &bound->second.facts;
   }
-  return facts;
+  const Portal* const bound = portals_.Find(portal);
+  return bound == nullptr ? nullptr : &bound->facts;
 }
 
 }  // namespace mirror

@@ -35,6 +35,7 @@
 #include "backend/connection.h"
 #include "base/keyed_hash.h"
 #include "mirror/block.h"
+#include "mirror/names.h"
 #include "mirror/recorder_tools.h"
 #include "mirror/recording.h"
 #include "mirror/target.h"
@@ -84,9 +85,6 @@ class Recorder final : public backend::NoteTaker {
     double exposure = 1;
     std::vector<Route> routes;
   };
-  template <typename T>
-  using Names = base::NameTable<T>;
-
   // -- recorder.cc: what the client sends ---------------------------------------------------------
   void OnFrame(turn::RequestId id, char type, std::string_view body, Cause lost);
   void Gather(turn::RequestId id, const pg::Piece& piece);
@@ -107,6 +105,7 @@ class Recorder final : public backend::NoteTaker {
   uint32_t MayWant(const sql::Statement& facts) const;
   bool MayNameStatement(std::string_view name) const;
   bool MayNamePortal(std::string_view name) const;
+  void NoteBound(Request* request);
   void Works(Request* request);
   void ReserveFor(Request* request);
   void OnQueryForwarded(Request* request);
@@ -132,12 +131,12 @@ class Recorder final : public backend::NoteTaker {
   void OnPartlyDone(Request* request, std::string_view sqlstate);
   void OfferInDoubt(std::span<Item> items);
   void OnReady(const backend::Note& note);
-  uint64_t Completed(Item item, const sql::Statement& facts, std::string_view tag);
+  uint64_t Completed(Item&& item, const sql::Statement& facts, std::string_view tag);
   const sql::Statement& Meant(const sql::Statement& facts) const;
   uint32_t Wanted(const sql::Statement& facts, std::string_view tag, Cause lost) const;
   void TakeCopy(Request* request, Item* item);
   void LoseStep(Item* item);
-  uint64_t AddItem(Item item);
+  uint64_t AddItem(Item&& item);
   void LeftOut(uint32_t wanted);
   void OnUnit(const turn::Unit* unit, const base::Slice& prepare, Cause lost);
 
@@ -199,10 +198,10 @@ class Recorder final : public backend::NoteTaker {
   turn::Transaction transaction_;
   std::deque<Request> requests_;  // those not answered, oldest first
   Names<Prepared> statements_;    // what is worth following, as the answers have told
-  Names<sql::Statement> sql_prepared_;  // what EXECUTE of the name is
+  base::NameTable<sql::Statement> sql_prepared_;  // what EXECUTE of the name is
   bool sql_prepared_missed_ = false;  // true exactly if one had no room there
   Names<Portal> portals_;
-  Names<Cursor> cursors_;         // open ones whose DECLARE is of the open transaction, or held
+  base::NameTable<Cursor> cursors_;  // open, whose DECLARE is of the open transaction, or held
   uint32_t cursor_items_ = 0;     // of items_, those that nobody wants so far
   Names<uint32_t> parses_;        // names in requests_, with how often
   Names<uint32_t> binds_;

@@ -34,12 +34,11 @@ uint32_t WantedOf(std::span<Item> items) {
   return wanted;
 }
 
-template <typename Map>
-void Uncount(Map* names, const std::string& name) {
-  const auto found = names->find(name);
-  CHECK(found != names->end());
-  if (--found->second == 0) {
-    names->erase(found);
+void Uncount(Names<uint32_t>* names, const std::string& name) {
+  uint32_t* const count = names->Find(name);
+  CHECK(count != nullptr);
+  if (--*count == 0) {
+    names->Erase(name);
   }
 }
 
@@ -115,11 +114,11 @@ void Recorder::Apply(Request* request) {
       ApplyBind(request);
       break;
     case Act::kForgetStatement:
-      statements_.erase(request->name);
+      statements_.Erase(request->name);
       sql_prepared_.erase(request->name);
       break;
     case Act::kForgetPortal:
-      portals_.erase(request->name);
+      portals_.Erase(request->name);
       break;
     case Act::kQuery:
     case Act::kExecute:
@@ -131,24 +130,24 @@ void Recorder::Apply(Request* request) {
 }
 
 void Recorder::ApplyBind(Request* request) {
+  const Prepared* const prepared = statements_.Find(request->statement);
   Portal portal;
-  const auto prepared = statements_.find(request->statement);
-  const auto in_sql = sql_prepared_.find(request->statement);
-  if (prepared != statements_.end()) {
-    portal.parse = prepared->second.parse.bytes;
-    portal.reading = prepared->second.reading;
-    portal.facts = prepared->second.facts;
-    portal.described.bytes = prepared->second.described.bytes;
-  } else if (in_sql != sql_prepared_.end()) {
+  portal.bind = std::move(request->kept);
+  if (prepared != nullptr) {
+    portal.parse = prepared->parse.bytes;
+    portal.reading = prepared->reading;
+    portal.facts = prepared->facts;
+    portal.described.bytes = prepared->described.bytes;
+    if (prepared->parse.lost != Cause::kNone) {
+      portal.bind.lost = prepared->parse.lost;
+    }
+  } else if (const auto in_sql = sql_prepared_.find(request->statement);
+             in_sql != sql_prepared_.end()) {
     portal.statement = request->statement;
     portal.facts = in_sql->second;
   } else {
-    portals_.erase(request->name);
+    portals_.Erase(request->name);
     return;
-  }
-  portal.bind = std::move(request->kept);
-  if (prepared != statements_.end() && prepared->second.parse.lost != Cause::kNone) {
-    portal.bind.lost = prepared->second.parse.lost;
   }
   portals_[request->name] = std::move(portal);
 }
@@ -225,12 +224,12 @@ void Recorder::TakeCopy(Request* request, Item* item) {
 }
 
 void Recorder::OnExecuteDone(Request* request, const backend::Note& note) {
-  const auto found = portals_.find(request->name);
-  if (found == portals_.end()) {
+  Portal* const found = portals_.Find(request->name);
+  if (found == nullptr) {
     OnUnfollowed(note);
     return;
   }
-  Portal& portal = found->second;
+  Portal& portal = *found;
   if (portal.item != 0) {
     ExecutedAgain(*request, portal, note);
     return;
@@ -243,8 +242,8 @@ void Recorder::OnExecuteDone(Request* request, const backend::Note& note) {
   Learn(portal.facts, *request, &item);
   const sql::Statement facts = portal.facts;  // DISCARD ALL and its like end the portal
   const uint64_t serial = Completed(std::move(item), facts, note.text);
-  if (const auto still = portals_.find(request->name); still != portals_.end()) {
-    still->second.item = serial;
+  if (Portal* const still = portals_.Find(request->name)) {
+    still->item = serial;
   }
 }
 
@@ -332,11 +331,11 @@ void Recorder::OnPartlyDone(Request* request, std::string_view sqlstate) {
     facts = &request->parts.front().facts;
     item = MakeItem(*request, request->parts.front());
     item.charge = std::move(request->kept.charge);
-  } else if (const auto portal = portals_.find(request->name);
-             request->act == Act::kExecute && portal != portals_.end()) {
-    facts = &portal->second.facts;
+  } else if (Portal* const portal = portals_.Find(request->name);
+             request->act == Act::kExecute && portal != nullptr) {
+    facts = &portal->facts;
     if (facts->commits || facts->may_commit) {
-      item = MakeItem(request, &portal->second);
+      item = MakeItem(request, portal);
     }
   }
   const bool may = facts != nullptr && (facts->commits || facts->may_commit);
@@ -394,7 +393,7 @@ void Recorder::OnReady(const backend::Note& note) {
   took_ = absl::ZeroDuration();
   OnUnit(transaction_.Ready(note.status), base::Slice(), Cause::kNone);
   if (note.status == 'I') {
-    portals_.clear();  // they end with their transaction
+    portals_.Clear();  // they end with their transaction
     OnTransactionOver();
   }
 }
@@ -402,7 +401,7 @@ void Recorder::OnReady(const backend::Note& note) {
 // -- items ----------------------------------------------------------------------------------------
 
 // The serial of the item it made, or 0.
-uint64_t Recorder::Completed(Item item, const sql::Statement& facts, std::string_view tag) {
+uint64_t Recorder::Completed(Item&& item, const sql::Statement& facts, std::string_view tag) {
   const sql::Statement& meant = Meant(facts);
   const Kind kind = KindOf(meant);
   MarkTrace(meant, tag, &item.step);
@@ -457,13 +456,13 @@ const sql::Statement& Recorder::Meant(const sql::Statement& facts) const {
   if (const auto in_sql = sql_prepared_.find(facts.name); in_sql != sql_prepared_.end()) {
     return in_sql->second;
   }
-  const auto prepared = statements_.find(facts.name);
-  return prepared == statements_.end() ? facts : prepared->second.facts;
+  const Prepared* const prepared = statements_.Find(facts.name);
+  return prepared == nullptr ? facts : prepared->facts;
 }
 
 // The filters that want a statement that succeeded.
 uint32_t Recorder::Wanted(const sql::Statement& facts, std::string_view tag, Cause lost) const {
-  if (tag == "DEALLOCATE" && statements_.contains(facts.name)) {
+  if (tag == "DEALLOCATE" && statements_.Contains(facts.name)) {
     return 0;  // the mirror does not have the names of Parse
   }
   const sql::Statement& meant = Meant(facts);
@@ -510,7 +509,7 @@ void Recorder::LoseStep(Item* item) {
 }
 
 // Its serial, by which the transaction knows it.
-uint64_t Recorder::AddItem(Item item) {
+uint64_t Recorder::AddItem(Item&& item) {
   item.serial = ++last_serial_;
   if (items_.empty()) {
     began_ = tools_.loop->now();

@@ -71,11 +71,11 @@ void Recorder::OnPart(turn::RequestId request, const pg::Piece& piece) {
 void Recorder::OnDescribed(const Request& request, std::string_view body) {
   Kept* kept = nullptr;
   if (request.act == Act::kDescribeStatement) {
-    const auto prepared = statements_.find(request.name);
-    kept = prepared == statements_.end() ? nullptr : &prepared->second.described;
+    Prepared* const prepared = statements_.Find(request.name);
+    kept = prepared == nullptr ? nullptr : &prepared->described;
   } else if (request.act == Act::kDescribePortal) {
-    const auto portal = portals_.find(request.name);
-    kept = portal == portals_.end() ? nullptr : &portal->second.described;
+    Portal* const portal = portals_.Find(request.name);
+    kept = portal == nullptr ? nullptr : &portal->described;
   }
   if (kept != nullptr && kept->bytes.empty()) {
     Keep(kept, body, tools_.names);
@@ -102,10 +102,10 @@ void Recorder::Learn(const sql::Statement& facts, const Request& request, Item* 
     step.unpinned = Unpinned::kRows;  // there are more
     return;
   }
-  const auto portal = portals_.find(request.name);
-  const bool described = request.act == Act::kExecute && portal != portals_.end();
+  const Portal* const portal = portals_.Find(request.name);
+  const bool described = request.act == Act::kExecute && portal != nullptr;
   step.unpinned = heard_.rows.Take(
-      described ? portal->second.described.bytes.view() : std::string_view(), lex_, &step.returned);
+      described ? portal->described.bytes.view() : std::string_view(), lex_, &step.returned);
   if (step.returned.empty() || item->charge.Take(tools_.held, PinBytes(step))) {
     return;
   }

@@ -82,10 +82,10 @@ void Recorder::OnSession(const sql::Statement& facts, std::string_view tag,
       sql_prepared_missed_ = true;
     }
   } else if (tag == "DEALLOCATE") {
-    statements_.erase(facts.name);
+    statements_.Erase(facts.name);
     sql_prepared_.erase(facts.name);
   } else if (tag == "DEALLOCATE ALL" || tag == "DISCARD ALL") {
-    statements_.clear();
+    statements_.Clear();
     sql_prepared_.clear();
   } else {
     reading_unsure_ = true;  // what it has set is reported with the end of the turn
@@ -145,11 +145,11 @@ void Recorder::AddPrepared(const sql::Statement& facts, Item* item) {
   if (!may_name || facts.name.empty() || item->wanted == 0 || item->lost != Cause::kNone) {
     return;
   }
-  const auto prepared = statements_.find(facts.name);
-  if (prepared == statements_.end()) {
+  const Prepared* const prepared = statements_.Find(facts.name);
+  if (prepared == nullptr) {
     return;
   }
-  const Kept& parse = prepared->second.parse;
+  const Kept& parse = prepared->parse;
   item->lost = parse.lost;
   if (parse.lost == Cause::kNone && !item->charge.Take(tools_.held, parse.bytes.size())) {
     item->lost = Cause::kOverBudget;
@@ -157,7 +157,7 @@ void Recorder::AddPrepared(const sql::Statement& facts, Item* item) {
   if (item->lost != Cause::kNone) {
     return;
   }
-  const base::Slice& then = prepared->second.reading;
+  const base::Slice& then = prepared->reading;
   const base::Slice now = Reading();
   const bool other = !then.empty() && !now.empty() && then.view() != now.view();
   item->around = std::make_unique<Around>();

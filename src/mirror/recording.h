@@ -80,7 +80,7 @@ struct Request {
   uint32_t copies_taken = 0;  // of `copies`
   std::vector<Part> parts;    // kQuery
   std::vector<Copied> copies;
-  sql::Statement facts;  // kParse
+  sql::Statement facts;  // kParse, kBind: as far as it was known when it was forwarded
   base::Instant sent;    // when it was forwarded
   uint64_t seen = 0;     // the clock then
   uint64_t stamp = 0;    // reserved for what it may commit; 0: none
