@@ -29,6 +29,9 @@ bool WantsToBeAlone(std::string_view sqlstate) {
 // A transaction may only read: a marker cannot be set in it.
 constexpr std::string_view kReadOnly = "25006";
 
+// Of COMMIT PREPARED.
+constexpr std::string_view kNoSuchPrepared = "42704";
+
 // The schema, the table or the function is not there.
 bool IsMissing(std::string_view sqlstate) {
   return sqlstate == "42P01" || sqlstate == "3F000" || sqlstate == "42883";
@@ -170,6 +173,7 @@ io::Task<void> Lane::ResolveDoubt() {
   const bool known = replay.tags().size() == 4;
   if (known && replay.tags()[3] == "SELECT 1") {
     shadow_->metrics().found_applied.Add();
+    queue_.front().overtaken = false;
     Settle(Verdict());
     journal_.OnLost();  // what it held went with its connection
     rebuilt_ = false;
@@ -240,7 +244,8 @@ io::Task<void> Lane::Deliver() {
     Drop(Cause::kStateLost);  // it could go to a table that has the name of a temporary one
     co_return;
   }
-  if (journal_.blind() && leaves != Trace::kReset && leaves != Trace::kDiscard) {
+  if (journal_.blind() && leaves != Trace::kReset && leaves != Trace::kDiscard &&
+      !front.unit.ends_prepared()) {
     Drop(Cause::kStateLost);  // it could go to another schema's tables
     co_return;
   }
@@ -388,6 +393,7 @@ io::Task<void> Lane::OnNotAnswered(Flight flight, bool may_have_committed) {
   if (link_->marked()) {
     stale_ = link_->number();
   }
+  front.overtaken |= front.executed;  // who waited for its locks went on when they were gone
   Undo();
   co_await DropLink();
   if (flight == Flight::kStopped) {
@@ -401,6 +407,8 @@ io::Task<void> Lane::OnNotAnswered(Flight flight, bool may_have_committed) {
   if (may_have_committed && marked) {
     doubt_ = doubt;
     stale_.reset();  // that ends it too
+  } else if (may_have_committed && front.unit.ends_prepared() && MayRunAgain()) {
+    // once more: if it has happened, there is no such transaction any more
   } else if (may_have_committed) {
     Drop(flight == Flight::kTimeout ? Cause::kTimeout : Cause::kOutcomeUnknown);
   } else if (!MayRunAgain()) {
@@ -410,6 +418,7 @@ io::Task<void> Lane::OnNotAnswered(Flight flight, bool may_have_committed) {
 
 io::Task<void> Lane::OnRefused(const std::string& sqlstate, bool mark_failed) {
   Queued& front = queue_.front();
+  front.overtaken |= front.executed;
   Undo();
   if (mark_failed && sqlstate == kReadOnly) {
     front.unmarked = true;
@@ -430,6 +439,11 @@ io::Task<void> Lane::OnRefused(const std::string& sqlstate, bool mark_failed) {
     co_return;
   }
   if (PinsRefused(sqlstate)) {
+    co_return;
+  }
+  if (sqlstate == kNoSuchPrepared && front.tries > 0 && front.unit.ends_prepared()) {
+    shadow_->metrics().found_applied.Add();
+    Settle(Verdict());
     co_return;
   }
   if (!Passes(sqlstate)) {

@@ -56,7 +56,8 @@ void Lane::Offer(Unit unit, Cause lost) {
   Spill* const spill = shadow_->spill();
   const bool behind = spill != nullptr && spill->holds();  // then memory would overtake the disk
   Charge charge;
-  if (lost == Cause::kNone && (behind || !charge.Take(shadow_->credit(), unit.bytes))) {
+  if (lost == Cause::kNone &&
+      (behind || !(charge.Take(shadow_->credit(), unit.bytes) || unit.ends_prepared()))) {
     if (spill != nullptr && spill->Take(*this, unit)) {
       ++away_;
       NoteState(unit);

@@ -117,6 +117,7 @@ class Lane final : public Target, private OrderWaiter {
     std::vector<Step> behind;  // the state that dropped units behind it have made on the primary
     uint32_t tries = 0;      // that have reached the mirror in vain
     bool executed = false;   // as the order has been told
+    bool overtaken = false;  // perhaps: the mirror lost it when those behind it might commit
     bool reordered = false;  // runs again once those before it have been executed
     bool serial = false;     // likewise, once they are resolved
     std::string was = {};    // of its last try, see UnitOutcome

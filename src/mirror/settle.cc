@@ -82,6 +82,9 @@ void Lane::Count(const Verdict& verdict) {
     if (unit.took > absl::ZeroDuration()) {
       metrics.primary.Record(unit.took);
     }
+    if (queue_.front().overtaken && shadow_->order().on()) {
+      shadow_->ledger()->RecordUnit(unit, Cause::kOrderUnknown, "");
+    }
     if (verdict.differs) {
       shadow_->ledger()->RecordUnit(unit, Cause::kDifferent, "");
       metrics.different.Add();

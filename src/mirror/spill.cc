@@ -96,7 +96,8 @@ bool Spill::IsFull(bool waits) const {
 
 bool Spill::Take(const Lane& lane, const Unit& unit) {
   Pending pending;
-  if (!usable() || !pending.charge.Take(&in_flight_, unit.bytes) || !places_.Take(kPlaceBytes)) {
+  const bool room = pending.charge.Take(&in_flight_, unit.bytes) || unit.ends_prepared();
+  if (!usable() || !room || !places_.Take(kPlaceBytes)) {
     return false;
   }
   pending.spilled.lane = lane.id();

@@ -6,6 +6,11 @@
 
 namespace mirror {
 
+bool Unit::ends_prepared() const {
+  return steps.size() == 1 &&
+         (steps[0].tag == "COMMIT PREPARED" || steps[0].tag == "ROLLBACK PREPARED");
+}
+
 bool Unit::stored() const {
   return std::any_of(steps.begin(), steps.end(),
                      [](const Step& step) { return step.stored; });

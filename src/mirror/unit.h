@@ -73,7 +73,8 @@ enum class Cause : uint8_t {
   kSpillLost,       // could not be written to the spill, or not be read again
   kRefused,         // the mirror answered with an error
   kDifferent,       // the mirror changed another number of rows than the primary
-  kOrderUnknown,    // implicit writes overlapped, and nobody can tell which came first
+  kOrderUnknown,    // nobody can tell which came first: implicit writes overlapped, or it had to
+                    // run once more after others might commit
   kCrash,           // pgbraid was killed while work was queued
   kLedgerLost,      // the ledger's own file could not be read
 };
@@ -189,6 +190,9 @@ struct Unit {
   bool may_be_alone() const {
     return steps.size() == 1 && prepare.empty() && begin.empty() && !stored();
   }
+  // True exactly for COMMIT PREPARED and ROLLBACK PREPARED: without it the mirror would keep the
+  // locks of a transaction that it has prepared, and all that comes behind would wait for them.
+  bool ends_prepared() const;
   // True exactly when some of it waits on the disk.
   bool stored() const;
   // How many of the client's statements it has.

@@ -28,6 +28,9 @@ CREATE PROCEDURE call_commit(i int) LANGUAGE plpgsql AS $$BEGIN
   INSERT INTO public.called VALUES (i + 1, 'left'); ROLLBACK;
   INSERT INTO public.called VALUES (i + 2, 'kept too'); END$$;
 """
+_SESSIONS = """SELECT pid, application_name, state, now() - state_change, wait_event_type,
+    wait_event, pg_blocking_pids(pid), left(query, 80)
+    FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"""
 ROLE = "DO $$BEGIN CREATE ROLE fidelity SUPERUSER; EXCEPTION WHEN duplicate_object THEN END$$"
 
 
@@ -46,6 +49,7 @@ class World:
         self.killed = collections.Counter()
         self.handed = [collections.deque() for _ in range(clients)]
         self.faults = []
+        self.sessions = []  # the primary's, at the first fault
         self._lock = threading.Lock()
 
     def more(self):
@@ -69,6 +73,8 @@ class World:
             try:
                 work()
             except BaseException as fault:  # noqa: BLE001 - raised again below
+                if not self.faults:
+                    self.sessions = self.pair.primary.sql(_SESSIONS)
                 self.faults.append(fault)
 
         clients = [Client(self, number) for number in range(self.count)]
@@ -80,6 +86,7 @@ class World:
         for thread in threads:
             thread.join()
         if self.faults:
+            print("at the first fault, on the primary:", *self.sessions, sep="\n  ")
             raise AssertionError(f"seed {self.seed}") from self.faults[0]
 
     def share(self, want=True):

@@ -78,6 +78,37 @@ TEST_F(TwoLanesTest, OneThatIsTakenBackHasNotRunBeforeTheMirrorHearsOfIt) {
   ASSERT_TRUE(UntilCounts("2 2 0 0 0"));
 }
 
+// Who has waited for its locks may have committed before it, once they are gone.
+TEST_F(TwoLanesTest, OneThatTheMirrorLosesOnceOthersMightCommitIsOfUnknownOrder) {
+  mirror_.hold = "INSERT INTO a";
+  Overlap();
+  ASSERT_TRUE(Until([&] { return Heard("INSERT INTO b VALUES (1)") == 1; }));
+  Turns(5);
+  mirror_.Hang();
+  AnswerTheFirst();
+  mirror_.hold.clear();
+  ASSERT_TRUE(UntilCounts("2 2 0 0 0"));
+  const std::vector<Gap> gaps = shared_->mirror(0)->ledger.Snapshot();
+  ASSERT_EQ(gaps.size(), 1u);  // the other had not run
+  EXPECT_EQ(gaps[0].table, "b");
+  EXPECT_EQ(gaps[0].cause, Cause::kOrderUnknown);
+}
+
+TEST_F(TwoLanesTest, OneWhoseCommitIsRefusedForWhatPassesIsOfUnknownOrder) {
+  int left = 1;
+  mirror_.hold = "INSERT INTO a";
+  mirror_.answer = [&left](const std::string& text) {
+    return std::string(text == "COMMIT" && left-- > 0 ? "40001" : "");
+  };
+  Overlap();
+  ASSERT_TRUE(Until([&] { return Heard("INSERT INTO b VALUES (1)") == 1; }));
+  Answer(request_ - 1, "ROLLBACK", 'I', 0);
+  ASSERT_TRUE(UntilCounts("1 1 0 0 0"));
+  const std::vector<Gap> gaps = shared_->mirror(0)->ledger.Snapshot();
+  ASSERT_EQ(gaps.size(), 1u);
+  EXPECT_EQ(gaps[0].cause, Cause::kOrderUnknown);
+}
+
 TEST_F(TwoLanesTest, OneThatChangedOtherRowsRunsAgainOnceThoseBeforeItAreCommitted) {
   int left = 1;
   mirror_.tag = [&left](const std::string& text) {

@@ -182,6 +182,36 @@ TEST_F(LaneTest, SettingsOfARefusedTransactionAreMadeOnItsConnection) {
   EXPECT_EQ(mirror_.logins, 1);
 }
 
+// Without it the mirror would keep the locks of what it has prepared.
+TEST_F(LaneTest, WhatEndsAPreparedTransactionGoesWhereThereIsNoRoom) {
+  config_.limits.mirror_bytes_max = 20'000;
+  mirror_.silent = true;
+  Start();
+  Commit("INSERT INTO t VALUES ('" + std::string(19'500, 'x') + "')");
+  Commit("INSERT INTO t VALUES ('" + std::string(19'500, 'y') + "')");
+  Commit("COMMIT PREPARED 'a'", {"COMMIT PREPARED"});
+  ASSERT_TRUE(UntilCounts("3 0 0 1 2 cause=\"over_budget\"=1"));
+  mirror_.tag = [](const std::string& text) {
+    return std::string(text.starts_with("COMMIT P") ? "COMMIT PREPARED" : "");
+  };
+  mirror_.silent = false;
+  ASSERT_TRUE(UntilCounts("3 2 0 1 0 cause=\"over_budget\"=1"));
+}
+
+TEST_F(LaneTest, WhatEndsAPreparedTransactionIsSentAgainIfItsAnswerIsLost) {
+  mirror_.hold = "COMMIT PREPARED";
+  Start();
+  Commit("COMMIT PREPARED 'a'", {"COMMIT PREPARED"});
+  ASSERT_TRUE(Until([&] { return mirror_.Holds("COMMIT PREPARED"); }));
+  mirror_.answer = [](const std::string& text) {
+    return std::string(text.starts_with("COMMIT P") ? "42704" : "");
+  };
+  mirror_.Hang();
+  mirror_.hold.clear();
+  ASSERT_TRUE(UntilCounts("1 1 0 0 0"));
+  EXPECT_EQ(mirrors_->metrics(0).found_applied.value(), 1u);
+}
+
 TEST_F(LaneTest, SettingsOfADroppedTransactionAreMadeBehindWhatWaits) {
   config_.limits.mirror_bytes_max = 20'000;
   mirror_.silent = true;
