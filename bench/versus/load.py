@@ -99,13 +99,20 @@ def percentile(values, part):
     return values[min(len(values) - 1, int(len(values) * part))]
 
 
-def read_latencies(prefix):
-    values = []
+def read_log(prefix):
+    """[(when it ended, latency)] of pgbench's logs of that name, which go; in s and us."""
+    found = []
     for path in glob.glob(prefix + "*"):
         with open(path) as f:
-            values.extend(int(line.split()[2]) for line in f)
+            for line in f:
+                _, _, latency, _, seconds, micros, *_ = line.split()
+                found.append((int(seconds) + int(micros) / 1e6, int(latency)))
         os.unlink(path)
-    return sorted(values)
+    return found
+
+
+def read_latencies(prefix):
+    return sorted(latency for _, latency in read_log(prefix))
 
 
 def run_pgbench(rig, command, seconds, meter):

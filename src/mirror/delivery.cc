@@ -16,6 +16,8 @@ namespace mirror {
 namespace {
 
 absl::Duration LongestRetryPause() { return absl::Minutes(5); }
+// Of a mirror that hangs all lanes ask in vain, and would keep the shard awake.
+absl::Duration LongestPatience() { return absl::Milliseconds(320); }
 
 // What passes: a serialization failure, a deadlock.
 bool Passes(std::string_view sqlstate) { return sqlstate == "40001" || sqlstate == "40P01"; }
@@ -491,6 +493,7 @@ io::Task<Lane::Flight> Lane::Fly(Replay* replay, Until until) {
   backend::Connection& connection = link_->connection();
   const base::Deadline deadline = loop_->In(loop_->limits().mirror_timeout);
   const uint64_t stamp = queue_.front().unit.place.stamp;
+  absl::Duration patience = Patience();
   for (;;) {
     connection.TakeNotes(&notes_);
     replay->OnNotes(notes_);
@@ -508,10 +511,13 @@ io::Task<Lane::Flight> Lane::Fly(Replay* replay, Until until) {
     }
     const bool ordered = shadow_->order().on();
     const uint32_t bits =
-        co_await event_.Wait(ordered ? std::min(deadline, loop_->In(Patience())) : deadline);
+        co_await event_.Wait(ordered ? std::min(deadline, loop_->In(patience)) : deadline);
     const bool long_since = (bits & io::Event::kTimeout) != 0;
-    if (ordered && long_since && shadow_->order().Passed(Mark::kRun, stamp - 1)) {
-      shadow_->gate()->AskToYield(stamp);
+    if (ordered && long_since) {
+      patience = std::min(patience * 2, LongestPatience());
+      if (shadow_->order().Passed(Mark::kRun, stamp - 1)) {
+        shadow_->gate()->AskToYield(stamp);
+      }
     }
   }
 }
