@@ -50,6 +50,15 @@ std::string WithoutOwnTypes(std::string_view parse, std::string_view types) {
   return changed;
 }
 
+bool Commits(sql::Control control) {
+  return control == sql::Control::kCommit || control == sql::Control::kPrepare;
+}
+
+// It lets go of locks that the next transaction's COMMIT may have waited for.
+bool EndsPrepared(sql::Control control) {
+  return control == sql::Control::kCommitPrepared || control == sql::Control::kRollbackPrepared;
+}
+
 }  // namespace
 
 Recorder::Recorder(const RecorderTools& tools, const std::vector<Route>& routes)
@@ -359,11 +368,12 @@ void Recorder::OnExecute(turn::RequestId id, std::string_view body) {
   request.name = view->portal;
   request.row_limit = view->row_limit;
   const sql::Statement* const facts = FactsOfPortal(view->portal);
-  if (facts != nullptr && (facts->control == sql::Control::kCommit ||
-                           facts->control == sql::Control::kPrepare)) {
-    ReserveFor(&request);
-  } else {
+  const sql::Control control = facts == nullptr ? sql::Control::kNone : facts->control;
+  if (!Commits(control)) {
     Works(&request);
+  }
+  if (Commits(control) || EndsPrepared(control)) {
+    ReserveFor(&request);
   }
   if (facts != nullptr && Listens(*facts)) {
     ListenTo(&request);
@@ -530,11 +540,8 @@ void Recorder::OnQueryForwarded(Request* request) {
   bool commits = false;
   for (const Part& part : request->parts) {
     const sql::Control control = part.facts.control;
-    // It lets go of locks that the next transaction's COMMIT may have waited for.
-    const bool ends_prepared = control == sql::Control::kCommitPrepared ||
-                               control == sql::Control::kRollbackPrepared;
-    commits |= control == sql::Control::kCommit || control == sql::Control::kPrepare ||
-               ends_prepared;
+    const bool ends_prepared = EndsPrepared(control);
+    commits |= Commits(control) || ends_prepared;
     const bool reads = part.facts.cursor && part.facts.effect == sql::Effect::kRead;
     request->seen = tools_.clock->now();
     const bool works = part.facts.effect != sql::Effect::kControl || ends_prepared;

@@ -19,6 +19,8 @@ pytestmark = [pytest.mark.proxy_only, ONE_IO]
 CLIENTS = 16
 SEED = int(os.environ.get("PGBRAID_SEED") or random.SystemRandom().randrange(1 << 32))
 STATEMENTS = int(os.environ.get("PGBRAID_STATEMENTS") or (1_000_000 if FULL else 7_000))
+# A million statements make more than any queue holds, where the mirror is the slower one for long.
+_LONG = ["--async-mirrors=false", "--mirror-queue-bytes", "8m"] if FULL else []
 _SETTINGS = {"max_prepared_transactions": "64", "deadlock_timeout": "100ms",
              "max_connections": "300", "autovacuum": "off"}
 
@@ -28,13 +30,13 @@ def world(new_server, new_target):
     """world(mode, kills) -> World before two clusters of its own with the schema on both."""
     def make(mode, kills=False):
         primary, mirror = new_server(settings=_SETTINGS), new_server(settings={
-            **_SETTINGS, "synchronous_commit": "on"})
+            **_SETTINGS, "synchronous_commit": "on" if kills else "off"})
         for server in (primary, mirror):
             server.sql(fidelity.ROLE)
         pair = Pair(primary, mirror, "fidelity")
         pair.target = new_target(primary.url(user="postgres"), [
             "--auth", "trust", "--pool-mode", mode, "--max-conns", "64",
-            "--mirror", mirror.url(user="postgres")])
+            "--mirror", mirror.url(user="postgres"), *_LONG])
         made = fidelity.World(pair, SEED, STATEMENTS, CLIENTS, kills)
         for server in (primary, mirror):
             server.sql(fidelity.SCHEMA, pair.database)

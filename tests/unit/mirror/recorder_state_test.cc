@@ -40,14 +40,21 @@ TEST(RecorderState, AnsweredParseAndCloseCountAtOnce) {
   EXPECT_EQ(c.names.held(), 0);
 }
 
+// What waits for its locks goes on as soon as it has run, before its answer is here.
 TEST(RecorderState, EndOfAPreparedTransactionTakesItsPlaceWhenItIsForwarded) {
-  Converse c;
-  c.Query("COMMIT PREPARED 'g'");
-  ASSERT_EQ(c.shelf.reserved.size(), 1u);
-  c.Reply("C:COMMIT PREPARED|Z:I");
-  ASSERT_EQ(c.shelf.raw.size(), 1u);
-  EXPECT_EQ(c.shelf.raw[0].place.stamp, c.shelf.reserved[0]);
-  EXPECT_EQ(c.shelf.released, c.shelf.reserved);
+  for (const bool simple : {true, false}) {
+    Converse c;
+    if (simple) {
+      c.Query("COMMIT PREPARED 'g'");
+    } else {
+      c.OneShot("COMMIT PREPARED 'g'").Sync();
+    }
+    ASSERT_EQ(c.shelf.reserved.size(), 1u);
+    c.Reply(simple ? "C:COMMIT PREPARED|Z:I" : "1|2|C:COMMIT PREPARED|Z:I");
+    ASSERT_EQ(c.shelf.raw.size(), 1u);
+    EXPECT_EQ(c.shelf.raw[0].place.stamp, c.shelf.reserved[0]);
+    EXPECT_EQ(c.shelf.released, c.shelf.reserved);
+  }
 }
 
 TEST(RecorderState, WhatCommitsByItselfIsAloneInAPipeline) {
