@@ -409,9 +409,7 @@ io::Task<void> Lane::OnNotAnswered(Flight flight, bool may_have_committed) {
   if (may_have_committed && marked) {
     doubt_ = doubt;
     stale_.reset();  // that ends it too
-  } else if (may_have_committed && front.unit.ends_prepared() && MayRunAgain()) {
-    // once more: if it has happened, there is no such transaction any more
-  } else if (may_have_committed) {
+  } else if (may_have_committed && !front.unit.ends_prepared()) {  // that finds none left to end
     Drop(flight == Flight::kTimeout ? Cause::kTimeout : Cause::kOutcomeUnknown);
   } else if (!MayRunAgain()) {
     Drop(Cause::kRetries);

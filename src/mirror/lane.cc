@@ -56,15 +56,15 @@ void Lane::Offer(Unit unit, Cause lost) {
   Spill* const spill = shadow_->spill();
   const bool behind = spill != nullptr && spill->holds();  // then memory would overtake the disk
   Charge charge;
-  if (lost == Cause::kNone &&
-      (behind || !(charge.Take(shadow_->credit(), unit.bytes) || unit.ends_prepared()))) {
+  if (lost == Cause::kNone && (behind || !charge.Take(shadow_->credit(), unit.bytes))) {
     if (spill != nullptr && spill->Take(*this, unit)) {
       ++away_;
       NoteState(unit);
       return;
     }
     // Who would have to wait has committed already: the session waits from now on.
-    lost = shadow_->blocks() && !behind ? Cause::kNone : Cause::kOverBudget;
+    const bool goes = !behind && (shadow_->blocks() || unit.ends_prepared());
+    lost = goes ? Cause::kNone : Cause::kOverBudget;
   }
   if (lost != Cause::kNone) {
     shadow_->order().Unexpect();  // nobody waits for it

@@ -2,7 +2,6 @@
 // has a place of its own: it costs no hash, and no memory beyond it.
 #pragma once
 
-#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>

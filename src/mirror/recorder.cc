@@ -259,7 +259,7 @@ void Recorder::OnLost(turn::RequestId id, char type, Cause lost) {
     ++parses_[request.name];
   } else {
     request.statement = names.String();
-    NoteBound(&request);
+    NoteBound(&request, FactsOf(request.statement));
   }
   Works(&request);
 }
@@ -338,7 +338,8 @@ void Recorder::OnBind(turn::RequestId id, std::string_view body) {
   if (reader.failed()) {
     return;
   }
-  if (!MayNameStatement(statement)) {
+  const sql::Statement* const facts = FactsOf(statement);
+  if (facts == nullptr && (sql_prepared_.empty() || !sql_prepared_.contains(statement))) {
     if (MayNamePortal(portal)) {
       Push(id, Act::kForgetPortal).name = portal;
     }
@@ -348,13 +349,13 @@ void Recorder::OnBind(turn::RequestId id, std::string_view body) {
   request.name = portal;
   request.statement = statement;
   Keep(&request.kept, reader.rest(), tools_.held);
-  NoteBound(&request);
+  NoteBound(&request, facts);
 }
 
-// A Bind is being forwarded.
-void Recorder::NoteBound(Request* request) {
+// A Bind is being forwarded. `facts`: of its statement, see FactsOf().
+void Recorder::NoteBound(Request* request, const sql::Statement* facts) {
   ++binds_[request->name];
-  if (const sql::Statement* const facts = FactsOf(request->statement)) {
+  if (facts != nullptr) {
     request->facts = *facts;
   }
 }

@@ -85,6 +85,7 @@ class Recorder final : public backend::NoteTaker {
     double exposure = 1;
     std::vector<Route> routes;
   };
+
   // -- recorder.cc: what the client sends ---------------------------------------------------------
   void OnFrame(turn::RequestId id, char type, std::string_view body, Cause lost);
   void Gather(turn::RequestId id, const pg::Piece& piece);
@@ -105,7 +106,7 @@ class Recorder final : public backend::NoteTaker {
   uint32_t MayWant(const sql::Statement& facts) const;
   bool MayNameStatement(std::string_view name) const;
   bool MayNamePortal(std::string_view name) const;
-  void NoteBound(Request* request);
+  void NoteBound(Request* request, const sql::Statement* facts);
   void Works(Request* request);
   void ReserveFor(Request* request);
   void OnQueryForwarded(Request* request);

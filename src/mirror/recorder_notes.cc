@@ -224,23 +224,22 @@ void Recorder::TakeCopy(Request* request, Item* item) {
 }
 
 void Recorder::OnExecuteDone(Request* request, const backend::Note& note) {
-  Portal* const found = portals_.Find(request->name);
-  if (found == nullptr) {
+  Portal* const portal = portals_.Find(request->name);
+  if (portal == nullptr) {
     OnUnfollowed(note);
     return;
   }
-  Portal& portal = *found;
-  if (portal.item != 0) {
-    ExecutedAgain(*request, portal, note);
+  if (portal->item != 0) {
+    ExecutedAgain(*request, *portal, note);
     return;
   }
-  Item item = MakeItem(request, &portal);
-  item.alone = portal.facts.commits || portal.facts.may_commit;
+  Item item = MakeItem(request, portal);
+  item.alone = portal->facts.commits || portal->facts.may_commit;
   if (note.kind == turn::ReplyKind::kSuspended) {
     item.step.row_limit = request->row_limit;
   }
-  Learn(portal.facts, *request, &item);
-  const sql::Statement facts = portal.facts;  // DISCARD ALL and its like end the portal
+  Learn(portal->facts, *request, &item);
+  const sql::Statement facts = portal->facts;  // DISCARD ALL and its like end the portal
   const uint64_t serial = Completed(std::move(item), facts, note.text);
   if (Portal* const still = portals_.Find(request->name)) {
     still->item = serial;

@@ -1,6 +1,5 @@
 #include "mirror/replay.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "base/bytes.h"
@@ -10,7 +9,7 @@ namespace mirror {
 namespace {
 
 constexpr size_t kFlushBytes = 64 * 1024;
-constexpr size_t kFramesBytes = 512;  // BEGIN, a mark, COMMIT, and the heads of some statements
+constexpr size_t kFramesBytes = 2048;  // holds a transaction of a few small statements
 constexpr std::string_view kNul{"\0", 1};
 constexpr std::string_view kNoTypes{"\0\0", 2};
 constexpr std::string_view kNoParameters{"\0\0\0\0\0\0", 6};  // formats, values, formats
@@ -48,8 +47,8 @@ void Replay::SendAlone(const Unit& unit, std::string_view mark) {
 }
 
 void Replay::SendBlock(const Unit& unit, std::string_view mark, bool whole) {
-  sent_.reserve(unit.steps.size() + 3);
-  out_.reserve(std::min(kFlushBytes, static_cast<size_t>(unit.bytes) + kFramesBytes));
+  sent_.reserve(unit.steps.size() + 3);  // BEGIN, the mark, COMMIT
+  out_.reserve(kFramesBytes);
   Begin(unit);
   for (const Step& step : unit.steps) {
     SendStatement(step);

@@ -30,7 +30,7 @@ def world(new_server, new_target):
     """world(mode, kills) -> World before two clusters of its own with the schema on both."""
     def make(mode, kills=False):
         primary, mirror = new_server(settings=_SETTINGS), new_server(settings={
-            **_SETTINGS, "synchronous_commit": "on" if kills else "off"})
+            **_SETTINGS, "synchronous_commit": "on"})
         for server in (primary, mirror):
             server.sql(fidelity.ROLE)
         pair = Pair(primary, mirror, "fidelity")

@@ -73,9 +73,9 @@ class World:
             try:
                 work()
             except BaseException as fault:  # noqa: BLE001 - raised again below
-                if not self.faults:
-                    self.sessions = self.pair.primary.sql(_SESSIONS)
                 self.faults.append(fault)
+                if self.faults[0] is fault:
+                    self.sessions = self.pair.primary.sql(_SESSIONS)
 
         clients = [Client(self, number) for number in range(self.count)]
         threads = [threading.Thread(target=guarded, args=(client.run,)) for client in clients]

@@ -238,9 +238,11 @@ TEST_F(LaneTest, WhatFollowsASettingThatIsNotKnownIsStateLost) {
   Commit("INSERT INTO t VALUES (1)");
   Commit("INSERT INTO t VALUES (2)");
   ASSERT_TRUE(UntilCounts("3 0 0 3 0 cause=\"too_large\"=1 cause=\"state_lost\"=2"));
+  Commit("ROLLBACK PREPARED 'a'", {"ROLLBACK PREPARED"});  // depends on no setting
+  ASSERT_TRUE(UntilCounts("4 1 0 3 0 cause=\"too_large\"=1 cause=\"state_lost\"=2"));
   Commit("DISCARD ALL", {"DISCARD ALL"});
   Commit("INSERT INTO t VALUES (3)");
-  EXPECT_TRUE(UntilCounts("5 2 0 3 0 cause=\"too_large\"=1 cause=\"state_lost\"=2"));
+  EXPECT_TRUE(UntilCounts("6 3 0 3 0 cause=\"too_large\"=1 cause=\"state_lost\"=2"));
 }
 
 TEST_F(LaneTest, BlockBeginsAsItDidOnThePrimary) {
