@@ -35,6 +35,9 @@ class LaneTest : public testing::Test {
   void Start() {
     loop_ = std::make_unique<io::Loop>(&engine_, &config_.limits, 1);
     shared_ = std::make_unique<Shared>(config_);
+    if (!config_.spill_dir.empty()) {
+      shared_->SetSpill(*SpillRoot::Open(config_, shared_->ledgers()));
+    }
     MirrorsTools tools;
     tools.loop = loop_.get();
     tools.epoch = support::PublishOne(&epochs_, config_, &resolver_);

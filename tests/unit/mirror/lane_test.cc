@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "unit/io/folder.h"
 #include "unit/mirror/lane_fixture.h"
 
 namespace mirror {
@@ -196,6 +197,29 @@ TEST_F(LaneTest, WhatEndsAPreparedTransactionGoesWhereThereIsNoRoom) {
   };
   mirror_.silent = false;
   ASSERT_TRUE(UntilCounts("3 2 0 1 0 cause=\"over_budget\"=1"));
+}
+
+TEST_F(LaneTest, WhatEndsAPreparedTransactionGoesWhereTheDiskIsSlow) {
+  const io_test::Folder folder;
+  config_.spill_dir = folder / "spill";
+  config_.limits.mirror_bytes_max = 20'000;
+  config_.limits.mirror_transaction_max = 4 << 20;
+  mirror_.silent = true;
+  Start();
+  // Nothing is written meanwhile, so what is on its way to the disk comes to its bound.
+  for (const size_t size : {3 << 20, 200'000, 10'000, 500, 0}) {
+    for (int i = 0; i < 80; ++i) {
+      Commit("DELETE FROM t" + std::string(size, ' '), {"DELETE 1"});
+    }
+  }
+  const auto dropped = [this] {
+    return mirrors_->metrics(0).dropped[static_cast<size_t>(Cause::kOverBudget)].value();
+  };
+  const uint64_t before = dropped();
+  Commit("DELETE FROM t", {"DELETE 1"});
+  EXPECT_EQ(dropped(), before + 1);
+  Commit("COMMIT PREPARED 'a'", {"COMMIT PREPARED"});
+  EXPECT_EQ(dropped(), before + 1);
 }
 
 TEST_F(LaneTest, WhatEndsAPreparedTransactionIsSentAgainIfItsAnswerIsLost) {
