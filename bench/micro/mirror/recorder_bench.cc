@@ -9,13 +9,10 @@
 #include <vector>
 
 #include "base/check.h"
-#include "base/limits.h"
-#include "io/epoll_engine.h"
-#include "io/loop.h"
 #include "mirror/recorder.h"
-#include "sql/classify_cache.h"
 #include "support/pg_messages.h"
 #include "turn/machine.h"
+#include "unit/mirror/recording_shard.h"
 
 namespace mirror {
 namespace {
@@ -95,56 +92,11 @@ class Sink final : public Target {
   uint64_t units = 0;
 };
 
-config::Config WithOneMirror() {
-  config::Config config;
-  config.mirrors.resize(1);
-  return config;
-}
-
-// A shard's part, shared by all sessions.
-struct Shard {
-  Shard()
-      : engine(64 * 1024),
-        loop(&engine, &limits, 1),
-        config(WithOneMirror()),
-        filters(config),
-        cache(1 << 20, &config.writing_functions, filters.marker()),
-        pool(1 << 30, 1024),
-        names_pool(1 << 30, 1024),
-        held(&pool),
-        names(&names_pool) {}
-
-  RecorderTools Tools() {
-    RecorderTools tools;
-    tools.limits = &limits;
-    tools.loop = &loop;
-    tools.cache = &cache;
-    tools.held = &held;
-    tools.names = &names;
-    tools.clock = &clock;
-    tools.filters = &filters;
-    return tools;
-  }
-
-  base::Limits limits;
-  io::EpollEngine engine;
-  io::Loop loop;
-  const config::Config config;
-  const Filters filters;
-  sql::ClassifyCache cache;
-  base::CreditPool pool;
-  base::CreditPool names_pool;
-  base::Credit held;
-  base::Credit names;
-  Clock clock;
-  MirrorMetrics metrics;
-};
-
 class Session {
  public:
-  explicit Session(Shard* shard)
+  Session(RecordingShard* shard, MirrorMetrics* metrics)
       : machine_(1 << 20, 1),
-        recorder_(shard->Tools(), {Route{&sink_, shard->filters.FilterOf(0), &shard->metrics}}) {
+        recorder_(shard->Tools(), {Route{&sink_, shard->filters.FilterOf(0), metrics}}) {
     Reply(Frame(support::Frame('R', support::Be32(0))));
     Reply(Frame(support::Frame('Z', "I")));
   }
@@ -199,7 +151,8 @@ void Transaction(Session* session, const Frames& requests, const Frames& replies
 }
 
 void Record(benchmark::State& state, bool prepared) {
-  Shard shard;
+  RecordingShard shard({}, 1 << 30, RecordingShard::WithOneMirror());
+  MirrorMetrics metrics;
   const Frames requests = Requests(prepared);
   Frames replies;
   for (const Turn& turn : TpcB()) {
@@ -212,7 +165,7 @@ void Record(benchmark::State& state, bool prepared) {
   }
   std::vector<std::unique_ptr<Session>> sessions;
   for (int64_t i = 0; i < state.range(0); ++i) {
-    sessions.push_back(std::make_unique<Session>(&shard));
+    sessions.push_back(std::make_unique<Session>(&shard, &metrics));
     sessions.back()->Prepare();
   }
   uint64_t transactions = 0;

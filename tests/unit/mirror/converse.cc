@@ -77,36 +77,14 @@ void Shelf::Offer(Unit unit, Cause lost) {
   units.push_back(text);
 }
 
-config::Config Converse::WithOneMirror() {
-  config::Config config;
-  config.mirrors.resize(1);
-  return config;
-}
-
 Converse::Converse(base::Limits of, int64_t budget, const config::Config& given, size_t mirrors,
                    uint64_t session)
-    : limits(of),
-      engine(64 * 1024),
-      loop(&engine, &limits, 1),
-      config(given),
-      filters(config),
-      cache(1 << 20, &config.writing_functions, filters.marker()),
-      pool(budget, 1024),
-      names_pool(budget, 1024),
-      held(&pool),
-      names(&names_pool),
+    : RecordingShard(of, budget, given),
       shelves(mirrors),
       shelf(shelves.front()),
       metrics(mirrors),
       machine(1 << 20, 1) {
-  RecorderTools tools;
-  tools.limits = &limits;
-  tools.loop = &loop;
-  tools.cache = &cache;
-  tools.held = &held;
-  tools.names = &names;
-  tools.clock = &clock;
-  tools.filters = &filters;
+  RecorderTools tools = Tools();
   tools.session = session;
   tools.statements_alone = config.mirror_statements_alone;
   if (config.mirror_choices.generated == config::Generated::kPin) {

@@ -10,11 +10,9 @@
 #include <string_view>
 #include <vector>
 
-#include "io/epoll_engine.h"
-#include "io/loop.h"
 #include "mirror/recorder.h"
-#include "sql/classify_cache.h"
 #include "turn/machine.h"
+#include "unit/mirror/recording_shard.h"
 
 namespace mirror {
 
@@ -34,7 +32,7 @@ class Shelf final : public Target {
   bool ended = false;
 };
 
-class Converse {
+class Converse : public RecordingShard {
  public:
   explicit Converse(base::Limits limits = {}, int64_t budget = 64 << 20,
                     const config::Config& config = WithOneMirror(), size_t mirrors = 1,
@@ -65,19 +63,7 @@ class Converse {
 
   void End() { recorder.reset(); }
   const std::vector<std::string>& units() const { return shelf.units; }
-  static config::Config WithOneMirror();
 
-  base::Limits limits;
-  io::EpollEngine engine;
-  io::Loop loop;
-  const config::Config config;
-  const Filters filters;
-  sql::ClassifyCache cache;
-  base::CreditPool pool;
-  base::CreditPool names_pool;
-  base::Credit held;
-  base::Credit names;
-  Clock clock;
   std::vector<Shelf> shelves;  // one for each mirror
   Shelf& shelf;                // the first of them
   std::vector<MirrorMetrics> metrics;
