@@ -75,6 +75,9 @@ void Journal::Note(Step* step, bool applied) {
         Erase("prepare " + step->key);
       }
       break;
+    case Trace::kDiscardTemp:
+      temporaries_.clear();
+      break;
     case Trace::kDiscard: {
       const bool asks = asks_;
       *this = Journal();
@@ -87,7 +90,7 @@ void Journal::Note(Step* step, bool applied) {
 // name.
 void Journal::NoteTemporary(const Step& step, bool applied) {
   const bool made = step.trace == Trace::kHeld && step.tag.starts_with("CREATE ");
-  if (!made && !step.tag.starts_with("DROP ")) {
+  if (!made && !IsDrop(step)) {
     return;
   }
   for (const std::string& table : sql::WrittenTables(TextOf(step))) {
@@ -97,6 +100,23 @@ void Journal::NoteTemporary(const Step& step, bool applied) {
       temporaries_.push_back(Temporary{name, !applied});
     }
   }
+}
+
+bool Journal::WouldKeep(const Step& step) const {
+  if (step.trace == Trace::kDiscard || step.trace == Trace::kDiscardTemp) {
+    return held_;
+  }
+  if (!IsDrop(step) || temporaries_.empty()) {
+    return false;
+  }
+  const std::vector<std::string> dropped = sql::WrittenTables(TextOf(step));
+  const bool any = dropped.empty();  // its text was not kept
+  return std::any_of(temporaries_.begin(), temporaries_.end(), [&](const Temporary& known) {
+    return !known.lost && (any || std::any_of(dropped.begin(), dropped.end(),
+                                              [&known](const std::string& table) {
+                                                return LastPart(table) == known.name;
+                                              }));
+  });
 }
 
 bool Journal::Lacks(const Unit& unit) const {

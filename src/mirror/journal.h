@@ -45,6 +45,9 @@ class Journal {
   // True exactly if it names a temporary object that was lost (another one, or none, would answer),
   // or asks for a sequence's last value although one was given in the sequence's place.
   bool Lacks(const Unit& unit) const;
+  // True exactly if this connection, where `step` has not run, may keep a temporary object that the
+  // primary has dropped: it would hide a table of that name.
+  bool WouldKeep(const Step& step) const;
   // True exactly for an error that is due to what was lost.
   bool Misses(std::string_view sqlstate) const;
 

@@ -86,8 +86,10 @@ void Lane::Offer(Unit unit, Cause lost) {
 
 void Lane::NoteState(const Unit& unit) {
   for (const Step& step : unit.steps) {
-    if (step.trace != Trace::kNone) {
-      has_state_ = step.trace != Trace::kDiscard;
+    if (step.trace == Trace::kDiscard) {
+      has_state_ = false;
+    } else if (step.trace != Trace::kNone && step.trace != Trace::kDiscardTemp) {
+      has_state_ = true;
     }
   }
 }
@@ -105,7 +107,8 @@ void Lane::Push(Queued&& queued) {
 // cannot be kept for want of room is missed, as what cannot be rebuilt is.
 void Lane::KeepState(const Unit& unit) {
   for (const Step& kept : unit.steps) {
-    if (kept.trace == Trace::kNone) {
+    const bool drop = IsDrop(kept) && has_state_ && away_ == 0;  // perhaps of a temporary table
+    if (kept.trace == Trace::kNone && !drop) {
       continue;
     }
     Step step = kept;
@@ -118,13 +121,17 @@ void Lane::KeepState(const Unit& unit) {
       step.trace = Trace::kLost;
     }
     if (queue_.empty()) {
+      const bool leaves = link_ != nullptr && journal_.WouldKeep(step);
       journal_.Note(&step, false);
       rebuilt_ = false;
+      if (leaves) {
+        LoseLink();
+      }
       continue;
     }
     std::vector<Step>& behind = queue_.back().behind;
     std::erase_if(behind, [&](const Step& other) {
-      return other.trace == step.trace && other.key == step.key;
+      return !drop && other.trace == step.trace && other.key == step.key;
     });
     if (behind.size() < Journal::kMax) {
       behind.push_back(std::move(step));
@@ -302,6 +309,12 @@ std::unique_ptr<Link> Lane::TakeLink() {
   journal_.OnLost();
   link_->connection().EndLease();
   return std::move(link_);
+}
+
+// It keeps what the primary has dropped.
+void Lane::LoseLink() {
+  shadow_->RemoveResting(this);
+  shadow_->Discard(TakeLink());
 }
 
 std::unique_ptr<Link> Lane::Yield(bool values_too) {

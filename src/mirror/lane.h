@@ -153,6 +153,7 @@ class Lane final : public Target, private OrderWaiter {
   void Later();
   void Adopt(std::unique_ptr<Link> link);
   std::unique_ptr<Link> TakeLink();
+  void LoseLink();
   io::Task<void> DropLink();
 
   // -- lane_pins.cc -------------------------------------------------------------------------------

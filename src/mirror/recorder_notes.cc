@@ -492,11 +492,13 @@ void Recorder::LeftOut(uint32_t wanted) {
   }
 }
 
-// What it leaves behind is told all the same and, if its text is not long, which tables it writes.
+// What it leaves behind is told all the same, with its tag, and, if its text is not long, which
+// tables it writes.
 void Recorder::LoseStep(Item* item) {
   const std::string_view text = TextOf(item->step);
   Step lost;
   lost.trace = item->step.trace == Trace::kSet ? Trace::kLost : item->step.trace;
+  lost.tag = std::move(item->step.tag);
   item->charge.Release();
   const int64_t bytes = static_cast<int64_t>(text.size()) + recording::kStepBytes;
   const bool names = !text.empty() && text.size() <= kNamingBytes;

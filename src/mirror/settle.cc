@@ -43,17 +43,17 @@ void Lane::Remember(bool applied) {
     const bool discards = step.trace == Trace::kDiscard;
     const bool ends_role = (discards || EndsRole(step)) && !client_.empty();
     anew |= ends_role || (!here && step.trace != Trace::kNone && step.trace != Trace::kHeld);
-    discarded |= discards && !applied;
+    discarded |= !applied && journal_.WouldKeep(step);
     journal_.Note(&step, here);
   }
   for (Step& step : front.behind) {
     anew = true;
-    discarded |= step.trace == Trace::kDiscard;
+    discarded |= journal_.WouldKeep(step);
     journal_.Note(&step, false);
   }
   rebuilt_ = rebuilt_ && !anew;
   if (discarded && link_ != nullptr) {
-    shadow_->Discard(TakeLink());
+    LoseLink();
   }
 }
 

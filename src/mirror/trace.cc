@@ -74,6 +74,8 @@ bool EndsRole(const Step& step) {
          (set.value == "none" && step.key == kRoleKey);
 }
 
+bool IsDrop(const Step& step) { return step.tag.starts_with("DROP "); }
+
 void MarkTrace(const sql::Statement& facts, std::string_view tag, Step* step) {
   step->local = facts.local;
   step->asks = facts.session_read;
@@ -84,6 +86,10 @@ void MarkTrace(const sql::Statement& facts, std::string_view tag, Step* step) {
     return;
   } else if (tag == "DISCARD ALL") {
     step->trace = Trace::kDiscard;
+  } else if (tag == "DISCARD TEMP") {
+    step->trace = Trace::kDiscardTemp;
+  } else if (tag == "DISCARD PLANS" || tag == "DISCARD SEQUENCES") {
+    return;
   } else if (tag == "DEALLOCATE" || tag == "DEALLOCATE ALL") {
     step->trace = Trace::kDeallocate;
     step->key = facts.name;

@@ -17,6 +17,9 @@ inline constexpr std::string_view kAuthorizationKey = "set authorization";
 // True exactly for a step that goes back to the role, or to the user, as whom the session began.
 bool EndsRole(const Step& step);
 
+// True exactly for DROP of anything.
+bool IsDrop(const Step& step);
+
 // Fills `trace`, `key`, `local` and `survives` of a statement that succeeded.
 void MarkTrace(const sql::Statement& facts, std::string_view tag, Step* step);
 

@@ -108,6 +108,7 @@ enum class Trace : uint8_t {
   kDiscard,     // DISCARD ALL: the session is as new
   kLost,        // a setting, and its text was not kept: what comes later may mean something else
   kHeld,        // a temporary object, a session lock, or code that may have made one
+  kDiscardTemp,  // DISCARD TEMP: the temporary objects are gone
 };
 
 struct Stored;  // see overflow.h

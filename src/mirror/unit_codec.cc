@@ -85,7 +85,7 @@ void ParseStep(ByteInput* input, Step* step, const Step* before) {
   const unsigned char flags = input->Byte();
   const unsigned char trace = input->Byte();
   const bool same_parse = (flags & kSameParse) != 0;
-  if (trace > static_cast<unsigned char>(Trace::kHeld) ||
+  if (trace > static_cast<unsigned char>(Trace::kDiscardTemp) ||
       (same_parse && (before == nullptr || before->parse.empty()))) {
     input->Fail();
     return;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <utility>
-
 #include "backend/pools.h"
 #include "base/fault_point.h"
 #include "pg/builders.h"
@@ -78,6 +77,10 @@ void Borrower::Remember() {
     const std::string* const value = wanted_.Find(name);
     context_ += value == nullptr ? "" : *value;
     context_ += '\0';
+  }
+  if ((pins_ & sql::kTempObject) != 0) {
+    // One may hide a table, which a statement that was prepared before would go on to use.
+    context_ += std::to_string(session_) + "." + std::to_string(temporaries_);
   }
 }
 
@@ -288,6 +291,10 @@ void Borrower::ReadLater(const std::string& name) {
 void Borrower::OnParsed(const sql::SessionEffects& effects) {
   pins_ |= effects.flags & kPins &
            ~(HISTORICAL_BUG("f15-advisory-lock-is-not-seen") ? uint32_t{sql::kAdvisoryLock} : 0u);
+  if ((effects.flags & sql::kTempObject) != 0) {
+    ++temporaries_;
+    Remember();
+  }
   for (const std::string& name : effects.names) {
     ReadLater(name);
   }

@@ -181,6 +181,7 @@ class Borrower final : public backend::Lessee, private backend::NoteTaker {
   bool unwanted_ = false;       // true exactly when nobody waits for what is enforced
   bool cancelled_ = false;      // a cancel was sent in this lease
   uint32_t pins_ = 0;
+  uint32_t temporaries_ = 0;  // objects that were made, or may have been
   backend::NoteTaker* notes_ = nullptr;
   uint32_t turn_bit_ = 0;
   std::string repeat_;  // the client's frames that are to be sent again

@@ -185,3 +185,41 @@ def test_a_setting_whose_transaction_is_of_unknown_outcome_is_not_forgotten(pair
         "wait_event_type = 'Lock'", args=(pair.database,)), "the mirror's transaction to wait")
     rival.close()
     check_in_its_place(pair, raw)
+
+
+# -- while the connection stays --------------------------------------------------------------------
+
+
+def be_refused(pair, raw, *texts):
+    """A transaction with these that the mirror does not take."""
+    pair.on_mirror("ALTER TABLE n ADD CHECK (a <> 1) NOT VALID")
+    for text in ("BEGIN", *texts, "INSERT INTO public.n VALUES (1, 1)", "COMMIT"):
+        say(raw, text)
+
+
+def test_what_was_discarded_is_not_discarded_again(pair):
+    raw = pair.session()
+    for text in (TEMP, "DISCARD TEMP", TEMP, "CREATE SEQUENCE s", "SELECT nextval('s')",
+                 "DISCARD SEQUENCES", "DISCARD PLANS", "SELECT nextval('s')"):
+        say(raw, text)
+    be_refused(pair, raw, "SET my.v = 'x'")  # so that its connection gets the settings anew
+    for text in ("INSERT INTO mine VALUES (1)", FROM_TEMP, insert("currval('s')::text", 2),
+                 insert("current_setting('my.v')", 3)):
+        say(raw, text)
+    pair.finish(raw)
+    pair.settle()
+    assert pair.on_mirror("SELECT * FROM t ORDER BY id") == [(1, "temp"), (2, "2"), (3, "x")]
+    assert pair.target.metric("pgbraid_mirror_refused_total") == 1 and pair.dropped() == 0
+
+
+@pytest.mark.parametrize("how", ["DROP TABLE pg_temp.t", "DISCARD TEMP"])
+def test_a_temporary_table_that_only_the_mirror_still_has_hides_nothing(pair, how):
+    raw = pair.session()
+    say(raw, "CREATE TEMP TABLE t(id int, v text)")
+    pair.finish(raw)
+    be_refused(pair, raw, how)
+    say(raw, "INSERT INTO t VALUES (1, 'x')")
+    pair.finish(raw)
+    pair.settle()
+    assert pair.on_mirror("SELECT * FROM public.t") == [(1, "x")]
+    assert pair.target.metric("pgbraid_mirror_refused_total") == 1 and pair.dropped() == 0

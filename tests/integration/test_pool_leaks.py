@@ -235,6 +235,27 @@ def test_e11_one_text_means_what_its_own_search_path_says(new_pool, server, leak
 
 
 @pytest.mark.parametrize("kind", ["direct", *pools.PGBRAID])
+def test_e11_one_text_means_what_its_own_temporary_tables_say(new_pool, server, leaky, kind):
+    server.sql("CREATE TABLE hidden AS SELECT 'permanent' v", leaky)
+    text = "SELECT v FROM hidden"
+    pool = new_pool(kind)
+    with pool.login(leaky) as other:
+        for make in ("AS SELECT 'mine' v", "AS SELECT 'mine anew' v"):
+            with pool.login(leaky) as raw:
+                raw.ask("CREATE TEMP TABLE another(a int)")  # its schema is there from now on
+                raw.send(wire.parse(text, "before"), wire.SYNC).read_turn()
+                assert look(raw, "\0before") == ("permanent",)
+                raw.ask(f"CREATE TEMP TABLE hidden {make}")
+                raw.send(wire.parse(text, "behind"), wire.SYNC).read_turn()
+                assert look(raw, "\0behind") == (make.split("'")[1],)
+                raw.ask("DISCARD ALL")
+                raw.send(wire.parse(text, "at last"), wire.SYNC).read_turn()
+                assert look(raw, "\0at last") == ("permanent",)
+            other.send(wire.parse(text, make), wire.SYNC).read_turn()
+            assert look(other, "\0" + make) == ("permanent",)
+
+
+@pytest.mark.parametrize("kind", ["direct", *pools.PGBRAID])
 @pytest.mark.parametrize("step", ["in a transaction", "in a failed one", "with rows in flight",
                                   "in COPY", "in a sleep", "half a message", "before its Sync",
                                   "before its Sync, outside a transaction",

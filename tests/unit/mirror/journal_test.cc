@@ -95,6 +95,31 @@ TEST(JournalTest, NameOfALostTemporaryTableIsNobodyElses) {
   EXPECT_FALSE(lacks("SELECT * FROM \"Odd \"\"One\""));
 }
 
+TEST(JournalTest, KnowsWhatOnlyItsConnectionWouldStillHave) {
+  Journal journal;
+  const auto keeps = [&journal](const std::string& text, const std::string& tag) {
+    Step step;
+    step.text = base::Slice::CopyOf(text);
+    MarkTrace(sql::Classify(text), tag, &step);
+    step.tag = tag;
+    return journal.WouldKeep(step);
+  };
+  EXPECT_FALSE(keeps("DISCARD TEMP", "DISCARD TEMP"));
+  Do(&journal, "CREATE TEMP TABLE mine(b int)", "CREATE TABLE");
+  EXPECT_TRUE(keeps("DISCARD TEMP", "DISCARD TEMP"));
+  EXPECT_TRUE(keeps("DISCARD ALL", "DISCARD ALL"));
+  EXPECT_TRUE(keeps("DROP TABLE other, pg_temp.mine", "DROP TABLE"));
+  EXPECT_FALSE(keeps("DROP TABLE other", "DROP TABLE"));
+  EXPECT_FALSE(keeps("DISCARD SEQUENCES", "DISCARD SEQUENCES"));
+  journal.OnLost();
+  EXPECT_FALSE(keeps("DROP TABLE mine", "DROP TABLE"));
+  Do(&journal, "DISCARD TEMP", "DISCARD TEMP");
+  Unit unit;
+  unit.steps.emplace_back().text = base::Slice::CopyOf("INSERT INTO mine VALUES (1)");
+  EXPECT_FALSE(journal.Lacks(unit)) << "the primary has none either";
+  EXPECT_THAT(journal.texts(), IsEmpty());
+}
+
 TEST(JournalTest, SettingWhoseTextIsGoneBlindsUntilAllAreReset) {
   Journal journal;
   Step step;

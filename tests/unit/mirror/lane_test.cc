@@ -254,6 +254,26 @@ TEST_F(LaneTest, SettingsOfADroppedTransactionAreMadeBehindWhatWaits) {
   EXPECT_EQ(mirror_.heard[2], "SET search_path = b");
 }
 
+// The mirror's session still has it, and it would hide a table of that name.
+TEST_F(LaneTest, TemporaryTableWhoseDropWasDroppedGoesWithItsConnection) {
+  config_.limits.mirror_bytes_max = 20'000;
+  Start();
+  const std::string large = "INSERT INTO t VALUES ('" + std::string(22'000, 'x') + "')";
+  Commit("CREATE TEMP TABLE a(b int)", {"CREATE TABLE"});
+  ASSERT_TRUE(UntilCounts("1 1 0 0 0"));
+  Commit("DROP TABLE a; " + large, {"DROP TABLE", "INSERT 0 1"});
+  Commit("INSERT INTO t VALUES (1)");
+  ASSERT_TRUE(UntilCounts("3 2 0 1 0 cause=\"over_budget\"=1"));
+  EXPECT_EQ(mirror_.logins, 2) << "of a lane that had nothing to do";
+  mirror_.silent = true;
+  Commit("CREATE TEMP TABLE c(b int)", {"CREATE TABLE"});
+  Commit("DISCARD TEMP; " + large, {"DISCARD TEMP", "INSERT 0 1"});
+  mirror_.silent = false;
+  Commit("INSERT INTO t VALUES (2)");
+  ASSERT_TRUE(UntilCounts("6 4 0 2 0 cause=\"over_budget\"=2"));
+  EXPECT_EQ(mirror_.logins, 3) << "behind what waited";
+}
+
 // Its text is above what may be kept, so nobody knows where what follows belongs.
 TEST_F(LaneTest, WhatFollowsASettingThatIsNotKnownIsStateLost) {
   config_.limits.mirror_transaction_max = 4000;
