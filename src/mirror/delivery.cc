@@ -31,6 +31,9 @@ bool WantsToBeAlone(std::string_view sqlstate) {
 // A transaction may only read: a marker cannot be set in it.
 constexpr std::string_view kReadOnly = "25006";
 
+// By a request to cancel it.
+constexpr std::string_view kCancelled = "57014";
+
 // Of COMMIT PREPARED.
 constexpr std::string_view kNoSuchPrepared = "42704";
 
@@ -258,6 +261,7 @@ io::Task<void> Lane::Deliver() {
     co_return;
   }
   front.sent = true;
+  front.cancelled = false;
   front.waited = absl::ZeroDuration();
   shadow_->metrics().start_wait.Record(loop_->now() - waits_from_);
   const Plan plan = PlanFor(queue_.front());
@@ -279,7 +283,7 @@ io::Task<void> Lane::Deliver() {
     co_await GiveUpStored(flight, &replay, lost);
     co_return;
   }
-  flight = co_await Fly(&replay);
+  flight = co_await Fly(&replay, Until::kApplied);
   bool commit_sent = plan != Plan::kOpen;
   if (plan == Plan::kOpen && flight == Flight::kAnswered) {
     co_await Commit(&replay, &flight, &commit_sent);
@@ -316,7 +320,7 @@ io::Task<void> Lane::Commit(Replay* replay, Flight* flight, bool* sent) {
   }
   *sent = true;
   replay->SendEnd(front.unit);
-  *flight = co_await Fly(replay);
+  *flight = co_await Fly(replay, Until::kApplied);
 }
 
 // The commit rule. What it holds may be what a transaction before it waits for; then it lets go
@@ -420,6 +424,11 @@ io::Task<void> Lane::OnRefused(const std::string& sqlstate, bool mark_failed) {
   Queued& front = queue_.front();
   front.overtaken |= front.executed;
   Undo();
+  if (front.cancelled && sqlstate == kCancelled) {
+    front.serial = true;
+    shadow_->metrics().reordered.Add();
+    co_return;
+  }
   if (mark_failed && sqlstate == kReadOnly) {
     front.unmarked = true;
     co_return;
@@ -477,6 +486,7 @@ bool Lane::Reached(Until until, const Replay& replay) {
   backend::Connection& connection = link_->connection();
   switch (until) {
     case Until::kAnswered:
+    case Until::kApplied:
       return !connection.machine().owes() && !connection.machine().failed();
     case Until::kTaken:
       return replay.answered() || replay.stops();
@@ -491,7 +501,9 @@ io::Task<Lane::Flight> Lane::Fly(Replay* replay, Until until) {
   backend::Connection& connection = link_->connection();
   const base::Deadline deadline = loop_->In(loop_->limits().mirror_timeout);
   const uint64_t stamp = queue_.front().unit.place.stamp;
+  const base::Instant began = loop_->now();
   absl::Duration patience = Patience();
+  yields_ = until != Until::kAnswered && !queue_.front().unit.commits;
   for (;;) {
     connection.TakeNotes(&notes_);
     replay->OnNotes(notes_);
@@ -514,10 +526,20 @@ io::Task<Lane::Flight> Lane::Fly(Replay* replay, Until until) {
     if (ordered && long_since) {
       patience = std::min(patience * 2, LongestPatience());
       if (shadow_->order().Passed(Mark::kRun, stamp - 1)) {
-        shadow_->gate()->AskToYield(stamp);
+        shadow_->gate()->AskToYield(stamp, patience == LongestPatience());
       }
     }
+    if ((bits & kBlocking) != 0 && yields_ && loop_->now() >= began + LongestPatience()) {
+      yields_ = false;
+      co_await Cancel();
+    }
   }
+}
+
+// What the first unit waits for may be let go of behind one that waits for what it holds itself.
+io::Task<void> Lane::Cancel() {
+  queue_.front().cancelled = true;
+  co_await shadow_->CancelNow(link_->cancel());
 }
 
 // False if it has been tried often enough.

@@ -110,14 +110,14 @@ bool Gate::full() {
   return row_.empty() && connections_ + 1 >= connections_max_;
 }
 
-void Gate::AskToYield(uint64_t stamp) {
+void Gate::AskToYield(uint64_t stamp, bool at_work) {
   std::vector<Mirrors*> shards;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     shards = shards_;
   }
   for (Mirrors* shard : shards) {
-    shard->PostBlocked(this, stamp);
+    shard->PostBlocked(this, stamp, at_work);
   }
 }
 

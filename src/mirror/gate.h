@@ -53,8 +53,9 @@ class Gate {
   bool TakeOver(Waiter waiter);
   void Leave();
   // Transactions with a larger stamp than `stamp` that hold a connection only to commit later are
-  // rolled back: what they hold may be what that one waits for.
-  void AskToYield(uint64_t stamp);
+  // rolled back: what they hold may be what that one waits for. `at_work`: so are those that have
+  // been at work for long; they may wait for what one behind `stamp` is to let go of.
+  void AskToYield(uint64_t stamp, bool at_work);
   // True exactly when nobody waits, and nobody new would be let in at once.
   bool full();
   bool contended() const { return first_.load(std::memory_order_relaxed) != kNobody; }

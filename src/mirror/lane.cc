@@ -351,9 +351,12 @@ void Lane::OnOrder() {
   event_.Raise(kWoken);
 }
 
-void Lane::OnBlocked(uint64_t stamp) {
-  if (committing_ && queue_.front().unit.place.stamp > stamp) {
+void Lane::OnBlocked(uint64_t stamp, bool at_work) {
+  const bool behind = !queue_.empty() && queue_.front().unit.place.stamp > stamp;
+  if (committing_ && behind) {
     shadow_->BeCareful();
+    event_.Raise(kBlocking);
+  } else if (at_work && yields_ && behind) {
     event_.Raise(kBlocking);
   } else if (!running_ && link_ != nullptr && shadow_->gate()->contended() &&
              loop_->now() >= rests_from_ + StatePatience()) {
@@ -408,7 +411,7 @@ bool Lane::MayStart() {
     waits_from_ = loop_->now();
   }
   if (Waits(Mark::kAcked, front.unit.after) ||
-      (front.serial && Waits(Mark::kOpen, place.stamp - 1)) ||
+      ((front.serial || front.unit.commits) && Waits(Mark::kOpen, place.stamp - 1)) ||
       (Careful(front) && Waits(Mark::kRun, place.stamp - 1)) ||
       (!place.is_explicit && Waits(Mark::kExplicit, place.stamp - 1))) {
     return false;
@@ -457,7 +460,7 @@ io::Task<void> Lane::AwaitPlace() {
     shadow_->gate()->Retry();
     co_await event_.Wait(loop_->In(Patience()));
     if (in_row_) {
-      shadow_->gate()->AskToYield(stamp);
+      shadow_->gate()->AskToYield(stamp, false);
     }
   }
 }

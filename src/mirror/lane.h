@@ -77,8 +77,8 @@ class Lane final : public Target, private OrderWaiter {
   // The mirror may be dialled again, or this lane is to find out.
   void OnBreaker() { event_.Raise(kWoken); }
   // A transaction with a smaller stamp may be waiting for locks that this one's holds, or for a
-  // connection.
-  void OnBlocked(uint64_t stamp);
+  // connection. `at_work`: also if its statements are under way.
+  void OnBlocked(uint64_t stamp, bool at_work);
   // A connection given back by another lane of the key.
   void Hand(std::unique_ptr<Link> link);
   // Gives up its connection if it does not work and, but for the values of sequences if those
@@ -102,8 +102,9 @@ class Lane final : public Target, private OrderWaiter {
     kWoken = 1, kNotes = 2, kOver = 4, kAnswered = 8, kBlocking = 16, kDrained = 32,
   };
   enum class Flight : uint8_t { kAnswered, kLost, kTimeout, kStopped };
-  // What is waited for: all answers; those of what Replay::AddAll sent; room for more.
-  enum class Until : uint8_t { kAnswered, kTaken, kSent };
+  // What is waited for: all answers; all to a unit; those of what Replay::AddAll sent; room for
+  // more.
+  enum class Until : uint8_t { kAnswered, kApplied, kTaken, kSent };
   enum class Plan : uint8_t {
     kAlone,  // without BEGIN and COMMIT
     kWhole,  // BEGIN to COMMIT at once
@@ -125,6 +126,7 @@ class Lane final : public Target, private OrderWaiter {
     absl::Duration took;     // its last try, without `waited`
     absl::Duration waited;   // for those that commit before it
     bool unmarked = false;   // it refuses to share a transaction
+    bool cancelled = false;  // by us, so that one before it can go on
     bool sent = false;       // some of it may have run before, and been rolled back
     Pinning pinning;
   };
@@ -187,6 +189,7 @@ class Lane final : public Target, private OrderWaiter {
   io::Task<void> OnRefused(const std::string& sqlstate, bool mark_failed);
   io::Task<Flight> Fly(Replay* replay, Until until = Until::kAnswered);
   bool Reached(Until until, const Replay& replay);
+  io::Task<void> Cancel();
   io::Task<Flight> Ask(Replay* replay);
   Plan PlanFor(const Queued& front) const;
   bool Marks(const Queued& front) const;
@@ -236,6 +239,7 @@ class Lane final : public Target, private OrderWaiter {
   bool has_state_ = false;
   bool waits_ = false;          // true exactly while the order is to tell this
   bool committing_ = false;     // true exactly while it waits to commit
+  bool yields_ = false;         // true exactly while its unit may be cancelled for one before it
   bool in_row_ = false;         // true exactly while the gate's row of connections has this
   bool placed_ = false;         // true exactly with a place and no link for it yet
   bool rebuilt_ = false;        // true exactly when link_ has the journal's state

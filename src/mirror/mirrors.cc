@@ -274,11 +274,11 @@ void Mirrors::PostShed(Gate* gate) {
   Post([this, gate] { Shed(gate); });
 }
 
-void Mirrors::PostBlocked(Gate* gate, uint64_t stamp) {
-  Post([this, gate, stamp] {
+void Mirrors::PostBlocked(Gate* gate, uint64_t stamp, bool at_work) {
+  Post([this, gate, stamp, at_work] {
     for (const auto& [id, lane] : lanes_) {
       if (lane->shadow()->gate() == gate) {
-        lane->OnBlocked(stamp);
+        lane->OnBlocked(stamp, at_work);
       }
     }
   });

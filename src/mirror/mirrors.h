@@ -87,7 +87,7 @@ class Mirrors final : public OrderBoard::Shard {
   // -- any thread, for Gate and OrderBoard --------------------------------------------------------
   void PostPlace(uint64_t lane);
   void PostShed(Gate* gate);
-  void PostBlocked(Gate* gate, uint64_t stamp);
+  void PostBlocked(Gate* gate, uint64_t stamp, bool at_work);
   void PostLook() override;
 
   // -- for lanes --------------------------------------------------------------------------------

@@ -354,7 +354,9 @@ void Recorder::OnPartlyDone(Request* request, std::string_view sqlstate) {
     transaction_.Keep(last_serial_);
     return;
   }
-  OfferItems(std::span<Item>(&item, 1), Unit(), Cause::kNone);
+  Unit alone;
+  alone.commits = true;
+  OfferItems(std::span<Item>(&item, 1), alone, Cause::kNone);
 }
 
 // Nobody knows what became of them; what the transaction does later does not matter any more.

@@ -42,12 +42,14 @@ Cause LostOf(const recording::Item& item) {
 // Of a transaction without BEGIN, those that refuse one are sent alone, and so in several.
 void Recorder::OfferRuns(std::span<Item> items, const Unit& unit) {
   size_t from = 0;
+  Unit alone = unit;
+  alone.commits = true;
   for (size_t i = 0; i < items.size() && !unit.place.is_explicit; ++i) {
     if (items[i].alone) {
       if (from < i) {
         OfferItems(items.subspan(from, i - from), unit, Cause::kNone);
       }
-      OfferItems(items.subspan(i, 1), unit, Cause::kNone);
+      OfferItems(items.subspan(i, 1), alone, Cause::kNone);
       from = i + 1;
     }
   }

@@ -177,10 +177,14 @@ io::Task<void> Shadow::Close(std::unique_ptr<Link> link) {
 }
 
 void Shadow::Cancel(backend::CancelTarget target) {
-  const MirrorsTools& tools = mirrors_->tools();
   if (!target.secret.empty()) {
-    mirrors_->tasks().Spawn(CancelOne(tools.loop, tools.epoch, std::move(target)));
+    mirrors_->tasks().Spawn(CancelNow(std::move(target)));
   }
+}
+
+io::Task<void> Shadow::CancelNow(backend::CancelTarget target) {
+  const MirrorsTools& tools = mirrors_->tools();
+  return CancelOne(tools.loop, tools.epoch, std::move(target));
 }
 
 void Shadow::LogOtherUser(const std::string& user, std::string_view sqlstate) {

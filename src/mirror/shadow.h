@@ -113,6 +113,8 @@ class Shadow {
 
   // Stops what a connection that was given up still runs on the mirror.
   void Cancel(backend::CancelTarget target);
+  // Likewise, of one that is kept: returns when no request of ours is on its way any more.
+  io::Task<void> CancelNow(backend::CancelTarget target);
   // The login may not be made `user`, so the session's statements run as the login.
   void LogOtherUser(const std::string& user, std::string_view sqlstate);
 

@@ -181,6 +181,7 @@ struct Unit {
   absl::Duration took;        // its statements on the primary; zero: not known
 
   uint8_t encodings = 0;      // of sql::Encoding, a bit for each that its texts may be in; 0: safe
+  bool commits = false;       // perhaps while it runs: it cannot be taken back, nor wait to commit
   bool meets = false;         // nobody can tell its order with another's, see overlaps.h
 
   // True exactly when it goes to the mirror within BEGIN and COMMIT.

@@ -15,6 +15,7 @@ constexpr char kVersion = 1;
 constexpr unsigned char kExplicit = 1;
 constexpr unsigned char kReadOnly = 2;
 constexpr unsigned char kMeets = 4;
+constexpr unsigned char kCommits = 8;
 // Of a step. kSameParse: its Parse is the one of the step before, and stands there only.
 constexpr unsigned char kExtended = 1;
 constexpr unsigned char kCopyIn = 2;
@@ -148,6 +149,7 @@ void AppendUnit(std::string* to, const Unit& unit, absl::Time committed) {
   flags |= unit.place.is_explicit ? kExplicit : 0;
   flags |= unit.read_only ? kReadOnly : 0;
   flags |= unit.meets ? kMeets : 0;
+  flags |= unit.commits ? kCommits : 0;
   AppendByte(to, flags);
   AppendLe64(to, unit.place.stamp);
   AppendLe64(to, unit.place.acked);
@@ -174,6 +176,7 @@ UnitResult ParseUnit(std::string_view bytes, Unit* unit, absl::Time* committed) 
   unit->place.is_explicit = (flags & kExplicit) != 0;
   unit->read_only = (flags & kReadOnly) != 0;
   unit->meets = (flags & kMeets) != 0;
+  unit->commits = (flags & kCommits) != 0;
   unit->place.stamp = input.Le64();
   unit->place.acked = input.Le64();
   unit->after = input.Le64();
@@ -186,7 +189,7 @@ UnitResult ParseUnit(std::string_view bytes, Unit* unit, absl::Time* committed) 
     ParseStep(&input, &step, unit->steps.empty() ? nullptr : &unit->steps.back());
     unit->steps.push_back(std::move(step));
   }
-  const bool good = !input.failed() && input.at_end() && flags < 2 * kMeets && unit->bytes >= 0;
+  const bool good = !input.failed() && input.at_end() && flags < 2 * kCommits && unit->bytes >= 0;
   return good ? UnitResult::kGood : UnitResult::kDamaged;
 }
 

@@ -10,7 +10,7 @@ import random
 import pytest
 
 from conftest import FULL, ONE_IO
-from harness import wire
+from harness import processes, wire
 from harness.threads import together
 
 pytestmark = [pytest.mark.proxy_only, ONE_IO]
@@ -69,6 +69,8 @@ def test_handed_over_chains_are_equal(ordered):
 def test_the_chains_tell_when_only_sessions_are_in_order(ordered):
     """Without it the test above would prove nothing."""
     pair = ordered("session")
+    # Nobody keeps them from meeting there in another order.
+    pair.on_mirror(f"ALTER DATABASE {pair.database} SET deadlock_timeout = '10ms'")
     for seed in range(20):
         hand_over(pair, seed)
         primary, mirror = tables(pair)
@@ -138,6 +140,74 @@ def test_one_that_holds_what_an_earlier_one_needs_lets_go(ordered):
     pair.settle()
     assert pair.on_mirror("SELECT id FROM n") == [(1,)]  # the other one is refused, as it must be
     assert pair.target.metric("pgbraid_mirror_refused_total") == 1
+
+
+CHANGE = "UPDATE t SET v = v || '{}' WHERE id = {}"
+
+
+def waiting(server, database, count):
+    """Waits until so many of the database's sessions wait for a lock."""
+    processes.wait_until(lambda: server.value(
+        "SELECT count(*) >= %s FROM pg_stat_activity WHERE datname = %s AND wait_event_type = "
+        "'Lock'", args=(count, database)), f"{count} sessions to wait for locks")
+
+
+def test_one_that_waits_for_what_was_prepared_lets_go_of_what_an_earlier_one_needs(ordered):
+    """The later one has on the mirror what the earlier one waits for, and waits for a transaction
+    whose COMMIT PREPARED goes behind the earlier one."""
+    pair = ordered("causal")
+    for side in (pair.on_primary, pair.on_mirror):
+        side("INSERT INTO t SELECT i, '' FROM generate_series(1, 3) i")
+    prepares, earlier, later = (pair.session() for _ in range(3))
+    pair.ask(prepares, "BEGIN", CHANGE.format("p", 2), f"PREPARE TRANSACTION '{pair.database}'")
+    pair.settle()
+    with pair.mirror.connect(pair.database) as holder:
+        holder.autocommit = False
+        holder.cursor().execute("SELECT * FROM t WHERE id = 3 FOR UPDATE")
+        pair.ask(earlier, "BEGIN", CHANGE.format("e", 3), CHANGE.format("e", 1))
+        later.send(wire.query(CHANGE.format("l", 1) + ";" + CHANGE.format("l", 2)))
+        waiting(pair.primary, pair.database, 1)
+        pair.ask(earlier, "COMMIT")
+        assert pair.ask(prepares, f"COMMIT PREPARED '{pair.database}'") == [""]
+        assert not wire.first_error(later.read_turn())
+        waiting(pair.mirror, pair.database, 2)  # the earlier one for us, the later one for it
+        holder.rollback()
+    processes.wait_until(pair.settled, "the mirror to go on", 20)
+    primary, mirror = tables(pair)
+    assert mirror == primary == [(1, "el"), (2, "pl"), (3, "e")]
+    assert pair.dropped() == 0 and pair.target.metric("pgbraid_mirror_refused_total") == 0
+
+
+def test_index_that_is_built_concurrently_does_not_wait_for_who_waits_for_it(ordered):
+    """It ends when the statements beside it have: one of them waits for a transaction whose COMMIT
+    PREPARED goes behind the index."""
+    pair = ordered("causal")
+    for side in (pair.on_primary, pair.on_mirror):
+        side("INSERT INTO t VALUES (2, '')")
+    prepares, indexes, later = (pair.session() for _ in range(3))
+    with (pair.primary.connect(pair.database) as reader,
+          pair.mirror.connect(pair.database) as holder):
+        reader.set_session(isolation_level="REPEATABLE READ", autocommit=False)
+        reader.cursor().execute("SELECT * FROM t")
+        holder.autocommit = False
+        holder.cursor().execute("LOCK TABLE n IN SHARE UPDATE EXCLUSIVE MODE")
+        indexes.send(wire.query("CREATE INDEX CONCURRENTLY ON n (b)"))
+        waiting(pair.primary, pair.database, 1)  # for the reader, and no more for who comes now
+        pair.ask(prepares, "BEGIN", CHANGE.format("p", 2), f"PREPARE TRANSACTION '{pair.database}'")
+        later.send(wire.query(CHANGE.format("l", 2)))
+        waiting(pair.primary, pair.database, 2)
+        reader.rollback()
+        assert not wire.first_error(indexes.read_turn())
+        assert pair.ask(prepares, f"COMMIT PREPARED '{pair.database}'") == [""]
+        assert not wire.first_error(later.read_turn())
+        waiting(pair.mirror, pair.database, 2)  # the index for us, the later one for the prepared
+        holder.rollback()
+    processes.wait_until(pair.settled, "the mirror to go on", 20)
+    primary, mirror = tables(pair)
+    assert mirror == primary == [(2, "pl")]
+    assert pair.dropped() == 0 and pair.target.metric("pgbraid_mirror_refused_total") == 0
+    assert pair.on_mirror("SELECT indisvalid FROM pg_index WHERE indrelid = 'n'::regclass") == [
+        (True,)]
 
 
 def test_what_overlapped_outside_of_transactions_is_named(ordered):
