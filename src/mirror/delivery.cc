@@ -19,9 +19,6 @@ absl::Duration LongestRetryPause() { return absl::Minutes(5); }
 // Of a mirror that hangs all lanes ask in vain, and would keep the shard awake.
 absl::Duration LongestPatience() { return absl::Milliseconds(320); }
 
-// What passes: a serialization failure, a deadlock.
-bool Passes(std::string_view sqlstate) { return sqlstate == "40001" || sqlstate == "40P01"; }
-
 // Of statements that cannot share a transaction with another: VACUUM and its like, a procedure
 // that commits.
 bool WantsToBeAlone(std::string_view sqlstate) {
@@ -264,15 +261,21 @@ io::Task<void> Lane::Deliver() {
   front.cancelled = false;
   front.waited = absl::ZeroDuration();
   shadow_->metrics().start_wait.Record(loop_->now() - waits_from_);
-  const Plan plan = PlanFor(queue_.front());
+  Plan plan = PlanFor(queue_.front());
   const base::Instant sent_at = loop_->now();
   Replay replay(&link_->connection(), &link_->check());
   Flight flight = Flight::kAnswered;
   Cause lost = Cause::kNone;
   if (front.unit.stored()) {
     flight = co_await SendStored(plan, &replay, &lost);
-  } else {
+  } else if (shadow_->order().Passed(Mark::kAcked, front.unit.after)) {
     Send(plan, &replay);
+  } else {
+    plan = Plan::kOpen;
+    const bool taken_back = co_await SendInParts(&replay, &flight);
+    if (taken_back && flight == Flight::kAnswered) {
+      co_return;
+    }
   }
   if (replay.failed() && flight == Flight::kAnswered) {
     co_await DropLink();
@@ -296,77 +299,6 @@ io::Task<void> Lane::Deliver() {
     shadow_->metrics().apply.Record(front.took);
   }
   co_await Conclude(flight, &replay, commit_sent);
-}
-
-// The second half of what was sent without its COMMIT.
-io::Task<void> Lane::Commit(Replay* replay, Flight* flight, bool* sent) {
-  Queued& front = queue_.front();
-  if (!replay->sqlstate().empty() || replay->differs()) {
-    // Perhaps because something that goes before it was not committed yet: then it runs once more.
-    co_await TakeBack();
-    if (Passes(replay->sqlstate())) {
-      co_await OnRefused(replay->sqlstate(), false);
-    } else {
-      front.serial = true;
-      shadow_->metrics().reordered.Add();
-    }
-    co_return;
-  }
-  front.executed = true;
-  shadow_->order().Executed(front.unit.place);
-  co_await AwaitCommit(flight);
-  if (*flight != Flight::kAnswered || !front.executed) {
-    co_return;
-  }
-  *sent = true;
-  replay->SendEnd(front.unit);
-  *flight = co_await Fly(replay, Until::kApplied);
-}
-
-// The commit rule. What it holds may be what a transaction before it waits for; then it lets go
-// and runs again behind that one.
-io::Task<void> Lane::AwaitCommit(Flight* flight) {
-  Queued& front = queue_.front();
-  const base::Instant from = loop_->now();
-  committing_ = true;
-  bool blocks = false;
-  while (!blocks && !stopped_ && link_->alive() &&
-         (waits_ || Waits(Mark::kRun, front.unit.place.stamp - 1))) {
-    const uint32_t bits = co_await event_.Wait();
-    blocks = (bits & kBlocking) != 0;
-  }
-  committing_ = false;
-  blocks = blocks && waits_;
-  StopWaiting();
-  front.waited = loop_->now() - from;
-  shadow_->metrics().commit_wait.Record(front.waited);
-  if (stopped_ || !link_->alive()) {
-    *flight = stopped_ ? Flight::kStopped : Flight::kLost;
-  } else if (blocks) {
-    Undo();  // before somebody behind it gets its locks, and may commit
-    co_await TakeBack();
-    front.reordered = true;
-    shadow_->metrics().reordered.Add();
-  }
-}
-
-// Others wait for its statements again.
-void Lane::Undo() {
-  if (queue_.front().executed) {
-    queue_.front().executed = false;
-    shadow_->order().Reopen(queue_.front().unit.place);
-  }
-}
-
-// ROLLBACK. If that is not answered, the end of the connection is one.
-io::Task<void> Lane::TakeBack() {
-  Replay replay(&link_->connection());
-  replay.Query("ROLLBACK");
-  replay.Finish();
-  const Flight flight = co_await Fly(&replay);
-  if (flight != Flight::kAnswered || link_->connection().machine().status() != 'I') {
-    co_await DropLink();
-  }
 }
 
 io::Task<void> Lane::Conclude(Flight flight, const Replay* replay, bool may_have_committed) {

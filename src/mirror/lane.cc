@@ -318,7 +318,7 @@ void Lane::LoseLink() {
 }
 
 std::unique_ptr<Link> Lane::Yield(bool values_too) {
-  const bool works = running_ && (!waits_ || committing_);
+  const bool works = running_ && (!waits_ || holding_);
   const bool held = values_too ? journal_.tied() : journal_.held();
   if (works || held || link_ == nullptr) {
     return nullptr;
@@ -353,7 +353,7 @@ void Lane::OnOrder() {
 
 void Lane::OnBlocked(uint64_t stamp, bool at_work) {
   const bool behind = !queue_.empty() && queue_.front().unit.place.stamp > stamp;
-  if (committing_ && behind) {
+  if (holding_ && behind) {
     shadow_->BeCareful();
     event_.Raise(kBlocking);
   } else if (at_work && yields_ && behind) {
@@ -399,8 +399,13 @@ bool Lane::Careful(const Queued& front) const {
   return front.reordered || (front.unit.place.is_explicit && shadow_->careful());
 }
 
-// The start rule. What cannot wait before its COMMIT waits here for the transactions that it would
-// overtake.
+// By when, on the clock, what the session could have seen before this statement was acknowledged.
+uint64_t Lane::NeedOf(const Unit& unit, const Step& step) {
+  return step.seen == 0 ? unit.after : step.seen;
+}
+
+// The start rule, for the first statement of several; the others follow by SendInParts(). What
+// cannot wait before its COMMIT waits here for the transactions that it would overtake.
 bool Lane::MayStart() {
   if (waits_) {
     return false;
@@ -410,9 +415,12 @@ bool Lane::MayStart() {
   if (waits_from_ == base::Instant()) {
     waits_from_ = loop_->now();
   }
-  if (Waits(Mark::kAcked, front.unit.after) ||
+  const bool parts = front.unit.block() && !front.unit.stored() && !front.unit.steps.empty();
+  const uint64_t seen = parts ? NeedOf(front.unit, front.unit.steps.front()) : front.unit.after;
+  if (Waits(Mark::kAcked, seen) ||
       ((front.serial || front.unit.commits) && Waits(Mark::kOpen, place.stamp - 1)) ||
       (Careful(front) && Waits(Mark::kRun, place.stamp - 1)) ||
+      (front.unit.behind != 0 && front.unit.block() && Waits(Mark::kRun, front.unit.behind)) ||
       (!place.is_explicit && Waits(Mark::kExplicit, place.stamp - 1))) {
     return false;
   }

@@ -3,8 +3,8 @@
 // Owned by the shard's Mirrors, on its shard. A unit is sent when those before it are settled and
 // the rules of Order let it start; it commits when they let it commit; its outcome is counted once.
 // Run() is the task that delivers (lane.cc: what the session hands over, connections; delivery.cc,
-// delivery_stored.cc, settle.cc: what becomes of a unit); it runs while there is work and ends when
-// the queue is empty. The lane outlives its session until its queue is delivered.
+// delivery_order.cc, delivery_stored.cc, settle.cc: what becomes of a unit); it runs while there is
+// work and ends when the queue is empty. The lane outlives its session until its queue is delivered.
 //
 // Failure: what was not sent waits, and the lane connects again with back-off. What was sent and
 // not answered is looked up by its marker; without one it is dropped as unknown, never sent twice.
@@ -28,6 +28,7 @@
 #include "mirror/link.h"
 #include "mirror/order.h"
 #include "mirror/pin.h"
+#include "mirror/queued.h"
 #include "mirror/recorder.h"
 #include "mirror/spill_batch.h"
 #include "mirror/unit.h"
@@ -110,26 +111,6 @@ class Lane final : public Target, private OrderWaiter {
     kWhole,  // BEGIN to COMMIT at once
     kOpen,   // COMMIT when its turn has come
   };
-  struct Queued {
-    Unit unit;
-    Charge charge;
-    UnitTeller* teller = nullptr;  // null: nobody waits for its fate
-    uint64_t number = 0;           // for the teller
-    std::vector<Step> behind;  // the state that dropped units behind it have made on the primary
-    uint32_t tries = 0;      // that have reached the mirror in vain
-    bool executed = false;   // as the order has been told
-    bool overtaken = false;  // perhaps: the mirror lost it when those behind it might commit
-    bool reordered = false;  // runs again once those before it have been executed
-    bool serial = false;     // likewise, once they are resolved
-    std::string was = {};    // of its last try, see UnitOutcome
-    std::string is = {};
-    absl::Duration took;     // its last try, without `waited`
-    absl::Duration waited;   // for those that commit before it
-    bool unmarked = false;   // it refuses to share a transaction
-    bool cancelled = false;  // by us, so that one before it can go on
-    bool sent = false;       // some of it may have run before, and been rolled back
-    Pinning pinning;
-  };
   // How long a transaction may take before it is asked whether others are in its way.
   static absl::Duration Patience() { return absl::Milliseconds(20); }
 
@@ -142,6 +123,7 @@ class Lane final : public Target, private OrderWaiter {
   io::Task<void> Advance();
   void Rest();
   bool MayStart();
+  static uint64_t NeedOf(const Unit& unit, const Step& step);
   bool Waits(Mark mark, uint64_t need);
   void StopWaiting();
   bool Careful(const Queued& front) const;
@@ -181,7 +163,10 @@ class Lane final : public Target, private OrderWaiter {
   io::Task<void> ResolveDoubt();
   io::Task<void> Deliver();
   io::Task<void> Commit(Replay* replay, Flight* flight, bool* sent);
+  io::Task<bool> AwaitOthers(Mark mark, uint64_t need, Flight* flight);
+  io::Task<void> BreakOff(Replay* replay, Flight* flight);
   io::Task<void> AwaitCommit(Flight* flight);
+  io::Task<bool> SendInParts(Replay* replay, Flight* flight);
   io::Task<void> TakeBack();
   void Undo();
   io::Task<void> Conclude(Flight flight, const Replay* replay, bool may_have_committed);
@@ -238,7 +223,7 @@ class Lane final : public Target, private OrderWaiter {
   bool stopped_ = false;
   bool has_state_ = false;
   bool waits_ = false;          // true exactly while the order is to tell this
-  bool committing_ = false;     // true exactly while it waits to commit
+  bool holding_ = false;        // true exactly while it waits for others with what it has done
   bool yields_ = false;         // true exactly while its unit may be cancelled for one before it
   bool in_row_ = false;         // true exactly while the gate's row of connections has this
   bool placed_ = false;         // true exactly with a place and no link for it yet

@@ -183,6 +183,9 @@ std::unique_ptr<Recorder> Mirrors::Open(const SessionFacts& facts) {
   tools.learning = learning;
   tools.clock = tools_.shared->clock();
   tools.overlaps = tools_.shared->overlaps();
+  if (tools_.epoch->config.mirror_order == config::MirrorOrder::kCausal) {
+    tools.last_writers = tools_.shared->last_writers();
+  }
   if (overflow_ != nullptr) {
     tools.overflow = overflow_.get();
     tools.open = &recorders_;

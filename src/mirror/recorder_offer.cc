@@ -83,6 +83,7 @@ void Recorder::OfferItems(std::span<Item> items, const Unit& unit, Cause lost) {
 void Recorder::AppendSteps(Item* item, bool last, std::vector<Step>* steps) {
   const Around none;
   const Around& around = item->around == nullptr ? none : *item->around;
+  item->step.seen = item->seen;
   steps->insert(steps->end(), around.before.begin(), around.before.end());
   steps->push_back(last ? std::move(item->step) : item->step);
   steps->insert(steps->end(), around.after.begin(), around.after.end());
@@ -150,9 +151,14 @@ void Recorder::Offer(std::span<Choice> choices) {
                     return request.stamp != 0;
                   })->stamp;
   }
+  uint64_t behind = 0;
   for (Choice& choice : choices) {
     place.is_explicit = choice.unit.place.is_explicit;
     choice.unit.place = place;
+    if (tools_.last_writers != nullptr && choice.lost == Cause::kNone) {
+      behind = std::max(behind, tools_.last_writers->Note(choice.unit, lex_));
+      choice.unit.behind = behind;
+    }
     choice.unit.committed = tools_.loop->now();
     choice.unit.encodings = reading_unsure_ ? kAnyEncoding : encodings_;
     choice.unit.meets = tools_.overlaps != nullptr && choice.lost == Cause::kNone &&

@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "io/loop.h"
 #include "mirror/filter.h"
+#include "mirror/last_writers.h"
 #include "mirror/order_board.h"
 #include "mirror/overlaps.h"
 #include "mirror/returned.h"
@@ -23,6 +24,7 @@ struct RecorderTools {
   const base::Limits* limits = nullptr;
   const io::Loop* loop = nullptr;  // for the time of commits
   Overlaps* overlaps = nullptr;    // null: nobody asks
+  LastWriters* last_writers = nullptr;  // likewise
   Clock* clock = nullptr;          // for their order
   sql::ClassifyCache* cache = nullptr;
   base::Credit* held = nullptr;

@@ -15,7 +15,7 @@ namespace {
 
 // A meeting costs about Lane::Patience(); being careful costs the side by side. The more often they
 // meet, the longer it pays.
-absl::Duration ShortestCare() { return absl::Milliseconds(20); }
+absl::Duration ShortestCare() { return absl::Milliseconds(4); }
 absl::Duration LongestCare() { return absl::Milliseconds(100); }
 constexpr int kCarefree = 5;  // times as long as the last care: then they meet seldom
 absl::Duration CancelTime() { return absl::Seconds(1); }

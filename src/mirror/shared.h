@@ -17,6 +17,7 @@
 #include "mirror/gate.h"
 #include "mirror/order_board.h"
 #include "mirror/tally.h"
+#include "mirror/last_writers.h"
 #include "mirror/overlaps.h"
 
 namespace mirror {
@@ -76,12 +77,14 @@ class Shared {
   uint32_t NextOverflow() { return overflows_.fetch_add(1, std::memory_order_relaxed); }
   Clock* clock() { return &clock_; }
   Overlaps* overlaps() { return &overlaps_; }
+  LastWriters* last_writers() { return &last_writers_; }
   // Tells the shards' captures apart.
   uint32_t NextCapture() { return captures_.fetch_add(1, std::memory_order_relaxed); }
 
  private:
   Clock clock_;
   Overlaps overlaps_;
+  LastWriters last_writers_;
   std::atomic<uint32_t> captures_{0};
   base::CreditPool process_;
   base::CreditPool recording_;

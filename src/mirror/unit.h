@@ -125,6 +125,7 @@ struct Step {
   std::string tag;  // the primary's CommandComplete; empty: a portal that was not run to its end;
                     // "!" and an SQLSTATE: it failed, having perhaps committed some of its work
   std::vector<base::Slice> copy;  // the client's CopyData frames, as they were on the wire
+  uint64_t seen = 0;       // the clock when it was forwarded; 0: its unit's `after` counts
   base::Instant sent;      // to the primary
   base::Instant answered;  // by it
   base::Held<Stored> stored;  // what waits on the disk: the statements, or data before `copy`
@@ -173,6 +174,7 @@ struct Unit {
   std::vector<Step> steps;
   Place place;
   uint64_t after = 0;         // the clock when its last statement was forwarded
+  uint64_t behind = 0;        // a hint: this stamp's transaction wrote one of its rows before; 0
   std::string begin;          // instead of a plain BEGIN: with its options
   bool read_only = false;     // by these
   base::Slice prepare;        // PREPARE TRANSACTION's text, instead of COMMIT

@@ -123,6 +123,94 @@ TEST_F(TwoLanesTest, OneThatChangedOtherRowsRunsAgainOnceThoseBeforeItAreCommitt
   EXPECT_EQ(mirrors_->metrics(0).different.value(), 0u);
 }
 
+// The first statement of one was forwarded before the other was acknowledged, the second behind it.
+class PartsTest : public TwoLanesTest {
+ protected:
+  void SeeOther() {
+    Start();
+    Commit("INSERT INTO c VALUES (1)");
+    ASSERT_TRUE(UntilCounts("1 1 0 0 0"));
+    mirror_.heard.clear();
+    Ask("BEGIN", "BEGIN", 1);
+    Ask("INSERT INTO b VALUES (1)", "INSERT 0 1", 1);
+    Commit("INSERT INTO a VALUES (1)");
+    Ask("INSERT INTO b VALUES (2)", "INSERT 0 1", 1);
+    Ask("COMMIT", "COMMIT", 1, 'I');
+  }
+};
+
+TEST_F(PartsTest, StatementWaitsForWhatWasAcknowledgedBeforeItAndTheOnesBeforeDoNot) {
+  mirror_.hold = "INSERT INTO a";
+  SeeOther();
+  ASSERT_TRUE(Until([&] { return Heard("INSERT INTO b VALUES (1)") == 1; }));
+  Turns(5);
+  EXPECT_EQ(Heard("INSERT INTO b VALUES (2)"), 0);
+  mirror_.hold.clear();
+  ASSERT_TRUE(UntilCounts("3 3 0 0 0"));
+  EXPECT_EQ(mirror_.heard, (std::vector<std::string>{
+      "BEGIN", "INSERT INTO b VALUES (1)", "INSERT INTO a VALUES (1)", "INSERT INTO b VALUES (2)",
+      "COMMIT"}));
+}
+
+TEST_F(PartsTest, OneInTheMidstOfItsStatementsLetsGoForWhomItWaits) {
+  mirror_.hold = "INSERT INTO a";
+  SeeOther();
+  ASSERT_TRUE(Until([&] { return Heard("ROLLBACK") == 1; }));
+  EXPECT_EQ(Heard("INSERT INTO b VALUES (2)"), 0);
+  mirror_.hold.clear();
+  ASSERT_TRUE(UntilCounts("3 3 0 0 0"));
+  EXPECT_EQ(Heard("INSERT INTO b VALUES (1)"), 2);
+  EXPECT_EQ(mirrors_->metrics(0).reordered.value(), 1u);
+}
+
+TEST_F(PartsTest, OneThatIsLostInTheMidstOfItsStatementsRunsAgain) {
+  mirror_.hold = "INSERT INTO a";
+  SeeOther();
+  ASSERT_TRUE(Until([&] { return Heard("INSERT INTO b VALUES (1)") == 1; }));
+  mirror_.Hang();
+  mirror_.hold.clear();
+  ASSERT_TRUE(UntilCounts("3 2 0 1 0 cause=\"outcome_unknown\"=1"));  // of the other's
+  EXPECT_EQ(Heard("INSERT INTO b VALUES (2)"), 1);
+}
+
+TEST_F(PartsTest, RefusalInTheMidstIsTriedAgainBehindAllAndCountedOnce) {
+  mirror_.hold = "INSERT INTO a";
+  mirror_.answer = [](const std::string& text) {
+    return std::string(text == "INSERT INTO b VALUES (1)" ? "23505" : "");
+  };
+  SeeOther();
+  ASSERT_TRUE(Until([&] { return Heard("INSERT INTO b VALUES (1)") == 1; }));
+  mirror_.hold.clear();
+  ASSERT_TRUE(UntilCounts("3 2 1 0 0"));
+  EXPECT_EQ(Heard("INSERT INTO b VALUES (2)"), 0);
+}
+
+// Both change row 1, and overlap: on the primary the later one has waited for the earlier one.
+TEST_F(TwoLanesTest, OneThatFollowsAnotherInARowBeginsWhenThatHasRun) {
+  mirror_.hold = "UPDATE a SET b = 1";
+  Start();
+  for (const size_t session : {0, 1, 2}) {
+    Ask("BEGIN", "BEGIN", session);
+  }
+  Ask("UPDATE a SET b = 1 WHERE c = 1", "UPDATE 1", 0);
+  Ask("UPDATE a SET b = 3 WHERE c = 2", "UPDATE 1", 2);
+  Forward("COMMIT", 0);
+  const turn::RequestId first = request_;
+  Forward("UPDATE a SET b = 2 WHERE c = 1", 1);
+  const turn::RequestId second = request_;
+  Forward("COMMIT", 2);
+  const turn::RequestId third = request_;
+  Answer(first, "COMMIT", 'I', 0);
+  Answer(third, "COMMIT", 'I', 2);
+  Answer(second, "UPDATE 1", 'T', 1);
+  Ask("COMMIT", "COMMIT", 1, 'I');
+  ASSERT_TRUE(Until([&] { return Heard("UPDATE a SET b = 3 WHERE c = 2") == 1; }));
+  Turns(5);
+  EXPECT_EQ(Heard("UPDATE a SET b = 2 WHERE c = 1"), 0);
+  mirror_.hold.clear();
+  ASSERT_TRUE(UntilCounts("3 3 0 0 0"));
+}
+
 TEST_F(LaneTest, OtherTagThanThePrimarysIsDeliveredAndCounted) {
   mirror_.tag = [](const std::string&) { return std::string("UPDATE 2"); };
   Start();

@@ -1,0 +1,70 @@
+#include "mirror/written_row.h"
+
+#include <algorithm>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "mirror/trace.h"
+#include "pg/views.h"
+#include "sql/row_key.h"
+#include "sql/tokens.h"
+
+namespace mirror {
+namespace {
+
+// `word` in lower case.
+bool Has(std::string_view text, std::string_view word) {
+  const auto same = [](char a, char b) { return sql::Lower(a) == b; };
+  return std::search(text.begin(), text.end(), word.begin(), word.end(), same) != text.end();
+}
+
+// The parameter's value as far as two of them can be compared: a whole number, or its bytes where
+// both are binary. Empty: NULL, or what may have other spellings.
+std::string ParameterValue(const Step& step, uint32_t number) {
+  const std::string whole = std::string(2, '\0') + std::string(step.bind.view());  // two names
+  const std::optional<pg::BindView> bind = pg::ReadBind(whole);
+  if (!bind.has_value() || number > bind->parameter_count) {
+    return {};
+  }
+  std::string_view rest = bind->parameters;
+  std::optional<pg::Value> value;
+  for (uint32_t i = 0; i < number; ++i) {
+    value = pg::NextValue(&rest);
+  }
+  if (!value.has_value() || value->null) {
+    return {};
+  }
+  const size_t at = bind->format_count > 1 ? (number - 1) * 2 : 0;
+  const bool binary = bind->format_count > 0 && bind->formats.size() > at + 1 &&
+                      bind->formats[at + 1] != 0;
+  return binary ? "binary " + std::to_string(value->bytes.size()) + " " + std::string(value->bytes)
+                : sql::WholeNumber(value->bytes);
+}
+
+}  // namespace
+
+uint64_t HashOf(std::string_view text) { return std::hash<std::string_view>()(text) | 1; }
+
+bool ChangesRows(const Step& step) {
+  const std::string_view tag = step.tag;
+  if (tag.ends_with(" 0")) {
+    return false;
+  }
+  if (tag.starts_with("INSERT")) {  // ON CONFLICT DO UPDATE
+    return Has(TextOf(step), "conflict");
+  }
+  return tag.starts_with("UPDATE") || tag.starts_with("DELETE") || tag.starts_with("MERGE");
+}
+
+WrittenRow WrittenRowOf(const Step& step, sql::LexOptions options) {
+  const sql::RowKey key = sql::RowKeyOf(TextOf(step), options);
+  if (key.column.empty()) {
+    return {};
+  }
+  const std::string value =
+      key.parameter == 0 ? key.number : ParameterValue(step, key.parameter);
+  return value.empty() ? WrittenRow() : WrittenRow{HashOf(key.column), HashOf(value)};
+}
+
+}  // namespace mirror
