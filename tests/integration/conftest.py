@@ -122,7 +122,7 @@ def target(new_target, server):
 
 @pytest.fixture
 def gate():
-    """Makes fault gates: gate(server) -> Gate, with url() like a server's."""
+    """Makes fault gates: gate(server) -> Gate, which listens at port."""
     made = []
 
     def make(upstream):

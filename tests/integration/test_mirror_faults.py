@@ -6,10 +6,11 @@ Rows K of the reliability catalogue are named in the tests.
 import re
 import signal
 import subprocess
+import threading
 
 import pytest
 
-from conftest import FULL
+from conftest import FULL, ONE_IO
 from harness import postgres, processes, proxy, wire
 from harness.pair import Pair
 from harness.processes import wait_until
@@ -40,9 +41,9 @@ def test_tpcb_leaves_equal_tables(mode, pair):
 # -- a mirror that stops, dies, is not there -----------------------------------------------------
 
 
-def load_for(pair, seconds):
+def load_for(pair, seconds, *options):
     """pgbench is the clock: it runs that long and must not see one error."""
-    return subprocess.Popen(pgbench(pair, "-n", "-c", "4", "-T", str(seconds)),
+    return subprocess.Popen(pgbench(pair, "-n", "-c", "4", "-T", str(seconds), *options),
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -92,6 +93,61 @@ def test_k5_mirror_killed_and_restarted(own_mirror):
         pair.mirror.start()
     joined(load)
     joined(load_for(pair, 1))
+    pair.check_equal_or_counted("pgbench_history", without=["mtime"])
+
+
+def black_holed(gate):
+    gate.black_hole()
+    yield
+
+
+def one_byte_a_second(gate):
+    gate.slice_bytes, gate.delay = 1, 1.0
+    yield
+    gate.slice_bytes, gate.delay = 0, 0.0
+    gate.cut()  # a piece that is under way keeps its pace
+
+
+def silent_to_who_comes(gate):
+    """Connections are taken and hear nothing."""
+    gate.black_hole()
+    gate.cut()
+    yield
+
+
+def gone_every_second(gate):
+    """As one that is started again and again."""
+    ending = threading.Event()
+
+    def act():
+        while not ending.wait(0.5):
+            gate.refuse()
+            ending.wait(0.5)
+            gate.heal()
+
+    thread = threading.Thread(target=act)
+    thread.start()
+    yield
+    ending.set()
+    thread.join()
+
+
+@ONE_IO
+@pytest.mark.parametrize("fault", [black_holed, one_byte_a_second, silent_to_who_comes,
+                                   gone_every_second])
+def test_k1_mirror_behind_a_bad_network_costs_no_client_error(fault, own_mirror, gate, new_target):
+    pair = own_mirror()
+    between = gate(pair.mirror)
+    pair.target = new_target(pair.primary, [
+        "--mirror", f"postgres://postgres@127.0.0.1:{between.port}", "--mirror-timeout", "3s"])
+    processes.run(pgbench(pair, "-i", "-q", "-s", "1"))
+    pair.check_equal(pair.session(), without=["mtime"])
+    acting = fault(between)
+    next(acting)
+    joined(load_for(pair, 60 if FULL else 5, "-R", "200"))
+    next(acting, None)
+    between.heal()
+    joined(load_for(pair, 1, "-R", "200"))
     pair.check_equal_or_counted("pgbench_history", without=["mtime"])
 
 
