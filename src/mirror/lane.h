@@ -4,7 +4,8 @@
 // the rules of Order let it start; it commits when they let it commit; its outcome is counted once.
 // Run() is the task that delivers (lane.cc: what the session hands over, connections; delivery.cc,
 // delivery_order.cc, delivery_stored.cc, settle.cc: what becomes of a unit); it runs while there is
-// work and ends when the queue is empty. The lane outlives its session until its queue is delivered.
+// work and ends when the queue is empty. The lane outlives its session until its queue is
+// delivered.
 //
 // Failure: what was not sent waits, and the lane connects again with back-off. What was sent and
 // not answered is looked up by its marker; without one it is dropped as unknown, never sent twice.

@@ -17,12 +17,15 @@ namespace {
 // meet, the longer it pays.
 absl::Duration ShortestCare() { return absl::Milliseconds(4); }
 absl::Duration LongestCare() { return absl::Milliseconds(100); }
-constexpr int kCarefree = 5;  // times as long as the last care: then they meet seldom
+absl::Duration Carefree() { return absl::Milliseconds(500); }  // since the last care: then seldom
 absl::Duration CancelTime() { return absl::Seconds(1); }
 constexpr size_t kUsersToldMax = 64;
 absl::Duration DialTime() { return absl::Seconds(5); }
 
 io::Task<void> CancelOne(io::Loop* loop, backend::Epoch epoch, backend::CancelTarget target) {
+  if (target.secret.empty()) {
+    co_return;  // the server has given none
+  }
   const base::Deadline deadline = loop->In(CancelTime());
   const absl::Status status =
       co_await backend::ForwardCancel(loop, epoch->dialler.get(), std::move(target), deadline);
@@ -177,9 +180,7 @@ io::Task<void> Shadow::Close(std::unique_ptr<Link> link) {
 }
 
 void Shadow::Cancel(backend::CancelTarget target) {
-  if (!target.secret.empty()) {
-    mirrors_->tasks().Spawn(CancelNow(std::move(target)));
-  }
+  mirrors_->tasks().Spawn(CancelNow(std::move(target)));
 }
 
 io::Task<void> Shadow::CancelNow(backend::CancelTarget target) {
@@ -248,8 +249,8 @@ void Shadow::BeCareful() {
   if (now < careful_until_) {
     return;
   }
-  care_ = now < careful_until_ + care_ * kCarefree ? std::min(care_ * 2, LongestCare())
-                                                   : ShortestCare();
+  const bool again = now < careful_until_ + Carefree();
+  care_ = std::clamp(again ? care_ * 2 : ShortestCare(), ShortestCare(), LongestCare());
   careful_until_ = now + care_;
 }
 
