@@ -100,13 +100,21 @@ std::string SettingsChange(const SessionSettings& from, const SessionSettings& t
   return resets + sets;
 }
 
-std::string SettingsQuery(const std::vector<std::string>& names) {
+std::string SettingsQuery(const std::vector<std::string>& names, bool sources) {
   std::string query;
   for (const std::string& name : names) {
     query += query.empty() ? "SELECT " : ",";
     query += "pg_catalog.current_setting(" + Literal(name) + ",true)";
+    if (sources) {
+      query += ",(SELECT source FROM pg_catalog.pg_settings WHERE pg_catalog.lower(name)"
+               " OPERATOR(pg_catalog.=) " + Literal(name) + ")";
+    }
   }
   return query;
+}
+
+bool IsReset(const std::optional<std::string>& source, std::string_view value) {
+  return source.has_value() ? *source != "session" : value == "none";
 }
 
 bool IsSettable(std::string_view name) {

@@ -5,6 +5,7 @@
 // lower case. Bound: kSettingsMax; a session that sets more is pinned to its connection.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -40,7 +41,11 @@ class SessionSettings {
 std::string SettingsChange(const SessionSettings& from, const SessionSettings& to);
 
 // A query with one row whose columns are the values of `names` in force (NULL: no such setting).
-std::string SettingsQuery(const std::vector<std::string>& names);
+// `sources`: behind each is where it comes from, as pg_settings has it (NULL: it is not there).
+std::string SettingsQuery(const std::vector<std::string>& names, bool sources = false);
+// True exactly for one that nobody has set in the session, or that was reset since. `value`: for
+// the role, which pg_settings does not have.
+bool IsReset(const std::optional<std::string>& source, std::string_view value);
 
 // False for what a server reports and nobody can set.
 bool IsSettable(std::string_view name);

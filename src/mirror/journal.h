@@ -62,7 +62,7 @@ class Journal {
   void Forget(std::string_view prefix);
   void Erase(const std::string& key);
 
-  std::vector<std::string> keys_;   // "set name", "prepare name", or a text
+  std::vector<std::string> keys_;   // "set name", "set text", "prepare name", or a LOAD's text
   std::vector<std::string> texts_;  // of the same index
   std::vector<Temporary> temporaries_;
   bool held_ = false;

@@ -102,9 +102,9 @@ void MarkTrace(const sql::Statement& facts, std::string_view tag, Step* step) {
     step->key = "set " + (set.name.empty() ? std::string(TextOf(*step)) : set.name);
   } else if (step->extended) {
     step->trace = Trace::kHeld;  // set_config() with parameters: its text alone says too little
-  } else {  // set_config(), LOAD
+  } else {
     step->trace = Trace::kSet;
-    step->key = TextOf(*step);
+    step->key = (tag == "LOAD" ? "" : "set ") + std::string(TextOf(*step));  // else set_config()
   }
   step->survives = tag == "PREPARE" || step->trace == Trace::kDeallocate;
 }

@@ -402,7 +402,9 @@ bool Borrower::StartReading() {
   }
   reading_ = std::exchange(to_read_, {});
   values_.clear();
-  reading_id_ = AskFor(backend::SettingsQuery(reading_));
+  // A RESET among them goes back to what this client began with, not the connection.
+  sources_read_ = std::exchange(reset_seen_, false) && !at_start_.all().empty();
+  reading_id_ = AskFor(backend::SettingsQuery(reading_, sources_read_));
   return reading_id_ != 0;
 }
 
@@ -413,27 +415,30 @@ void Borrower::OnRead() {
     for (const std::string& name : reading_) {
       ReadLater(name);
     }
+    reset_seen_ = reset_seen_ || sources_read_;
     return;
   }
-  if (failed_ || values_.size() != reading_.size()) {
+  const size_t columns = sources_read_ ? 2 : 1;
+  if (failed_ || values_.size() != reading_.size() * columns) {
     suspect_ = true;
     return;
   }
   for (size_t i = 0; i < reading_.size(); ++i) {
     const std::string& name = reading_[i];
-    const std::string* const first = at_start_.Find(name);
-    if (!values_[i].has_value()) {
+    const std::optional<std::string>& value = values_[i * columns];
+    if (!value.has_value()) {
       pooled_->in_force.Reset(name);
       wanted_.Reset(name);
       continue;
     }
-    const bool room = pooled_->in_force.Set(name, *values_[i]);
-    const bool both = wanted_.Set(name, reset_seen_ && first != nullptr ? *first : *values_[i]);
+    const std::string* const first = at_start_.Find(name);
+    const bool reset = sources_read_ && backend::IsReset(values_[i * columns + 1], *value);
+    const bool room = pooled_->in_force.Set(name, *value);
+    const bool both = wanted_.Set(name, reset && first != nullptr ? *first : *value);
     if (!room || !both) {
       pins_ |= sql::kUnknownSetting;
     }
   }
-  reset_seen_ = false;
   Remember();
 }
 

@@ -171,6 +171,7 @@ class Borrower final : public backend::Lessee, private backend::NoteTaker {
   std::string context_;
   std::vector<std::string> to_read_;  // settings to be read back before the connection goes back
   bool reset_seen_ = false;           // among them some that may have been reset
+  bool sources_read_ = false;         // so `reading_` is with where each value comes from
   std::vector<std::string> reading_;  // of the query that is under way
   std::vector<std::optional<std::string>> values_;
   turn::RequestId enforcing_ = 0;   // our query that the client's frames wait for

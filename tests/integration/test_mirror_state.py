@@ -62,6 +62,9 @@ STATES = {
                                     [insert(r"'a\\b'")]),
     "set_config": (["SELECT set_config('my.v', 'x', false)"], [SETTING]),
     "set_config by value": ([SET_BY_VALUE], [SETTING]),
+    "set_config, then RESET ALL": (
+        ["SELECT set_config('datestyle', 'ISO, DMY', false)", "RESET ALL"],
+        [insert("'01/02/2020'::date::text")]),
     "set_config in DO": (["DO $$BEGIN PERFORM set_config('my.v', 'x', false); END$$"], [SETTING]),
     "PREPARE": (["PREPARE q(int) AS INSERT INTO t VALUES ($1, 'q')"], ["EXECUTE q(1)"]),
     "PREPARE, DEALLOCATE": (["PREPARE q AS SELECT 1", "DEALLOCATE q",

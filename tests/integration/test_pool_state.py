@@ -313,3 +313,38 @@ def test_f16_a_client_is_told_what_another_server_reports(new_pool, new_server, 
         assert raw.rows("SHOW timezone") == [[raw.parameters["TimeZone"]]]
         raw.shut()
     other.stop()
+
+
+# -- F12 ------------------------------------------------------------------------------------------
+
+ZONE, STYLE = "SHOW TimeZone", "SHOW DateStyle"
+# What is said, in that order, and what the session has then, which began with ISO, MDY and UTC.
+RESET_AMONG_SETS = {
+    "another one is reset": (["BEGIN", "RESET TimeZone", "SET DateStyle = 'ISO, DMY'", "COMMIT"],
+                             "ISO, DMY", "UTC"),
+    "all are reset before": (["BEGIN", "RESET ALL", "SET DateStyle = 'ISO, DMY'", "COMMIT"],
+                             "ISO, DMY", "UTC"),
+    "it is reset behind": (["BEGIN", "SET DateStyle = 'ISO, DMY'", "SET TimeZone = 'Asia/Tokyo'",
+                            "RESET DateStyle", "COMMIT"], "ISO, MDY", "Asia/Tokyo"),
+    "the reset is undone": (["SET DateStyle = 'ISO, DMY'", "BEGIN", "RESET DateStyle", "ROLLBACK"],
+                            "ISO, DMY", "UTC"),
+    "in one text": (["SET TimeZone = 'Asia/Tokyo'; RESET DateStyle; SET DateStyle = 'ISO, DMY'; "
+                     "RESET TimeZone"], "ISO, DMY", "UTC"),
+}
+
+
+@pytest.mark.parametrize("case", RESET_AMONG_SETS)
+def test_f12_what_is_set_beside_a_reset_stays(new_pool, database, case):
+    texts, style, zone = RESET_AMONG_SETS[case]
+    pool = new_pool(1)
+    own = {"DateStyle": "ISO, MDY", "TimeZone": "UTC"}
+    with (pool.login(database, **own) as raw,
+          pool.login(database, DateStyle="German", TimeZone="Asia/Tokyo") as other):
+        for text in texts:
+            assert not wire.first_error(raw.ask(text)), text
+        for _ in range(2):
+            assert other.rows(STYLE) == [["German, DMY"]]
+            assert [raw.rows(STYLE), raw.rows(ZONE)] == [[[style]], [[zone]]]
+        raw.ask("RESET ALL")
+        assert other.rows(ZONE) == [["Asia/Tokyo"]]
+        assert [raw.rows(STYLE), raw.rows(ZONE)] == [[["ISO, MDY"]], [["UTC"]]]

@@ -50,6 +50,17 @@ TEST(SessionSettings, TheirNumberIsBounded) {
 TEST(SessionSettings, ValuesAreAskedForByName) {
   EXPECT_EQ(SettingsQuery({"a", "b'c"}), "SELECT pg_catalog.current_setting(E'a',true),"
                                          "pg_catalog.current_setting(E'b''c',true)");
+  EXPECT_EQ(SettingsQuery({"a"}, true),
+            "SELECT pg_catalog.current_setting(E'a',true),(SELECT source FROM "
+            "pg_catalog.pg_settings WHERE pg_catalog.lower(name) OPERATOR(pg_catalog.=) E'a')");
+}
+
+TEST(SessionSettings, OneIsResetUnlessTheSessionIsItsSource) {
+  EXPECT_FALSE(IsReset("session", "1"));
+  EXPECT_TRUE(IsReset("client", "1"));
+  EXPECT_TRUE(IsReset("default", "1"));
+  EXPECT_TRUE(IsReset(std::nullopt, "none"));
+  EXPECT_FALSE(IsReset(std::nullopt, "somebody"));
 }
 
 }  // namespace

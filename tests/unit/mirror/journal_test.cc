@@ -29,8 +29,12 @@ TEST(JournalTest, KeepsWhatThePrimaryHasWhateverTheMirrorDid) {
   Do(&journal, "PREPARE q AS SELECT 1", "PREPARE", false);
   Do(&journal, "SET search_path = b", "SET");
   EXPECT_THAT(journal.texts(), ElementsAre("PREPARE q AS SELECT 1", "SET search_path = b"));
+  Do(&journal, "SELECT set_config('a.b', 'c', false)", "SELECT 1");
+  Do(&journal, "LOAD 'auto_explain'", "LOAD");
   Do(&journal, "RESET ALL", "RESET", false);
-  EXPECT_THAT(journal.texts(), ElementsAre("PREPARE q AS SELECT 1"));
+  EXPECT_THAT(journal.texts(), ElementsAre("PREPARE q AS SELECT 1", "LOAD 'auto_explain'"));
+  Do(&journal, "DISCARD ALL", "DISCARD ALL");
+  Do(&journal, "PREPARE q AS SELECT 1", "PREPARE");
   Do(&journal, "DEALLOCATE q", "DEALLOCATE", false);
   EXPECT_THAT(journal.texts(), IsEmpty());
 }
