@@ -32,12 +32,13 @@ absl::StatusOr<std::unique_ptr<CaptureReader>> CaptureReader::Open(const std::st
   }
   std::sort(names.begin(), names.end());
   uint64_t most = 0;
-  for (std::string& name : names) {
+  std::vector<CaptureLog> logs;
+  for (const std::string& name : names) {
     most = std::max<uint64_t>(most, *NumberOf(name));
-    name.insert(0, folder + "/");
+    logs.push_back({.path = folder + "/" + name});
   }
-  const uint64_t missing = most + 1 - std::min(most + 1, uint64_t{names.size()});
-  std::unique_ptr<CaptureReader> reader(new CaptureReader(std::move(names)));
+  const uint64_t missing = most + 1 - std::min(most + 1, uint64_t{logs.size()});
+  std::unique_ptr<CaptureReader> reader(new CaptureReader(std::move(logs)));
   if (missing > 0) {
     reader->damage_.push_back(folder + ": " + std::to_string(missing) +
                               " of its logs, numbered 0 to " + std::to_string(most) +
@@ -71,7 +72,8 @@ std::string CaptureReader::Complaints() const {
 }
 
 absl::Status CaptureReader::OpenNextLog() {
-  absl::StatusOr<io::LogFolder> log = io::LookInto(logs_[opened_++]);
+  CaptureLog& opened = logs_[opened_++];
+  absl::StatusOr<io::LogFolder> log = io::LookInto(opened.path);
   if (absl::IsFailedPrecondition(log.status())) {
     return log.status();
   }
@@ -80,6 +82,7 @@ absl::Status CaptureReader::OpenNextLog() {
     return absl::OkStatus();
   }
   log_ = *std::move(log);
+  opened.id = log_.identity.log_id;
   reader_ = std::make_unique<io::RecordReader>(log_);
   return absl::OkStatus();
 }
@@ -122,6 +125,10 @@ absl::StatusOr<bool> CaptureReader::Next(mirror::Captured* captured) {
     }
     switch (mirror::ParseCaptured(record.payload, captured)) {
       case mirror::CapturedResult::kGood:
+        place_ = {.log = static_cast<uint32_t>(opened_ - 1),
+                  .bytes = static_cast<uint32_t>(record.payload.size()),
+                  .segment = reader_->segment(),
+                  .offset = record.offset};
         return true;
       case mirror::CapturedResult::kOtherVersion:
         return base::Error(absl::StatusCode::kFailedPrecondition,

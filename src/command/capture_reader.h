@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "command/capture_lookup.h"
 #include "io/record_reader.h"
 #include "mirror/capture_format.h"
 
@@ -23,6 +24,9 @@ class CaptureReader {
 
   // False at the end. Records of one session are in its order.
   absl::StatusOr<bool> Next(mirror::Captured* captured);
+  // Of the record that Next() has given last: CaptureLookup finds it there, with logs() of the end.
+  const CapturePlace& place() const { return place_; }
+  const std::vector<CaptureLog>& logs() const { return logs_; }
 
   // How many logs were not closed: pgbraid still writes them, or was killed. Each is read up to its
   // last whole record.
@@ -33,14 +37,15 @@ class CaptureReader {
   std::string Complaints() const;
 
  private:
-  explicit CaptureReader(std::vector<std::string> logs) : logs_(std::move(logs)) {}
+  explicit CaptureReader(std::vector<CaptureLog> logs) : logs_(std::move(logs)) {}
 
   absl::Status OpenNextLog();
   void CountOpenEnd();
   void StepOver(const absl::Status& why);
 
-  const std::vector<std::string> logs_;
+  std::vector<CaptureLog> logs_;  // `id`: of those opened
   size_t opened_ = 0;
+  CapturePlace place_;
   io::LogFolder log_;                         // of the log that is being read
   std::unique_ptr<io::RecordReader> reader_;  // null: the next log is to be opened
   uint32_t open_ends_ = 0;

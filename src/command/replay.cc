@@ -1,5 +1,6 @@
 #include "command/replay.h"
 
+#include <algorithm>
 #include <charconv>
 #include <memory>
 #include <string>
@@ -10,6 +11,7 @@
 #include "base/crypto.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "command/capture_lookup.h"
 #include "command/capture_reader.h"
 #include "command/replay_plan.h"
 #include "command/replay_player.h"
@@ -129,8 +131,14 @@ absl::StatusOr<Options> ReadOptions(std::span<const std::string_view> arguments)
   return options;
 }
 
-absl::Status ReadPlan(const std::string& folder, ReplayPlan* plan, ReplayReport* report,
-                      std::string* complaints) {
+struct Reading {
+  ReplayPlan plan;
+  std::vector<CaptureLog> logs;
+  std::string complaints;  // of a capture that is not whole
+};
+
+absl::Status Read(const std::string& folder, Reading* reading, ReplayReport* report) {
+  ReplayPlan& plan = reading->plan;
   ASSIGN_OR_RETURN(const std::unique_ptr<CaptureReader> reader, CaptureReader::Open(folder));
   for (;;) {
     mirror::Captured captured;
@@ -138,27 +146,25 @@ absl::Status ReadPlan(const std::string& folder, ReplayPlan* plan, ReplayReport*
     if (!more) {
       break;
     }
-    plan->Add(std::move(captured));
-    if (plan->bytes() > kReplayBytesMax) {
-      return base::ResourceExhausted(folder + ": holds more than 1 GiB, which replay cannot hold");
-    }
+    plan.Add(std::move(captured), reader->place());
   }
   report->open_ends = reader->open_ends();
   report->damage = reader->damage();
-  report->lacking = plan->lacking();
-  report->sessions = plan->sessions().size();
-  report->units = plan->units().size();
-  report->bytes = plan->bytes();
-  for (const ReplayPlan::Captured& unit : plan->units()) {
+  report->lacking = plan.lacking();
+  report->order_unknown = plan.order_unknown();
+  report->sessions = plan.sessions().size();
+  report->units = plan.units().size();
+  report->bytes = plan.bytes();
+  for (const ReplayPlan::Captured& unit : plan.units()) {
     report->original.Record(absl::Nanoseconds(unit.busy));
-    report->order_unknown += unit.unit.meets ? 1 : 0;
   }
-  *complaints = reader->Complaints();
-  plan->Finish();
+  reading->logs = reader->logs();
+  reading->complaints = reader->Complaints();
+  plan.Finish();
   return absl::OkStatus();
 }
 
-absl::Status Run(const Options& options, const ReplayPlan& plan, const Console& console,
+absl::Status Run(const Options& options, const Reading& reading, const Console& console,
                  ReplayReport* report) {
   config::Config config;
   ASSIGN_OR_RETURN(config::Server server, config::ParseServer(options.to));
@@ -171,7 +177,9 @@ absl::Status Run(const Options& options, const ReplayPlan& plan, const Console& 
   config.mirror_order = options.order;
   config.mirror_as_client = options.as_client;
   config.mirror_marker = false;  // the copy gets what was captured and nothing else
-  config.limits.mirror_bytes_max = 2 * kReplayBytesMax;
+  // The player bounds what waits. Nothing is dropped for want of room: all of it might wait for one
+  // COMMIT, and a credit is felt early by a part of it.
+  config.limits.mirror_bytes_max = 2 * std::max<int64_t>(reading.plan.bytes(), 1 << 20);
   io::Resolver resolver;
   ASSIGN_OR_RETURN(backend::Setup setup,
                    backend::MakeSetup(config, &resolver, base::SecureRandom(32)));
@@ -187,23 +195,22 @@ absl::Status Run(const Options& options, const ReplayPlan& plan, const Console& 
   tools.epoch = std::move(epoch);
   tools.shared = &shared;
   ReplayProgress progress(report, console, options.progress);
-  ReplayPlayer player(&loop, shared.clock(), &plan, report, &progress);
+  CaptureLookup units(reading.logs);
+  ReplayPlayer player(&loop, shared.clock(), &reading.plan, &units, report, &progress);
   tools.outcomes = &player;
   mirror::Mirrors mirrors(tools);
   io::Scope scope(&loop);
   const base::Instant start = base::Instant::MonotonicNow();
-  const bool reached = player.Play(&mirrors, options.speed);
-  scope.Spawn(mirrors.Drain(reached ? base::Instant::Never() : loop.now()));
+  const absl::Status played = player.Play(&mirrors, options.speed);
+  scope.Spawn(mirrors.Drain(played.ok() ? base::Instant::Never() : loop.now()));
   while (scope.running() > 0) {
     loop.RunOnce(base::Instant::MonotonicNow() + absl::Milliseconds(10));
     progress.Tick(loop.now());
   }
   progress.End();
   report->took = base::Instant::MonotonicNow() - start;
-  if (!reached || !mirrors.reachable(0)) {
-    return base::Unavailable("the server of --to cannot be reached; the log says why");
-  }
-  return absl::OkStatus();
+  RETURN_IF_ERROR(played);
+  return mirrors.reachable(0) ? absl::OkStatus() : Unreachable();
 }
 
 std::string Shown(const ReplayReport& report, const Options& options) {
@@ -226,11 +233,9 @@ Outcome Replay(std::span<const std::string_view> arguments, const Console& conso
   if (options->help) {
     return {.code = 0, .out = std::string(kHelp), .err = ""};
   }
-  ReplayPlan plan;
+  Reading reading;
   ReplayReport report;
-  std::string complaints;
-  if (const absl::Status read = ReadPlan(options->folder, &plan, &report, &complaints);
-      !read.ok()) {
+  if (const absl::Status read = Read(options->folder, &reading, &report); !read.ok()) {
     return Failed(read);
   }
   if (!options->dry_run) {
@@ -238,20 +243,21 @@ Outcome Replay(std::span<const std::string_view> arguments, const Console& conso
         !log.ok()) {
       return Failed(log);
     }
-    const absl::Status ran = Run(*options, plan, console, &report);
+    const absl::Status ran = Run(*options, reading, console, &report);
     base::FlushLog();
     if (!ran.ok() && report.applied() + report.refused() == 0) {
       return Failed(ran);
     }
     if (!ran.ok()) {  // what was done before is worth to be told
-      complaints += Failed(ran).err;
-      return {.code = kExitFailed, .out = Shown(report, *options), .err = complaints};
+      return {.code = kExitFailed,
+              .out = Shown(report, *options),
+              .err = reading.complaints + Failed(ran).err};
     }
   }
   const bool differs = !options->dry_run && !report.same();
   return {.code = differs ? kExitFound : report.whole() ? 0 : kExitNotWhole,
           .out = Shown(report, *options),
-          .err = complaints};
+          .err = reading.complaints};
 }
 
 }  // namespace command

@@ -1,16 +1,23 @@
 #include "command/replay_plan.h"
 
 #include <algorithm>
+#include <unordered_set>
 #include <utility>
 
 namespace command {
 namespace {
 
-constexpr int64_t kTimeMax = int64_t{1} << 60;  // nanoseconds; sums of two of them are numbers
+// Sums of two of them are numbers.
+constexpr int64_t kTimeMax = int64_t{1} << 60;  // nanoseconds
+constexpr int64_t kBytesMax = int64_t{1} << 60;
 
-// When the first step was sent, when the last was answered, and how long the server had something
-// to answer: steps of a pipeline are sent before those before them are answered. Steps that are
-// pgbraid's own have no times.
+ReplayPlan::Event EventOf(uint64_t number, size_t unit, bool reserves) {
+  return {.number = number, .unit = unit & (~uint64_t{0} >> 2), .reserves = reserves};
+}
+
+// When the last step was answered, and how long the server had something to answer: steps of a
+// pipeline are sent before those before them are answered. Steps that are pgbraid's own have no
+// times.
 void ReadTiming(const std::vector<mirror::StepTiming>& timing, ReplayPlan::Captured* unit) {
   for (const mirror::StepTiming& step : timing) {
     if (step.sent <= 0) {
@@ -19,14 +26,13 @@ void ReadTiming(const std::vector<mirror::StepTiming>& timing, ReplayPlan::Captu
     const int64_t sent = std::min(step.sent, kTimeMax);
     const int64_t answered = sent + std::clamp<int64_t>(step.took, 0, kTimeMax);
     unit->busy += std::max<int64_t>(answered - std::max(sent, unit->answered), 0);
-    unit->sent = unit->sent == 0 ? sent : std::min(unit->sent, sent);
     unit->answered = std::max(unit->answered, answered);
   }
 }
 
 }  // namespace
 
-void ReplayPlan::Add(mirror::Captured captured) {
+void ReplayPlan::Add(mirror::Captured captured, const CapturePlace& place) {
   switch (captured.kind) {
     case mirror::Captured::Kind::kSession:
       sessions_[captured.session] = std::move(captured.facts);
@@ -39,40 +45,46 @@ void ReplayPlan::Add(mirror::Captured captured) {
   }
   Captured& unit = units_.emplace_back();
   unit.session = captured.session;
-  unit.unit = std::move(captured.unit);
-  mirror::Place* const place = &unit.unit.place;
-  if (place->stamp > place->acked) {
-    place->stamp = place->acked;  // nobody has written that
-  }
+  unit.acked = captured.unit.place.acked;
+  unit.stamp = std::min(captured.unit.place.stamp, unit.acked);  // nobody has written another one
+  unit.place = place;
   ReadTiming(captured.timing, &unit);
-  bytes_ += unit.unit.bytes;
+  bytes_ = std::min(bytes_ + std::min(captured.unit.bytes, kUnitBytesMax), kBytesMax);
+  order_unknown_ += captured.unit.meets ? 1 : 0;
 }
 
 void ReplayPlan::Finish() {
-  std::sort(units_.begin(), units_.end(), [](const Captured& a, const Captured& b) {
-    return a.unit.place.acked < b.unit.place.acked;
-  });
-  std::map<uint64_t, size_t> last_of_session;
-  std::map<uint64_t, size_t> last_of_stamp;  // of stamps that were taken before
+  std::sort(units_.begin(), units_.end(),
+            [](const Captured& a, const Captured& b) { return a.acked < b.acked; });
+  std::unordered_set<uint64_t> later;  // sessions of which a unit comes behind
+  for (size_t i = units_.size(); i-- > 0;) {
+    units_[i].last = later.insert(units_[i].session).second;
+  }
   for (size_t i = 0; i < units_.size(); ++i) {
-    const mirror::Place& place = units_[i].unit.place;
-    last_of_session[units_[i].session] = i;
-    if (place.stamp != place.acked) {
-      last_of_stamp[place.stamp] = i;
-    }
-    events_.push_back({.number = place.acked, .unit = i});
+    events_.push_back(EventOf(units_[i].acked, i, false));
   }
-  for (const auto& [session, i] : last_of_session) {
-    units_[i].last = true;
-  }
-  for (const auto& [stamp, i] : last_of_stamp) {
-    events_[i].releases = true;
-  }
-  for (const auto& [stamp, i] : last_of_stamp) {
-    events_.push_back({.number = stamp, .unit = i, .reserves = true});
-  }
+  AddReservations();
   std::sort(events_.begin(), events_.end(),
             [](const Event& a, const Event& b) { return a.number < b.number; });
+}
+
+// One for each stamp that was taken before its units; the last of them gives it back.
+void ReplayPlan::AddReservations() {
+  std::vector<Event> stamps;
+  for (size_t i = 0; i < units_.size(); ++i) {
+    if (units_[i].stamp != units_[i].acked) {
+      stamps.push_back(EventOf(units_[i].stamp, i, true));
+    }
+  }
+  std::sort(stamps.begin(), stamps.end(), [](const Event& a, const Event& b) {
+    return std::pair(a.number, uint64_t{a.unit}) < std::pair(b.number, uint64_t{b.unit});
+  });
+  for (size_t i = 0; i < stamps.size(); ++i) {
+    if (i + 1 == stamps.size() || stamps[i].number != stamps[i + 1].number) {
+      events_[stamps[i].unit].releases = true;
+      events_.push_back(stamps[i]);
+    }
+  }
 }
 
 }  // namespace command

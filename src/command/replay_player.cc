@@ -1,8 +1,10 @@
 #include "command/replay_player.h"
 
 #include <algorithm>
-#include <iterator>
+#include <string>
 #include <utility>
+
+#include "base/status.h"
 
 namespace command {
 namespace {
@@ -11,6 +13,10 @@ namespace {
 absl::Duration Patience() { return absl::Seconds(30); }
 
 }  // namespace
+
+absl::Status Unreachable() {
+  return base::Unavailable("the server of --to cannot be reached; the log says why");
+}
 
 mirror::Target* ReplayPlayer::LaneOf(uint64_t session) {
   mirror::Target*& lane = lanes_[session];
@@ -29,29 +35,41 @@ mirror::Target* ReplayPlayer::LaneOf(uint64_t session) {
 }
 
 uint64_t ReplayPlayer::Translate(uint64_t number) const {
-  const auto above = numbers_.upper_bound(number);
-  return above == numbers_.begin() ? 0 : std::prev(above)->second;
+  const auto first = plan_->events().begin();
+  const auto above = std::upper_bound(
+      first, first + static_cast<ptrdiff_t>(numbers_.size()), number,
+      [](uint64_t sought, const ReplayPlan::Event& event) { return sought < event.number; });
+  return above == first ? 0 : numbers_[static_cast<size_t>(above - first) - 1];
 }
 
-void ReplayPlayer::Do(const ReplayPlan::Event& event) {
+absl::Status ReplayPlayer::Do(const ReplayPlan::Event& event) {
   const ReplayPlan::Captured& captured = plan_->units()[event.unit];
+  mirror::Unit unit;
+  if (!event.reserves) {
+    ASSIGN_OR_RETURN(unit, units_->Read(captured.place));
+  }
   mirror::Target* const lane = LaneOf(captured.session);
   lane->Expect();
-  const uint64_t number = clock_->Tick();
-  numbers_[event.number] = number;
+  numbers_.push_back(clock_->Tick());
   if (event.reserves) {
-    reserved_.insert(number);
-    lane->Reserve(number);
-    return;
+    reserved_.insert(numbers_.back());
+    lane->Reserve(numbers_.back());
+  } else {
+    Offer(std::move(unit), event, lane);
   }
-  mirror::Unit unit = captured.unit;
-  const bool reserved = unit.place.stamp != unit.place.acked;
-  unit.place.stamp = reserved ? numbers_.at(unit.place.stamp) : number;
-  unit.place.acked = number;
+  return absl::OkStatus();
+}
+
+void ReplayPlayer::Offer(mirror::Unit unit, const ReplayPlan::Event& event, mirror::Target* lane) {
+  const ReplayPlan::Captured& captured = plan_->units()[event.unit];
+  const uint64_t stamp = Translate(captured.stamp);
+  unit.place.stamp = stamp;
+  unit.place.acked = numbers_.back();
   unit.after = Translate(unit.after);
   unit.committed = loop_->now();
-  const uint64_t stamp = unit.place.stamp;
-  waiting_.insert(stamp);
+  unit.bytes = std::min(unit.bytes, ReplayPlan::kUnitBytesMax);
+  waiting_.emplace(stamp, unit.bytes);
+  waiting_bytes_ += unit.bytes;
   lane->Offer(std::move(unit), mirror::Cause::kNone);
   if (event.releases) {
     reserved_.erase(stamp);
@@ -65,15 +83,19 @@ void ReplayPlayer::Do(const ReplayPlan::Event& event) {
 
 void ReplayPlayer::OnOutcome(const mirror::UnitOutcome& outcome) {
   if (const auto one = waiting_.find(outcome.unit->place.stamp); one != waiting_.end()) {
+    waiting_bytes_ -= one->second;
     waiting_.erase(one);
   }
   report_->OnOutcome(outcome);
 }
 
+bool ReplayPlayer::Crowded() const {
+  return waiting_.size() >= kWaitingMax || waiting_bytes_ >= kWaitingBytesMax;
+}
+
 // Enough wait, and one of them can go on with what has been offered.
 bool ReplayPlayer::Full() const {
-  return waiting_.size() >= kWaitingMax &&
-         (reserved_.empty() || *waiting_.begin() <= *reserved_.begin());
+  return Crowded() && (reserved_.empty() || waiting_.begin()->first <= *reserved_.begin());
 }
 
 // A server that was never reached is given up at once.
@@ -90,7 +112,7 @@ bool ReplayPlayer::GivesUp() {
 
 // Turns the loop until `until`, and until there is room. False: the server cannot be reached.
 bool ReplayPlayer::Hold(base::Instant until) {
-  bool turned = waiting_.size() < kWaitingMax;
+  bool turned = !Crowded();
   while (loop_->now() < until || Full() || !turned) {
     const base::Instant now = loop_->now();
     const base::Instant next = Full() ? now + absl::Milliseconds(1) : std::max(until, now);
@@ -104,31 +126,38 @@ bool ReplayPlayer::Hold(base::Instant until) {
   return true;
 }
 
-bool ReplayPlayer::Play(mirror::Mirrors* mirrors, double speed) {
-  mirrors_ = mirrors;
+absl::Status ReplayPlayer::PlayEvents(double speed) {
   const base::Instant start = base::Instant::MonotonicNow();
-  bool reached = true;
   int64_t first = 0;
   for (const ReplayPlan::Captured& unit : plan_->units()) {
     if (unit.answered > 0) {
       first = first == 0 ? unit.answered : std::min(first, unit.answered);
     }
   }
+  numbers_.reserve(plan_->events().size());
   for (const ReplayPlan::Event& event : plan_->events()) {
     const double behind = static_cast<double>(plan_->units()[event.unit].answered - first);
     const bool scheduled = speed > 0 && !event.reserves;
     const base::Instant due =
         scheduled ? start + absl::Nanoseconds(behind / speed) : base::Instant(0);
-    reached = Hold(due);
-    if (!reached) {
-      break;
+    if (!Hold(due)) {
+      return Unreachable();
     }
-    Do(event);
+    if (const absl::Status done = Do(event); !done.ok()) {
+      return base::Error(done.code(), std::string(base::Message(done)) +
+                                          "; the capture cannot be read again from there on");
+    }
   }
+  return absl::OkStatus();
+}
+
+absl::Status ReplayPlayer::Play(mirror::Mirrors* mirrors, double speed) {
+  mirrors_ = mirrors;
+  absl::Status played = PlayEvents(speed);
   for (const auto& [session, lane] : lanes_) {
     lane->End();
   }
-  return reached;
+  return played;
 }
 
 }  // namespace command

@@ -31,6 +31,39 @@ uint64_t PayloadSum(std::string_view padded, uint64_t log_id, uint64_t sequence)
   return base::Checksum(padded, log_id ^ sequence);
 }
 
+struct Header {
+  uint64_t payload_sum;
+  uint64_t sequence;
+  uint32_t length;
+  uint32_t place;
+};
+
+// True if `bytes` begin with a header that this log wrote, for whatever record.
+bool ReadHeader(std::string_view bytes, uint64_t log_id, Header* header) {
+  if (bytes.size() < kRecordHeaderBytes) {
+    return false;
+  }
+  const char* const raw = bytes.data();
+  header->payload_sum = base::LoadLe64(raw + kPayloadSum);
+  header->sequence = base::LoadLe64(raw + kSequence);
+  header->length = base::LoadLe32(raw + kLength);
+  header->place = base::LoadLe32(raw + kPlace);
+  return header->place < header->sequence &&
+         base::LoadLe64(raw + kHeaderSum) ==
+             base::Checksum(std::string_view(raw, kHeaderSum), log_id);
+}
+
+// True if the payload of this header stands behind it in `bytes`, as it was written.
+bool ReadPayload(std::string_view bytes, uint64_t log_id, const Header& header,
+                 std::string_view* payload) {
+  if (RecordSize(header.length) > bytes.size()) {
+    return false;
+  }
+  const std::string_view padded = bytes.substr(kRecordHeaderBytes, Padded(header.length));
+  *payload = padded.substr(0, header.length);
+  return header.payload_sum == PayloadSum(padded, log_id, header.sequence);
+}
+
 }  // namespace
 
 void AppendLogHeader(std::string* to, LogFileKind kind, const LogHeader& header) {
@@ -77,49 +110,34 @@ void AppendRecord(std::string* to, uint64_t log_id, uint64_t sequence, uint32_t 
   base::StoreLe64(raw + kHeaderSum, base::Checksum(std::string_view(raw, kHeaderSum), log_id));
 }
 
-struct SegmentScanner::Header {
-  uint64_t payload_sum;
-  uint64_t sequence;
-  uint32_t length;
-  uint32_t place;
-};
+bool ParseRecord(std::string_view bytes, uint64_t log_id, Record* record) {
+  Header header;
+  if (!ReadHeader(bytes, log_id, &header) ||
+      !ReadPayload(bytes, log_id, header, &record->payload)) {
+    return false;
+  }
+  record->sequence = header.sequence;
+  return true;
+}
 
 SegmentScanner::SegmentScanner(std::string_view bytes, const LogHeader& header)
     : bytes_(bytes), log_id_(header.log_id), sequence_(header.first_sequence) {
   CHECK(bytes.size() >= kLogHeaderBytes && sequence_ > 0);
 }
 
-// True if what stands there is a header that this log wrote, for whatever record.
-bool SegmentScanner::ReadHeader(uint64_t offset, Header* header) const {
-  if (bytes_.size() - offset < kRecordHeaderBytes) {
-    return false;
-  }
-  const char* const raw = bytes_.data() + offset;
-  header->payload_sum = base::LoadLe64(raw + kPayloadSum);
-  header->sequence = base::LoadLe64(raw + kSequence);
-  header->length = base::LoadLe32(raw + kLength);
-  header->place = base::LoadLe32(raw + kPlace);
-  return header->place < header->sequence &&
-         base::LoadLe64(raw + kHeaderSum) ==
-             base::Checksum(std::string_view(raw, kHeaderSum), log_id_);
-}
-
 SegmentScanner::Result SegmentScanner::Next(Record* record) {
   if (offset_ == bytes_.size()) {
     return Result::kEnd;
   }
+  const std::string_view rest = bytes_.substr(offset_);
   Header header;
-  if (ReadHeader(offset_, &header) && header.sequence == sequence_ &&
-      RecordSize(header.length) <= bytes_.size() - offset_) {
-    const std::string_view padded =
-        bytes_.substr(offset_ + kRecordHeaderBytes, Padded(header.length));
-    if (header.payload_sum == PayloadSum(padded, log_id_, sequence_)) {
-      record->sequence = sequence_++;
-      record->payload = padded.substr(0, header.length);
-      group_offset_ = header.place == 0 ? offset_ : group_offset_;
-      offset_ += RecordSize(header.length);
-      return Result::kRecord;
-    }
+  if (ReadHeader(rest, log_id_, &header) && header.sequence == sequence_ &&
+      ReadPayload(rest, log_id_, header, &record->payload)) {
+    record->sequence = sequence_++;
+    record->offset = offset_;
+    group_offset_ = header.place == 0 ? offset_ : group_offset_;
+    offset_ += RecordSize(header.length);
+    return Result::kRecord;
   }
   return WasSynced() ? Result::kDamaged : Result::kTorn;
 }
@@ -132,7 +150,8 @@ bool SegmentScanner::WasSynced() const {
   Header header;
   for (uint64_t at = offset_ + kAlignment; at + kRecordHeaderBytes <= bytes_.size();
        at += kAlignment) {
-    if (ReadHeader(at, &header) && header.sequence - header.place > sequence_) {
+    if (ReadHeader(bytes_.substr(at), log_id_, &header) &&
+        header.sequence - header.place > sequence_) {
       return true;
     }
   }

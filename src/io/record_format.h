@@ -32,8 +32,13 @@ uint64_t RecordSize(uint64_t payload_bytes);
 
 struct Record {
   uint64_t sequence = 0;
+  uint64_t offset = 0;       // of its first byte within the segment
   std::string_view payload;  // within the bytes scanned
 };
+
+// The record that `bytes` begin with, as AppendRecord has made it; but for its offset. False: they
+// are damaged, cut short, or of another log.
+bool ParseRecord(std::string_view bytes, uint64_t log_id, Record* record);
 
 // Reads the records of one segment in order.
 class SegmentScanner {
@@ -56,8 +61,6 @@ class SegmentScanner {
   uint64_t group_offset() const { return group_offset_; }
 
  private:
-  struct Header;
-  bool ReadHeader(uint64_t offset, Header* header) const;
   bool WasSynced() const;
 
   const std::string_view bytes_;

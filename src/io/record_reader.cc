@@ -124,6 +124,7 @@ absl::StatusOr<bool> RecordReader::OpenNextSegment() {
   }
   next_sequence_ = first;
   ASSIGN_OR_RETURN(const File file, File::OpenForReading(path_));
+  std::string().swap(bytes_);  // gives it back before there is another one
   ASSIGN_OR_RETURN(bytes_, file.ReadAll());
   RETURN_IF_ERROR(OpenScanner(first));
   return scanner_.has_value();

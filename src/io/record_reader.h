@@ -39,6 +39,8 @@ class RecordReader {
   absl::StatusOr<bool> Next(Record* record);
 
   uint64_t next_sequence() const { return next_sequence_; }
+  // The first sequence of the segment that the newest record was read from.
+  uint64_t segment() const { return folder_.first_sequences[opened_ - 1]; }
   // The newest segment, once Next() was false. `offset`: where its last group begins; empty bytes:
   // it holds no record.
   struct LastGroup {

@@ -11,7 +11,7 @@ import pytest
 
 from conftest import FULL
 from harness import fidelity, postgres, processes, proxy, wire
-from harness.capture import copy_database, replay, run_all_kinds
+from harness.capture import copy_database, files_of, replay, run_all_kinds, watched_replay
 from harness.pair import Pair
 from harness.threads import together
 from test_mirror_fidelity import CLIENTS, SEED, STATEMENTS, check_shares
@@ -144,6 +144,26 @@ def test_progress_is_told_only_where_it_was_asked_for(capturing, clone):
     assert told and all(line.startswith("replay: ") for line in told)
 
 
+def test_a_replay_takes_memory_for_what_waits_and_not_for_the_capture(capturing, clone):
+    """A few hundred MiB of statements, as fast as the server takes them."""
+    count, size = 256, 1 << 20
+    target, folder = capturing()
+    raw = target.login("capturing")
+    for i in range(count):
+        text = f"INSERT INTO t(id) VALUES (length('{'x' * (size + i)}'))"
+        assert wire.first_error(raw.ask(text)) == {}
+        if i % 32 == 31:  # no more than a capture may have on its way to the disk
+            target.wait_for("pgbraid_capture_transactions_total", i + 1)
+    raw.shut()
+    target.stop()
+    assert sum(os.path.getsize(name) for name in files_of(folder)) > count * size
+    report, peak = watched_replay(folder, clone, "replayed")
+    check_same(report, count)
+    assert peak < proxy.MEMORY_MAX + (32 << 20), f"{peak >> 20} MiB"
+    assert clone.sql("SELECT id - %d FROM t ORDER BY 1" % size, "replayed") == [
+        (i,) for i in range(count)]
+
+
 WAITING_COMMIT = """
 CREATE TABLE slow(id int);
 CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS
@@ -153,9 +173,10 @@ CREATE CONSTRAINT TRIGGER wait AFTER INSERT ON slow DEFERRABLE INITIALLY DEFERRE
 """
 
 
-def test_a_commit_that_took_long_holds_nothing_up(capturing, clone, server):
-    """More transactions than may wait for the server committed while one COMMIT was under way: it
-    has its place before all of them, and is captured behind."""
+@pytest.mark.parametrize("count, size", [(1100, 1), (80, 1 << 20)])
+def test_a_commit_that_took_long_holds_nothing_up(count, size, capturing, clone, server):
+    """More transactions, or bytes, than may wait for the server committed while one COMMIT was
+    under way: it has its place before all of them, and is captured behind."""
     target, folder = capturing()
     for cluster, name in ((server, "capturing"), (clone, "replayed")):
         cluster.sql(WAITING_COMMIT, name)
@@ -168,17 +189,20 @@ def test_a_commit_that_took_long_holds_nothing_up(capturing, clone, server):
     processes.wait_until(lambda: server.value(
         "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted") == 1,
         "the COMMIT to wait")
-    for i in range(1100):
-        for text in ("BEGIN", f"INSERT INTO t(id) VALUES ({i})", "COMMIT"):
+    for i in range(count):
+        insert = f"INSERT INTO t(id) VALUES (length('{'x' * size}'))"
+        for text in ("BEGIN", insert, "COMMIT"):
             assert wire.first_error(quick.ask(text)) == {}
+        if size > 1:  # no more than a capture may have on its way to the disk
+            target.wait_for("pgbraid_capture_transactions_total", i + 1)
     holder.close()
     assert wire.first_error(slow.read_turn()) == {}
     for raw in (slow, quick):
         raw.shut()
-    target.wait_for("pgbraid_capture_transactions_total", 1101)
+    target.wait_for("pgbraid_capture_transactions_total", count + 1)
     target.stop()
-    check_same(replay(folder, clone, "replayed")[1], 1101)
-    assert clone.sql("SELECT count(*) FROM t", "replayed") == [(1100,)]
+    check_same(replay(folder, clone, "replayed")[1], count + 1)
+    assert clone.sql("SELECT count(*) FROM t", "replayed") == [(count,)]
 
 
 # -- captures that are not whole -----------------------------------------------------------------
@@ -221,6 +245,29 @@ def test_what_is_good_of_a_damaged_capture_is_replayed(capturing, clone):
     assert segment in report["damage"][0] and segment in complaint
     assert clone.sql("SELECT v FROM t ORDER BY 1", "replayed") == [
         ("row number 0",), ("row number 1",)]
+
+
+def test_a_capture_that_is_cut_short_under_a_replay_ends_it(capturing, clone):
+    """The second of two transactions is gone when its turn comes; the first is reported."""
+    target, folder = capturing(shards=1)
+    raw = target.login("capturing")
+    for text in ("INSERT INTO t(id) VALUES (1)", "SELECT pg_sleep(3)"):
+        assert wire.first_error(raw.ask(text)) == {}
+    raw.shut()
+    target.wait_for("pgbraid_capture_transactions_total", 2)
+    target.stop()
+    segment, = glob.glob(f"{folder}/*/*.segment")
+
+    def cut():
+        processes.wait_until(lambda: clone.sql("SELECT id FROM t", "replayed"), "the first one")
+        os.truncate(segment, 64)
+
+    done = []
+    together([cut, lambda: done.append(
+        replay(folder, clone, "replayed", "--speed", "1", codes=(2,)))])
+    (_, report, complaint), = done
+    assert (report["transactions"], report["applied"], report["undecided"]) == (2, 1, 0)
+    assert segment in complaint and "cannot be read again" in complaint
 
 
 # -- whole loads ---------------------------------------------------------------------------------

@@ -42,14 +42,35 @@ def run_all_kinds(target):
     raw.shut()
 
 
-def replay(folder, server, database, *flags, codes=(0, 1)):
-    """(exit status, report, what it complains of) of a replay as fast as it goes."""
+def replay_command(folder, server, database):
+    """A replay as fast as it goes."""
     url = f"postgres://postgres@127.0.0.1:{server.port}/{database}?sslmode=disable"
-    run = subprocess.run([proxy.BINARY, "replay", folder, "--to", url, "--speed", "0", "--json",
-                          *flags], capture_output=True, text=True, timeout=8 * processes.DEADLINE,
-                         check=False)
+    return [proxy.BINARY, "replay", folder, "--to", url, "--speed", "0", "--json"]
+
+
+def replay(folder, server, database, *flags, codes=(0, 1)):
+    """(exit status, report, what it complains of) of a replay."""
+    run = subprocess.run([*replay_command(folder, server, database), *flags], capture_output=True,
+                         text=True, timeout=8 * processes.DEADLINE, check=False)
     assert run.returncode in codes, run.stderr
     return run.returncode, json.loads(run.stdout), run.stderr
+
+
+def watched_replay(folder, server, database):
+    """(report, the most memory it had at a time) of a replay that succeeds."""
+    peaks = []
+    with subprocess.Popen(replay_command(folder, server, database), stdout=subprocess.PIPE,
+                          text=True) as run:
+        def ended():
+            peaks.append(processes.peak_rss_bytes(run.pid))  # 0 once it has ended
+            return run.poll() is not None
+
+        try:
+            processes.wait_until(ended, "the replay", 8 * processes.DEADLINE)
+        finally:
+            run.kill()
+        assert run.returncode == 0
+        return json.load(run.stdout), max(peaks)
 
 
 def copy_database(one, other, database):

@@ -15,7 +15,7 @@ void Add(uint64_t session, uint64_t stamp, uint64_t acked, ReplayPlan* plan) {
   captured.unit.place.stamp = stamp;
   captured.unit.place.acked = acked;
   captured.timing.push_back({.sent = static_cast<int64_t>(acked) * 10, .took = 5});
-  plan->Add(std::move(captured));
+  plan->Add(std::move(captured), {});
 }
 
 // "+3" takes a stamp, "5" offers a unit, "5-" gives back its stamp behind it, "." ends its session.
@@ -63,8 +63,7 @@ TEST(ReplayPlan, TimesAreThoseWithAnAnswerOwed) {
                      {.sent = 100, .took = 30},    // a pipeline of two
                      {.sent = 110, .took = 50},
                      {.sent = 1000, .took = 5}};   // after a pause of the client
-  plan.Add(std::move(captured));
-  EXPECT_EQ(plan.units()[0].sent, 100);
+  plan.Add(std::move(captured), {});
   EXPECT_EQ(plan.units()[0].answered, 1005);
   EXPECT_EQ(plan.units()[0].busy, 65);
 }
@@ -77,21 +76,35 @@ TEST(ReplayPlan, NumbersThatNobodyWroteDoNoHarm) {
   captured.unit.place.stamp = 9;
   captured.unit.place.acked = 4;
   captured.timing = {{.sent = kMost, .took = kMost}, {.sent = -kMost, .took = -kMost}};
-  plan.Add(std::move(captured));
+  plan.Add(std::move(captured), {});
   plan.Finish();
   EXPECT_EQ(Events(plan), "4.");
   EXPECT_GT(plan.units()[0].answered, 0);
+}
+
+TEST(ReplayPlan, WhatUnitsClaimToWeighIsOneNumber) {
+  ReplayPlan plan;
+  for (int i = 0; i < 2; ++i) {
+    mirror::Captured captured;
+    captured.kind = mirror::Captured::Kind::kUnit;
+    captured.unit.bytes = i == 0 ? 100 : std::numeric_limits<int64_t>::max();
+    captured.unit.meets = i == 0;
+    plan.Add(std::move(captured), {.log = 3, .bytes = 40, .segment = 1, .offset = 32});
+  }
+  EXPECT_EQ(plan.bytes(), 100 + ReplayPlan::kUnitBytesMax);
+  EXPECT_EQ(plan.order_unknown(), 1U);
+  EXPECT_EQ(plan.units()[0].place.log, 3U);
 }
 
 TEST(ReplayPlan, CountsWhatIsLacking) {
   ReplayPlan plan;
   mirror::Captured lost;
   lost.kind = mirror::Captured::Kind::kLost;
-  plan.Add(std::move(lost));
+  plan.Add(std::move(lost), {});
   mirror::Captured session;
   session.session = 4;
   session.facts.user = "ann";
-  plan.Add(std::move(session));
+  plan.Add(std::move(session), {});
   plan.Finish();
   EXPECT_EQ(plan.lacking(), 1U);
   EXPECT_EQ(plan.sessions().at(4).user, "ann");

@@ -125,6 +125,28 @@ TEST(RecordFormat, WhatIsWrittenIsRead) {
   EXPECT_EQ(allocated.result, Result::kTorn);
 }
 
+TEST(RecordFormat, ARecordIsReadByItselfFromWhereItWas) {
+  const Segment segment = ThreeGroups();
+  io::SegmentScanner scanner(segment.bytes, segment.header);
+  io::Record scanned;
+  for (const std::string& payload : segment.payloads) {
+    ASSERT_EQ(scanner.Next(&scanned), Result::kRecord);
+    const std::string bytes =
+        segment.bytes.substr(scanned.offset, io::RecordSize(scanned.payload.size()));
+    io::Record record;
+    ASSERT_TRUE(io::ParseRecord(bytes, kLogId, &record));
+    EXPECT_EQ(record.payload, payload);
+    EXPECT_EQ(record.sequence, scanned.sequence);
+    EXPECT_FALSE(io::ParseRecord(bytes, kLogId + 1, &record));
+    EXPECT_FALSE(io::ParseRecord(bytes.substr(0, bytes.size() - 1), kLogId, &record));
+    for (size_t bit = 0; bit < bytes.size() * 8; ++bit) {
+      std::string flipped = bytes;
+      flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ (1 << bit % 8));
+      EXPECT_FALSE(io::ParseRecord(flipped, kLogId, &record)) << bit;
+    }
+  }
+}
+
 // Q14: a write that was interrupted at any byte, with and without allocated space behind it.
 TEST(RecordFormat, TornAtEveryByte) {
   const Segment segment = ThreeGroups();
