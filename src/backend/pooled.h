@@ -50,6 +50,7 @@ struct Pooled {
   uint64_t last_owner = 0;   // the session that had it last: the sequences' state is that one's
   uint64_t unnamed_of = 0;   // the session whose unnamed statement it has; 0: nobody's;
                              // turn::kNobody: of a session that does not matter
+  uint64_t unnamed_number = 0;  // which of that session's
   bool cancelling = false;   // true exactly while a cancel is under way: nobody else gets it then
   std::vector<CancelAsker> askers;  // of the next cancel; at most Limits::cancels_in_flight_max
   bool lent = false;         // true exactly when a session has had it

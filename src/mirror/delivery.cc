@@ -259,6 +259,9 @@ io::Task<void> Lane::Deliver() {
   }
   front.sent = true;
   front.cancelled = false;
+  if (front.hurried) {
+    shadow_->CountHurried();
+  }
   front.waited = absl::ZeroDuration();
   shadow_->metrics().start_wait.Record(loop_->now() - waits_from_);
   Plan plan = PlanFor(queue_.front());
@@ -268,7 +271,7 @@ io::Task<void> Lane::Deliver() {
   Cause lost = Cause::kNone;
   if (front.unit.stored()) {
     flight = co_await SendStored(plan, &replay, &lost);
-  } else if (shadow_->order().Passed(Mark::kAcked, front.unit.after)) {
+  } else if (front.hurried || shadow_->order().Passed(Mark::kAcked, front.unit.after)) {
     Send(plan, &replay);
   } else {
     plan = Plan::kOpen;
@@ -382,6 +385,10 @@ io::Task<void> Lane::OnRefused(const std::string& sqlstate, bool mark_failed) {
   if (PinsRefused(sqlstate)) {
     co_return;
   }
+  if (sqlstate == kNoSuchPrepared && front.hurried) {
+    front.hurried = false;  // not yet
+    co_return;
+  }
   if (sqlstate == kNoSuchPrepared && front.tries > 0 && front.unit.ends_prepared()) {
     shadow_->metrics().found_applied.Add();
     Settle(Verdict());
@@ -434,12 +441,16 @@ io::Task<Lane::Flight> Lane::Fly(Replay* replay, Until until) {
   const base::Deadline deadline = loop_->In(loop_->limits().mirror_timeout);
   const uint64_t stamp = queue_.front().unit.place.stamp;
   const base::Instant began = loop_->now();
+  const uint64_t hurried = shadow_->hurried();
   absl::Duration patience = Patience();
   yields_ = until != Until::kAnswered && !queue_.front().unit.commits;
   for (;;) {
     connection.TakeNotes(&notes_);
     replay->OnNotes(notes_);
     if (Reached(until, *replay)) {
+      // It may have waited for one that went before its turn.
+      const bool blocked = patience == LongestPatience() && until == Until::kApplied;
+      queue_.front().overtaken |= blocked && shadow_->hurried() != hurried;
       co_return Flight::kAnswered;
     }
     if (connection.over() || connection.machine().failed()) {

@@ -28,6 +28,7 @@ struct Queued {
   absl::Duration waited;   // for those that commit before it
   bool unmarked = false;   // it refuses to share a transaction
   bool cancelled = false;  // by us, so that one before it can go on
+  bool hurried = false;    // ends a prepared transaction, and goes before its turn
   bool sent = false;       // some of it may have run before, and been rolled back
   Pinning pinning;
 };

@@ -107,6 +107,9 @@ class Shadow {
   // have been executed, which costs less than to find that out and to run them again.
   void BeCareful();
   bool careful() const;
+  // What ends a prepared transaction is sent before its turn; how often that was, on all shards.
+  void CountHurried() { shared_->hurried.fetch_add(1, std::memory_order_relaxed); }
+  uint64_t hurried() const { return shared_->hurried.load(std::memory_order_relaxed); }
 
   // `lane` does not dial any more.
   void StopProbing(const Lane* lane);

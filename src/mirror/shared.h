@@ -40,6 +40,7 @@ class Shared {
           spill_places(SpillPlaces(config.limits), chunk) {}
     base::CreditPool budget;
     const bool ordered;
+    std::atomic<uint64_t> hurried{0};  // what ended a prepared transaction before its turn
     OrderBoard board;
     Gate gate;
     // True until the mirror has refused to keep markers.

@@ -81,9 +81,10 @@ StatementNames::Found StatementNames::Find(std::string_view name, backend::Poole
       return Found{nullptr, ""};
     }
     effects_ = unnamed_.effects.get();
-    if (to->unnamed_of != session_) {
+    if (to->unnamed_of != session_ || to->unnamed_number != unnamed_.number) {
       ParseAhead("", unnamed_.text, unnamed_.types, to);
       to->unnamed_of = session_;
+      to->unnamed_number = unnamed_.number;
     }
     return Found{nullptr, ""};
   }
@@ -123,6 +124,7 @@ StatementNames::Way StatementNames::OnParse(std::string_view body, std::string_v
   }
   if (parse->name.empty()) {
     to->unnamed_of = session_;
+    to->unnamed_number = ++last_unnamed_;
     return OnUnnamed(*parse);
   }
   if (names_.contains(parse->name)) {
@@ -177,6 +179,7 @@ StatementNames::Way StatementNames::OnUnnamed(const pg::ParseView& parse) {
   unnamed_.text = parse.text;
   unnamed_.types = TypesOf(parse);
   unnamed_.effects = EffectsOf(parse.text);
+  unnamed_.number = last_unnamed_;
   unnamed_.valid = true;
   long_unnamed_ = false;
   effects_ = unnamed_.effects.get();
@@ -281,6 +284,7 @@ void StatementNames::OnLongUnnamed(backend::Pooled* to) {
   unnamed_.valid = false;
   long_unnamed_ = true;
   to->unnamed_of = session_;
+  to->unnamed_number = ++last_unnamed_;
 }
 
 void StatementNames::OnQuery(backend::Pooled* to) {

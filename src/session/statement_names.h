@@ -128,6 +128,7 @@ class StatementNames {
     std::string types;
     std::unique_ptr<sql::SessionEffects> effects;
     turn::RequestId request = 0;  // its Parse; 0 once it was answered
+    uint64_t number = 0;          // of this session's; another connection may have an earlier one
     bool valid = false;
   };
 
@@ -167,6 +168,7 @@ class StatementNames {
   std::vector<Doubted> doubted_;
   Unnamed unnamed_;
   Unnamed before_;  // what it was before a Parse that has not been answered
+  uint64_t last_unnamed_ = 0;  // the largest number
   bool long_unnamed_ = false;  // true exactly if a Parse in pieces was the last to name it
   std::vector<Pending> pending_;
   std::string rewritten_;

@@ -179,6 +179,21 @@ def test_one_that_waits_for_what_was_prepared_lets_go_of_what_an_earlier_one_nee
     assert pair.dropped() == 0 and pair.target.metric("pgbraid_mirror_refused_total") == 0
 
 
+def test_what_was_prepared_ends_before_one_that_waits_for_it(ordered):
+    """The two met nowhere on the primary; on the mirror they do, by an index that only it has."""
+    pair = ordered("causal")
+    pair.on_mirror("CREATE UNIQUE INDEX ON n (a)")
+    prepares, single = pair.session(), pair.session()
+    pair.ask(prepares, "BEGIN", "INSERT INTO n VALUES (2, 1, 'p')",
+             f"PREPARE TRANSACTION '{pair.database}'")
+    pair.settle()
+    assert pair.ask(single, "INSERT INTO n VALUES (1, 1, 's')") == [""]
+    assert pair.ask(prepares, f"COMMIT PREPARED '{pair.database}'") == [""]
+    processes.wait_until(pair.settled, "the mirror to go on", 20)
+    assert pair.on_mirror("SELECT id FROM n") == [(2,)]
+    assert pair.target.metric("pgbraid_mirror_refused_total") == 1
+
+
 def test_index_that_is_built_concurrently_does_not_wait_for_who_waits_for_it(ordered):
     """It ends when the statements beside it have: one of them waits for a transaction whose COMMIT
     PREPARED goes behind the index."""

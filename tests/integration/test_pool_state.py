@@ -348,3 +348,32 @@ def test_f12_what_is_set_beside_a_reset_stays(new_pool, database, case):
         raw.ask("RESET ALL")
         assert other.rows(ZONE) == [["Asia/Tokyo"]]
         assert [raw.rows(STYLE), raw.rows(ZONE)] == [[["ISO, MDY"]], [["UTC"]]]
+
+
+# -- E9 -------------------------------------------------------------------------------------------
+
+
+def first_row(frames):
+    return [wire.columns_of(body) for kind, body in frames if kind == "D"][0]
+
+
+def named(raw, text):
+    turn = raw.send(wire.parse(text, text), wire.bind(name=text), wire.execute(),
+                    wire.SYNC).read_turn()
+    assert not wire.first_error(turn)
+
+
+def test_e9_a_connection_that_has_an_earlier_unnamed_statement_of_its_client(new_pool, database):
+    pool = new_pool(2)
+    with (pool.login(database) as raw, pool.login(database) as one, pool.login(database) as two):
+        one.ask("BEGIN")
+        first = first_row(raw.send(wire.one_shot("SELECT 'first', pg_backend_pid()"),
+                                   wire.SYNC).read_turn())
+        named(two, "BEGIN")  # has that connection, and leaves its unnamed statement
+        one.ask("COMMIT")
+        raw.send(wire.parse("SELECT 'second', pg_backend_pid()"), wire.SYNC).read_turn()
+        one.ask("BEGIN")  # has the other one
+        named(two, "COMMIT")
+        raw.send(wire.bind(), wire.execute(), wire.SYNC)
+        second = first_row(raw.read_turn())
+        assert (second[1], second[0]) == (first[1], b"second")
