@@ -302,6 +302,11 @@ void Borrower::OnParsed(const sql::SessionEffects& effects) {
     for (const auto& [name, value] : wanted_.all()) {
       ReadLater(name);
     }
+    if (reading_id_ != 0) {  // these are about to be wanted
+      for (const std::string& name : reading_) {
+        ReadLater(name);
+      }
+    }
   }
   reset_seen_ = reset_seen_ || (effects.flags & (sql::kResets | sql::kResetsAll)) != 0;
 }

@@ -350,6 +350,21 @@ def test_f12_what_is_set_beside_a_reset_stays(new_pool, database, case):
         assert [raw.rows(STYLE), raw.rows(ZONE)] == [[["ISO, MDY"]], [["UTC"]]]
 
 
+def test_f12_all_is_reset_while_what_was_set_is_read_back(new_target, gate, server, database):
+    slow = gate(server)
+    target = new_target(f"postgres://postgres@127.0.0.1:{slow.port}/{database}", [
+        "--pool-mode", "transaction", "--auth", "trust", "--max-conns", "1"], shards=1)
+    before = server.value("SHOW search_path")
+    with target.login(database) as raw, target.login(database, search_path="other") as other:
+        raw.ask("SELECT 1")
+        slow.delay = 0.2
+        raw.ask("SET search_path = elsewhere")  # the server is asked for it as soon as that is done
+        raw.ask("RESET ALL")
+        slow.delay = 0.0
+        assert other.rows("SHOW search_path") == [["other"]]
+        assert raw.rows("SHOW search_path") == [[before]]
+
+
 # -- E9 -------------------------------------------------------------------------------------------
 
 
