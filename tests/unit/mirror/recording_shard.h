@@ -32,6 +32,8 @@ struct RecordingShard {
     tools.held = &held;
     tools.names = &names;
     tools.clock = &clock;
+    tools.overlaps = &overlaps;
+    tools.last_writers = &last_writers;
     tools.filters = &filters;
     return tools;
   }
@@ -53,6 +55,8 @@ struct RecordingShard {
   base::Credit held;
   base::Credit names;
   Clock clock;
+  Overlaps overlaps;
+  LastWriters last_writers;
 };
 
 }  // namespace mirror
