@@ -443,7 +443,7 @@ io::Task<Lane::Flight> Lane::Fly(Replay* replay, Until until) {
   const base::Instant began = loop_->now();
   const uint64_t hurried = shadow_->hurried();
   absl::Duration patience = Patience();
-  yields_ = until != Until::kAnswered && !queue_.front().unit.commits;
+  yields_ = until != Until::kAnswered && queue_.front().unit.may_be_cancelled();
   for (;;) {
     connection.TakeNotes(&notes_);
     replay->OnNotes(notes_);

@@ -11,6 +11,12 @@ bool Unit::ends_prepared() const {
          (steps[0].tag == "COMMIT PREPARED" || steps[0].tag == "ROLLBACK PREPARED");
 }
 
+bool Unit::may_be_cancelled() const {
+  return !commits && std::any_of(steps.begin(), steps.end(), [](const Step& step) {
+    return !step.tag.starts_with("SELECT ");
+  });
+}
+
 bool Unit::stored() const {
   return std::any_of(steps.begin(), steps.end(),
                      [](const Step& step) { return step.stored; });

@@ -197,6 +197,9 @@ struct Unit {
   // True exactly for COMMIT PREPARED and ROLLBACK PREPARED: without it the mirror would keep the
   // locks of a transaction that it has prepared, and all that comes behind would wait for them.
   bool ends_prepared() const;
+  // True exactly when it may be cancelled, to run again, for one that waits for what it holds. What
+  // only selects holds nothing, and has perhaps moved a sequence, which no rollback moves back.
+  bool may_be_cancelled() const;
   // True exactly when some of it waits on the disk.
   bool stored() const;
   // How many of the client's statements it has.
