@@ -274,7 +274,7 @@ io::Task<void> Lane::Deliver() {
   } else if (front.hurried || shadow_->order().Passed(Mark::kAcked, front.unit.after)) {
     Send(plan, &replay);
   } else {
-    plan = Plan::kOpen;
+    plan = Plan::kOpen;  // what fails may have been too early, and is to be taken back
     const bool taken_back = co_await SendInParts(&replay, &flight);
     if (taken_back && flight == Flight::kAnswered) {
       co_return;

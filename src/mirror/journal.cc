@@ -109,13 +109,16 @@ bool Journal::WouldKeep(const Step& step) const {
   if (!IsDrop(step) || temporaries_.empty()) {
     return false;
   }
-  const std::vector<std::string> dropped = sql::WrittenTables(TextOf(step));
-  const bool any = dropped.empty();  // its text was not kept
+  std::vector<std::string> dropped;
+  for (const std::string& table : sql::WrittenTables(TextOf(step))) {
+    dropped.push_back(LastPart(table));
+  }
+  const auto has = [&dropped](const std::string& name) {
+    return std::find(dropped.begin(), dropped.end(), name) != dropped.end();
+  };
+  const bool any = dropped.empty() || has(std::string(sql::kAnyTable));  // it does not tell
   return std::any_of(temporaries_.begin(), temporaries_.end(), [&](const Temporary& known) {
-    return !known.lost && (any || std::any_of(dropped.begin(), dropped.end(),
-                                              [&known](const std::string& table) {
-                                                return LastPart(table) == known.name;
-                                              }));
+    return !known.lost && (any || has(known.name));
   });
 }
 

@@ -365,8 +365,7 @@ void Lane::OnBlocked(uint64_t stamp, bool at_work) {
     event_.Raise(kBlocking);
   } else if (!running_ && link_ != nullptr && shadow_->gate()->contended() &&
              loop_->now() >= rests_from_ + StatePatience()) {
-    shadow_->RemoveResting(this);
-    shadow_->GiveBack(TakeLink());
+    LetGo();
   }
 }
 

@@ -10,9 +10,9 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
-#include "mirror/unit.h"
-#include "sql/lexer.h"
+#include "mirror/written_row.h"
 
 namespace mirror {
 
@@ -24,9 +24,9 @@ class LastWriters {
   LastWriters(const LastWriters&) = delete;
   LastWriters& operator=(const LastWriters&) = delete;
 
-  // `unit`, which has its place, has been acknowledged. The largest stamp below its own of those
-  // that wrote one of its rows before; 0: there is none.
-  uint64_t Note(const Unit& unit, sql::LexOptions options);
+  // A transaction with this stamp was acknowledged, and wrote these. The largest stamp below its
+  // own of those that wrote one of them before; 0: there is none.
+  uint64_t Note(uint64_t stamp, std::span<const WrittenRow> rows);
 
  private:
   std::array<std::atomic<uint64_t>, kSlots> stamps_{};

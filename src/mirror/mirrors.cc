@@ -162,6 +162,7 @@ std::unique_ptr<Recorder> Mirrors::Open(const SessionFacts& facts) {
       learning = std::max(learning, LearningFor(shadows_[i]->generated()));
     }
   }
+  const bool mirrored = !routes.empty();
   if (capture_ != nullptr) {
     CapturedSession captured{facts.user, facts.database, facts.parameters};
     AddReading(facts, &captured.parameters);
@@ -183,7 +184,7 @@ std::unique_ptr<Recorder> Mirrors::Open(const SessionFacts& facts) {
   tools.learning = learning;
   tools.clock = tools_.shared->clock();
   tools.overlaps = tools_.shared->overlaps();
-  if (tools_.epoch->config.mirror_order == config::MirrorOrder::kCausal) {
+  if (mirrored && tools_.epoch->config.mirror_order == config::MirrorOrder::kCausal) {
     tools.last_writers = tools_.shared->last_writers();
   }
   if (overflow_ != nullptr) {

@@ -1,29 +1,12 @@
 #include "mirror/overlaps.h"
 
-#include <vector>
-
-#include "mirror/trace.h"
-#include "mirror/written_row.h"
-#include "sql/tables.h"
-
 namespace mirror {
 
-bool Overlaps::Meets(const Unit& unit, uint64_t session, sql::LexOptions options) {
-  if (unit.block() || !ChangesRows(unit.steps.front())) {
-    return false;
-  }
-  const Step& step = unit.steps.front();
-  const std::string_view text = TextOf(step);
-  Seen mine;
-  mine.acked = unit.place.acked;
-  mine.session = session;
-  const WrittenRow row = WrittenRowOf(step, options);
-  mine.column = row.column;
-  mine.value = row.value;
+bool Overlaps::Meets(const Unit& unit, uint64_t session, std::span<const WrittenRow> rows) {
   bool meets = false;
-  for (const std::string& table : sql::WrittenTables(text, options)) {
-    mine.table = HashOf(table);
-    meets = MeetsIn(&buckets_[mine.table / 2 % kBuckets], mine, unit.after) || meets;
+  for (const WrittenRow& row : rows) {
+    const Seen mine{.acked = unit.place.acked, .session = session, .row = row};
+    meets = MeetsIn(&buckets_[row.table / 2 % kBuckets], mine, unit.after) || meets;
   }
   return meets;
 }
@@ -38,10 +21,11 @@ bool Overlaps::MeetsIn(Bucket* bucket, const Seen& mine, uint64_t after) {
   size_t old = 0;
   for (size_t i = 1; i <= seen.size() && old < kOldEnough && !meets; ++i) {
     const Seen& other = seen[(bucket->next + seen.size() - i) % seen.size()];
+    const WrittenRow& row = other.row;
     const bool apart =
-        other.column != 0 && other.column == mine.column && other.value != mine.value;
+        row.column != 0 && row.column == mine.row.column && row.value != mine.row.value;
     old = other.acked > after ? 0 : old + 1;
-    meets = old == 0 && other.session != mine.session && other.table == mine.table && !apart;
+    meets = old == 0 && other.session != mine.session && row.table == mine.row.table && !apart;
   }
   if (seen.size() < kSeenMax) {
     seen.push_back(mine);

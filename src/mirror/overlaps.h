@@ -12,12 +12,11 @@
 #include <array>
 #include <cstdint>
 #include <mutex>
-#include <string>
-#include <string_view>
+#include <span>
 #include <vector>
 
 #include "mirror/unit.h"
-#include "sql/lexer.h"
+#include "mirror/written_row.h"
 
 namespace mirror {
 
@@ -31,16 +30,15 @@ class Overlaps {
   Overlaps& operator=(const Overlaps&) = delete;
 
   // True exactly if another session's statement was acknowledged since this one was forwarded and
-  // may have written the same row. `unit` has its place; it is kept in mind for those to come.
-  bool Meets(const Unit& unit, uint64_t session, sql::LexOptions options);
+  // may have written the same row. `unit` has its place, and is no block; its rows are kept in mind
+  // for those to come.
+  bool Meets(const Unit& unit, uint64_t session, std::span<const WrittenRow> rows);
 
  private:
   struct Seen {
     uint64_t acked = 0;
     uint64_t session = 0;
-    uint64_t table = 0;   // hash
-    uint64_t column = 0;  // hash of the key's; 0: nothing is proved
-    uint64_t value = 0;   // likewise
+    WrittenRow row;
   };
   struct Bucket {
     std::mutex mutex;

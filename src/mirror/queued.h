@@ -19,13 +19,13 @@ struct Queued {
   std::vector<Step> behind;  // the state that dropped units behind it have made on the primary
   uint32_t tries = 0;      // that have reached the mirror in vain
   bool executed = false;   // as the order has been told
-  bool overtaken = false;  // perhaps: the mirror lost it when those behind it might commit
+  bool overtaken = false;  // perhaps: those behind it committed while it was lost, or blocked
   bool reordered = false;  // runs again once those before it have been executed
   bool serial = false;     // likewise, once they are resolved
   std::string was = {};    // of its last try, see UnitOutcome
   std::string is = {};
   absl::Duration took;     // its last try, without `waited`
-  absl::Duration waited;   // for those that commit before it
+  absl::Duration waited;   // for those before it, once it was under way
   bool unmarked = false;   // it refuses to share a transaction
   bool cancelled = false;  // by us, so that one before it can go on
   bool hurried = false;    // ends a prepared transaction, and goes before its turn

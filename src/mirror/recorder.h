@@ -182,6 +182,7 @@ class Recorder final : public backend::NoteTaker {
   void OfferItems(std::span<Item> items, const Unit& unit, Cause lost);
   static void AppendSteps(Item* item, bool last, std::vector<Step>* steps);
   bool Choose(Choice* choice, std::span<Item> items);
+  uint64_t NoteRows(Unit* unit);
   void Offer(std::span<Choice> choices);
   void OfferAlone(const Choice& choice);
   void OfferSurvivors(std::span<Item> items);

@@ -131,6 +131,17 @@ bool Recorder::Choose(Choice* choice, std::span<Item> items) {
   return any || prepares;
 }
 
+// Whom it may have met, and whom it follows in a row: see Unit::meets and Unit::behind.
+uint64_t Recorder::NoteRows(Unit* unit) {
+  const bool meets = tools_.overlaps != nullptr && !unit->block();
+  if (!meets && tools_.last_writers == nullptr) {
+    return 0;
+  }
+  const std::vector<WrittenRow> rows = WrittenRows(*unit, lex_);
+  unit->meets = meets && tools_.overlaps->Meets(*unit, tools_.session, rows);
+  return tools_.last_writers == nullptr ? 0 : tools_.last_writers->Note(unit->place.stamp, rows);
+}
+
 // They take their place: that of the COMMIT at whose answer they are offered, or, while a COMMIT of
 // the session behind it waits for its own, that one's (a session's transactions stay in their
 // order).
@@ -155,14 +166,12 @@ void Recorder::Offer(std::span<Choice> choices) {
   for (Choice& choice : choices) {
     place.is_explicit = choice.unit.place.is_explicit;
     choice.unit.place = place;
-    if (tools_.last_writers != nullptr && choice.lost == Cause::kNone) {
-      behind = std::max(behind, tools_.last_writers->Note(choice.unit, lex_));
+    if (choice.lost == Cause::kNone) {
+      behind = std::max(behind, NoteRows(&choice.unit));
       choice.unit.behind = behind;
     }
     choice.unit.committed = tools_.loop->now();
     choice.unit.encodings = reading_unsure_ ? kAnyEncoding : encodings_;
-    choice.unit.meets = tools_.overlaps != nullptr && choice.lost == Cause::kNone &&
-                        tools_.overlaps->Meets(choice.unit, tools_.session, lex_);
     const std::vector<Route>& routes = choice.view->routes;
     for (size_t i = 0; i + 1 < routes.size(); ++i) {
       routes[i].target->Offer(choice.unit, choice.lost);

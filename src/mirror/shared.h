@@ -15,10 +15,10 @@
 #include "config/config.h"
 #include "mirror/gap_ledger.h"
 #include "mirror/gate.h"
-#include "mirror/order_board.h"
-#include "mirror/tally.h"
 #include "mirror/last_writers.h"
+#include "mirror/order_board.h"
 #include "mirror/overlaps.h"
+#include "mirror/tally.h"
 
 namespace mirror {
 

@@ -8,10 +8,14 @@
 #include "mirror/trace.h"
 #include "pg/views.h"
 #include "sql/row_key.h"
+#include "sql/tables.h"
 #include "sql/tokens.h"
 
 namespace mirror {
 namespace {
+
+// Never 0.
+uint64_t Hash(std::string_view text) { return std::hash<std::string_view>()(text) | 1; }
 
 // `word` in lower case.
 bool Has(std::string_view text, std::string_view word) {
@@ -42,10 +46,7 @@ std::string ParameterValue(const Step& step, uint32_t number) {
                 : sql::WholeNumber(value->bytes);
 }
 
-}  // namespace
-
-uint64_t HashOf(std::string_view text) { return std::hash<std::string_view>()(text) | 1; }
-
+// True exactly for a statement that changed or deleted rows that were there.
 bool ChangesRows(const Step& step) {
   const std::string_view tag = step.tag;
   if (tag.ends_with(" 0")) {
@@ -57,14 +58,33 @@ bool ChangesRows(const Step& step) {
   return tag.starts_with("UPDATE") || tag.starts_with("DELETE") || tag.starts_with("MERGE");
 }
 
-WrittenRow WrittenRowOf(const Step& step, sql::LexOptions options) {
+// All of it but the table.
+WrittenRow KeyOf(const Step& step, sql::LexOptions options) {
   const sql::RowKey key = sql::RowKeyOf(TextOf(step), options);
-  if (key.column.empty()) {
-    return {};
-  }
   const std::string value =
       key.parameter == 0 ? key.number : ParameterValue(step, key.parameter);
-  return value.empty() ? WrittenRow() : WrittenRow{HashOf(key.column), HashOf(value)};
+  const bool proved = !key.column.empty() && !value.empty();
+  return proved ? WrittenRow{.column = Hash(key.column), .value = Hash(value)} : WrittenRow();
+}
+
+}  // namespace
+
+std::vector<WrittenRow> WrittenRows(const Unit& unit, sql::LexOptions options) {
+  std::vector<WrittenRow> rows;
+  for (const Step& step : unit.steps) {
+    if (!ChangesRows(step)) {
+      continue;
+    }
+    WrittenRow row = KeyOf(step, options);
+    if (row.column == 0 && unit.block()) {
+      continue;
+    }
+    for (const std::string& table : sql::WrittenTables(TextOf(step), options)) {
+      row.table = Hash(table);
+      rows.push_back(row);
+    }
+  }
+  return rows;
 }
 
 }  // namespace mirror

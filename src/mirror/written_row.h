@@ -1,25 +1,24 @@
-// What a statement of a unit tells of the rows that it has changed. Pure; any thread.
+// WrittenRow: what a statement of a unit tells of rows that it has changed or deleted. Pure; any
+// thread.
 #pragma once
 
 #include <cstdint>
-#include <string_view>
+#include <vector>
 
 #include "mirror/unit.h"
 #include "sql/lexer.h"
 
 namespace mirror {
 
-// Never 0.
-uint64_t HashOf(std::string_view text);
-
-// True exactly for a statement that changed or deleted rows that were there.
-bool ChangesRows(const Step& step);
-
-// That a column of all of them has one value, see sql::RowKeyOf; hashes. 0: that is not proved.
+// Of one table: that a column of all of them has one value, see sql::RowKeyOf. Hashes, never 0; a
+// column of 0: nothing is proved.
 struct WrittenRow {
+  uint64_t table = 0;
   uint64_t column = 0;
   uint64_t value = 0;
 };
-WrittenRow WrittenRowOf(const Step& step, sql::LexOptions options);
+
+// Of all statements of a unit, one for each table; of a block, those of which something is proved.
+std::vector<WrittenRow> WrittenRows(const Unit& unit, sql::LexOptions options);
 
 }  // namespace mirror

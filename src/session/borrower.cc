@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <utility>
+
 #include "backend/pools.h"
 #include "base/fault_point.h"
 #include "pg/builders.h"

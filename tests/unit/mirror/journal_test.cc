@@ -8,6 +8,7 @@
 
 #include "mirror/trace.h"
 #include "sql/classify.h"
+#include "sql/tables.h"
 
 namespace mirror {
 namespace {
@@ -114,6 +115,11 @@ TEST(JournalTest, KnowsWhatOnlyItsConnectionWouldStillHave) {
   EXPECT_TRUE(keeps("DISCARD ALL", "DISCARD ALL"));
   EXPECT_TRUE(keeps("DROP TABLE other, pg_temp.mine", "DROP TABLE"));
   EXPECT_FALSE(keeps("DROP TABLE other", "DROP TABLE"));
+  std::string many = "DROP TABLE t0";
+  for (size_t i = 1; i < 2 * sql::kTablesMax; ++i) {
+    many += ", t" + std::to_string(i);
+  }
+  EXPECT_TRUE(keeps(many + ", mine", "DROP TABLE")) << "more names than are kept";
   EXPECT_FALSE(keeps("DISCARD SEQUENCES", "DISCARD SEQUENCES"));
   journal.OnLost();
   EXPECT_FALSE(keeps("DROP TABLE mine", "DROP TABLE"));

@@ -182,7 +182,26 @@ TEST_F(PartsTest, RefusalInTheMidstIsTriedAgainBehindAllAndCountedOnce) {
   ASSERT_TRUE(Until([&] { return Heard("INSERT INTO b VALUES (1)") == 1; }));
   mirror_.hold.clear();
   ASSERT_TRUE(UntilCounts("3 2 1 0 0"));
+  EXPECT_EQ(Heard("INSERT INTO b VALUES (1)"), 2);
   EXPECT_EQ(Heard("INSERT INTO b VALUES (2)"), 0);
+}
+
+// It is asked to go before its turn, since the PREPARE that it waits for does not get on.
+TEST_F(TwoLanesTest, WhatEndsAPreparedTransactionBeforeThatIsPreparedHasItsTurnLater) {
+  mirror_.hold = "INSERT INTO a";
+  mirror_.answer = [this](const std::string& text) {
+    return std::string(text == "COMMIT PREPARED 'g'" && Heard("PREPARE TRANSACTION 'g'") == 0
+                           ? "42704" : "");
+  };
+  Start();
+  Ask("BEGIN", "BEGIN", 0);
+  Ask("INSERT INTO a VALUES (1)", "INSERT 0 1", 0);
+  Ask("PREPARE TRANSACTION 'g'", "PREPARE TRANSACTION", 0, 'I');
+  Ask("COMMIT PREPARED 'g'", "COMMIT PREPARED", 1, 'I');
+  ASSERT_TRUE(Until([&] { return Heard("COMMIT PREPARED 'g'") == 1; }));
+  mirror_.hold.clear();
+  ASSERT_TRUE(UntilCounts("2 2 0 0 0"));
+  EXPECT_EQ(Heard("COMMIT PREPARED 'g'"), 2);
 }
 
 // Both change row 1, and overlap: on the primary the later one has waited for the earlier one.
@@ -209,6 +228,17 @@ TEST_F(TwoLanesTest, OneThatFollowsAnotherInARowBeginsWhenThatHasRun) {
   EXPECT_EQ(Heard("UPDATE a SET b = 2 WHERE c = 1"), 0);
   mirror_.hold.clear();
   ASSERT_TRUE(UntilCounts("3 3 0 0 0"));
+}
+
+TEST(UnitTest, IsCancelledForOthersUnlessThatCouldNotBeUndone) {
+  Unit unit;
+  unit.steps.resize(2);
+  unit.steps[0].tag = unit.steps[1].tag = "SELECT 1";
+  EXPECT_FALSE(unit.may_be_cancelled()) << "perhaps of nextval()";
+  unit.steps[1].tag = "UPDATE 1";
+  EXPECT_TRUE(unit.may_be_cancelled());
+  unit.commits = true;
+  EXPECT_FALSE(unit.may_be_cancelled());
 }
 
 TEST_F(LaneTest, OtherTagThanThePrimarysIsDeliveredAndCounted) {

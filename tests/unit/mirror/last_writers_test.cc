@@ -19,8 +19,7 @@ class LastWritersTest : public testing::Test {
       step.text = base::Slice::CopyOf(text);
       step.tag = tag;
     }
-    unit.place.stamp = stamp;
-    return writers_->Note(unit, {});
+    return writers_->Note(stamp, WrittenRows(unit, {}));
   }
 
   std::unique_ptr<LastWriters> writers_ = std::make_unique<LastWriters>();

@@ -20,7 +20,7 @@ class OverlapsTest : public testing::Test {
     step.tag = tag;
     unit.after = after;
     unit.place.stamp = unit.place.acked = ++clock_;
-    return overlaps_->Meets(unit, session, {});
+    return overlaps_->Meets(unit, session, WrittenRows(unit, {}));
   }
   bool Bound(uint64_t session, uint64_t after, const std::string& text, const std::string& value,
              bool binary) {
@@ -39,7 +39,7 @@ class OverlapsTest : public testing::Test {
     step.tag = "UPDATE 1";
     unit.after = after;
     unit.place.stamp = unit.place.acked = ++clock_;
-    return overlaps_->Meets(unit, session, {});
+    return overlaps_->Meets(unit, session, WrittenRows(unit, {}));
   }
 
   std::unique_ptr<Overlaps> overlaps_ = std::make_unique<Overlaps>();
@@ -95,7 +95,7 @@ TEST_F(OverlapsTest, TransactionsHaveAnOrder) {
   unit.steps.emplace_back().text = base::Slice::CopyOf("UPDATE t SET v = 2");
   unit.steps.front().tag = "UPDATE 1";
   unit.place = Place{.stamp = 2, .acked = 2, .is_explicit = true};
-  EXPECT_FALSE(overlaps_->Meets(unit, 2, {}));
+  EXPECT_FALSE(overlaps_->Meets(unit, 2, WrittenRows(unit, {})));
 }
 
 TEST_F(OverlapsTest, MoreThanIsKeptIsTakenForAnOverlap) {

@@ -20,6 +20,7 @@ Unit Whole() {
   unit.begin = "BEGIN ISOLATION LEVEL SERIALIZABLE";
   unit.read_only = true;
   unit.meets = true;
+  unit.commits = true;
   unit.bytes = 4321;
   unit.prepare = Slice::CopyOf("PREPARE TRANSACTION 'x'");
 
@@ -47,6 +48,7 @@ Unit Whole() {
   named.extended = true;
   named.statement = "by name";
   named.asks = true;
+  named.trace = Trace::kDiscardTemp;
   named.unpinned = Unpinned::kTooLarge;
   unit.steps.push_back(named);
 
@@ -100,6 +102,7 @@ TEST(UnitCodec, BringsBackEveryField) {
   EXPECT_EQ(again.begin, unit.begin);
   EXPECT_EQ(again.read_only, unit.read_only);
   EXPECT_EQ(again.meets, unit.meets);
+  EXPECT_EQ(again.commits, unit.commits);
   EXPECT_EQ(again.bytes, unit.bytes);
   EXPECT_EQ(again.prepare.view(), unit.prepare.view());
   ASSERT_EQ(again.steps.size(), unit.steps.size());
