@@ -58,13 +58,12 @@ bool ChangesRows(const Step& step) {
   return tag.starts_with("UPDATE") || tag.starts_with("DELETE") || tag.starts_with("MERGE");
 }
 
-// All of it but the table.
-WrittenRow KeyOf(const Step& step, sql::LexOptions options) {
+WrittenRow RowOf(const Step& step, sql::LexOptions options) {
   const sql::RowKey key = sql::RowKeyOf(TextOf(step), options);
   const std::string value =
       key.parameter == 0 ? key.number : ParameterValue(step, key.parameter);
   const bool proved = !key.column.empty() && !value.empty();
-  return proved ? WrittenRow{.column = Hash(key.column), .value = Hash(value)} : WrittenRow();
+  return proved ? WrittenRow{Hash(key.table), Hash(key.column), Hash(value)} : WrittenRow();
 }
 
 }  // namespace
@@ -75,8 +74,11 @@ std::vector<WrittenRow> WrittenRows(const Unit& unit, sql::LexOptions options) {
     if (!ChangesRows(step)) {
       continue;
     }
-    WrittenRow row = KeyOf(step, options);
-    if (row.column == 0 && unit.block()) {
+    WrittenRow row = RowOf(step, options);
+    if (unit.block()) {
+      if (row.column != 0) {
+        rows.push_back(row);
+      }
       continue;
     }
     for (const std::string& table : sql::WrittenTables(TextOf(step), options)) {

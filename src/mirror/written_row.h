@@ -18,7 +18,8 @@ struct WrittenRow {
   uint64_t value = 0;
 };
 
-// Of all statements of a unit, one for each table; of a block, those of which something is proved.
+// Of a single statement, one for each table; of a block only those of which something is proved, by
+// what its texts call the table.
 std::vector<WrittenRow> WrittenRows(const Unit& unit, sql::LexOptions options);
 
 }  // namespace mirror

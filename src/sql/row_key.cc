@@ -1,6 +1,7 @@
 #include "sql/row_key.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "sql/tokens.h"
@@ -19,7 +20,8 @@ class Reader {
     if (!updates && !IsWord(token, "delete")) {
       return {};
     }
-    for (token = Next(); !IsWord(token, "where"); token = Next()) {
+    token = ReadTable();
+    for (; !IsWord(token, "where"); token = Next()) {
       const bool joins = updates ? IsWord(token, "from") : IsWord(token, "using");
       if (token.kind == TokenKind::kEnd || joins) {
         return {};
@@ -32,10 +34,29 @@ class Reader {
     RowKey key = Condition();
     const bool assigned =
         std::find(assigned_.begin(), assigned_.end(), key.column) != assigned_.end();
-    return assigned || lists_ ? RowKey() : key;
+    key.table = std::move(table_);
+    return assigned || lists_ || key.column.empty() ? RowKey() : key;
   }
 
  private:
+  // The token behind the table's name.
+  Token ReadTable() {
+    Token token = Next();
+    while (IsWord(token, "from") || IsWord(token, "only")) {
+      token = Next();
+    }
+    if (!IsName(token)) {
+      return token;
+    }
+    table_ = IdentifierName(token);
+    token = Next();
+    if (token.symbol == '.') {
+      table_ += "." + IdentifierName(Next());
+      token = Next();
+    }
+    return token;
+  }
+
   // The next token outside of brackets.
   Token Next() {
     Token token = lexer_.Next();
@@ -94,6 +115,7 @@ class Reader {
 
   Lexer lexer_;
   Token last_;
+  std::string table_;
   std::vector<std::string> assigned_;
   bool lists_ = false;
 };

@@ -17,6 +17,7 @@
 namespace sql {
 
 struct RowKey {
+  std::string table;       // folded, with its schema if the text has one; no quotes
   std::string column;      // empty: nothing is proved
   std::string number;      // the value, if the text has it
   uint32_t parameter = 0;  // else that one's, from 1

@@ -63,5 +63,13 @@ TEST(RowKey, WholeNumbersHaveOneSpelling) {
   EXPECT_EQ(WholeNumber("-"), "");
 }
 
+TEST(RowKey, SaysWhatTheTextCallsTheTable) {
+  const auto table = [](const std::string& text) { return RowKeyOf(text).table; };
+  EXPECT_EQ(table("UPDATE T SET v = 1 WHERE id = 7"), "t");
+  EXPECT_EQ(table("UPDATE ONLY app.\"T\" AS x SET v = 1 WHERE x.id = 7"), "app.T");
+  EXPECT_EQ(table("DELETE FROM ONLY t WHERE id = $1"), "t");
+  EXPECT_EQ(table("DELETE FROM t WHERE id > 7"), "") << "nothing is proved";
+}
+
 }  // namespace
 }  // namespace sql
