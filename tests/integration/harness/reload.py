@@ -46,12 +46,18 @@ class Configured(proxy.Proxy):
         if lines:
             self.configure(*lines)
         before, failures = self.epoch(), self.metric("pgbraid_server_reload_failures_total")
+        said = len(self._refusals())
         self.hang_up()
         self.wait_for("pgbraid_server_reload_failures_total", failures + 1)
         assert self.epoch() == before
-        said = [line for line in self.log_text().splitlines() if "server.reload_failed" in line]
-        assert " level=error " in f" {said[-1]} ", said[-1]
-        return said[-1]
+        # The log has a thread of its own: a line can come after what it tells of is counted.
+        processes.wait_until(lambda: len(self._refusals()) > said, "the log to say why")
+        why = self._refusals()[-1]
+        assert " level=error " in f" {why} ", why
+        return why
+
+    def _refusals(self):
+        return [line for line in self.log_text().splitlines() if "server.reload_failed" in line]
 
     def closed(self):
         """How many connections of pools were opened and are not open any more."""
