@@ -50,6 +50,11 @@ inline void AppendBe32(std::string* to, uint32_t value) {
   StoreBe32(raw, value);
   to->append(raw, sizeof raw);
 }
+inline void AppendBe64(std::string* to, uint64_t value) {
+  char raw[sizeof value];
+  StoreBe64(raw, value);
+  to->append(raw, sizeof raw);
+}
 
 inline uint32_t LoadLe32(const char* from) {
   uint32_t value;

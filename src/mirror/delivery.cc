@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "mirror/backoff.h"
+#include "mirror/catalogue.h"
 #include "mirror/lane.h"
 #include "mirror/marker.h"
 #include "mirror/mirrors.h"
@@ -30,6 +31,9 @@ constexpr std::string_view kReadOnly = "25006";
 
 // By a request to cancel it.
 constexpr std::string_view kCancelled = "57014";
+
+// Somebody has done DEALLOCATE ALL within a function.
+constexpr std::string_view kNoSuchStatement = "26000";
 
 // Of COMMIT PREPARED.
 constexpr std::string_view kNoSuchPrepared = "42704";
@@ -104,6 +108,7 @@ io::Task<void> Lane::AsLogin() {
 // primary; one that has some already, of this session or of a refused transaction, is rid of them.
 io::Task<void> Lane::Rebuild() {
   Replay replay(&link_->connection());
+  link_->parsed().Doubt();
   if (link_->lane() != 0) {
     replay.Query(kAsLogin);
     replay.Query("RESET ALL; DEALLOCATE ALL");
@@ -217,14 +222,32 @@ bool Lane::Marks(const Queued& front) const {
          front.unit.prepare.empty();
 }
 
-// The statement that marks it; empty: none does.
+// What the connection has parsed, as far as this unit's statements mean the same when they are
+// parsed anew; null: none of it.
+Parsed* Lane::ParsedFor(Queued* front) {
+  const std::vector<Step>& steps = front->unit.steps;
+  front->changes |= std::any_of(steps.begin(), steps.end(), ChangesTables) ||
+                    (front->unit.ends_prepared() && shadow_->schema_prepared());
+  Parsed* const parsed = &link_->parsed();
+  parsed->Begin(shadow_->schema());
+  const bool same = !front->changes && !front->anew && !front->unit.stored() &&
+                    std::none_of(steps.begin(), steps.end(), [](const Step& step) {
+                      return step.trace != Trace::kNone || step.local || !step.statement.empty();
+                    });
+  if (!same) {
+    parsed->Doubt();
+  }
+  return same ? parsed : nullptr;
+}
+
+// The Bind of what marks it; empty: nothing does.
 std::string Lane::BeforeSending(Replay* replay) {
   if (link_->lane() != 0 && link_->lane() != id_) {
     replay->Query("DISCARD SEQUENCES");  // what they gave to another session
   }
   link_->SetLane(id_);
   journal_.OnRun();
-  return Marks(queue_.front()) ? marker::MarkText(link_->number(), link_->done() + 1)
+  return Marks(queue_.front()) ? marker::MarkBind(link_->number(), link_->done() + 1)
                                : std::string();
 }
 
@@ -266,7 +289,7 @@ io::Task<void> Lane::Deliver() {
   shadow_->metrics().start_wait.Record(loop_->now() - waits_from_);
   Plan plan = PlanFor(queue_.front());
   const base::Instant sent_at = loop_->now();
-  Replay replay(&link_->connection(), &link_->check());
+  Replay replay(&link_->connection(), &link_->check(), ParsedFor(&front));
   Flight flight = Flight::kAnswered;
   Cause lost = Cause::kNone;
   if (front.unit.stored()) {
@@ -312,6 +335,10 @@ io::Task<void> Lane::Conclude(Flight flight, const Replay* replay, bool may_have
   const bool marked = Marks(queue_.front());
   queue_.front().was = replay->was();
   queue_.front().is = replay->is();
+  queue_.front().relied = replay->relies();
+  if (replay->sqlstate().empty()) {
+    link_->parsed().OnGood();
+  }
   if (link_->connection().machine().status() != 'I') {
     co_await TakeBack();
   }
@@ -362,6 +389,11 @@ io::Task<void> Lane::OnRefused(const std::string& sqlstate, bool mark_failed) {
   if (front.cancelled && sqlstate == kCancelled) {
     front.serial = true;
     shadow_->metrics().reordered.Add();
+    co_return;
+  }
+  if (front.relied && !Passes(sqlstate) && (!mark_failed || sqlstate == kNoSuchStatement)) {
+    front.relied = false;
+    front.anew = true;  // perhaps only what was parsed before is refused
     co_return;
   }
   if (mark_failed && sqlstate == kReadOnly) {

@@ -16,7 +16,7 @@ io::Task<void> Lane::Commit(Replay* replay, Flight* flight, bool* sent) {
     if (Passes(replay->sqlstate())) {
       co_await OnRefused(replay->sqlstate(), false);
     } else {
-      front.serial = true;
+      front.serial = front.anew = true;
       shadow_->metrics().reordered.Add();
     }
     co_return;

@@ -179,6 +179,7 @@ class Lane final : public Target, private OrderWaiter {
   io::Task<Flight> Ask(Replay* replay);
   Plan PlanFor(const Queued& front) const;
   bool Marks(const Queued& front) const;
+  Parsed* ParsedFor(Queued* front);
   std::string BeforeSending(Replay* replay);
   void Send(Plan plan, Replay* replay);
   bool MayRunAgain();

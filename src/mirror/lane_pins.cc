@@ -119,9 +119,8 @@ void Lane::LeaveUnpinned(Unpinned why) {
 // Of a unit that is sent from the disk, piece by piece: it goes as it was, all of it, so that its
 // rows belong together.
 void Lane::LeaveStored(const Step& step) {
+  queue_.front().changes |= ChangesTables(step);
   if (shadow_->generated() != config::Generated::kOff) {
-    Pinning& pinning = queue_.front().pinning;
-    pinning.changes = pinning.changes || ChangesTables(step);
     LeaveUnpinned(step.returned.empty() ? step.unpinned : Unpinned::kTooLarge);
   }
 }
@@ -235,10 +234,6 @@ void Lane::CountPins() {
   }
   if (front.pinning.rows > 0 && link_ != nullptr && link_->check().changed()) {
     metrics.unpinned[static_cast<size_t>(Unpinned::kChanged)].Add();
-  }
-  if (front.pinning.changes ||
-      std::any_of(front.unit.steps.begin(), front.unit.steps.end(), ChangesTables)) {
-    shadow_->OnSchemaChanged();
   }
 }
 

@@ -17,6 +17,7 @@
 #include "io/event.h"
 #include "io/scope.h"
 #include "io/task.h"
+#include "mirror/parsed.h"
 #include "mirror/pin_check.h"
 
 namespace mirror {
@@ -68,6 +69,7 @@ class Link {
 
   backend::Connection& connection() { return connection_; }
   PinCheck& check() { return check_; }
+  Parsed& parsed() { return parsed_; }
   bool alive() const { return !connection_.over(); }
   const std::string& key() const { return key_; }
 
@@ -77,6 +79,7 @@ class Link {
   io::Loop* const loop_;
   backend::Connection connection_;
   PinCheck check_;
+  Parsed parsed_;
   io::Scope pump_;
   const std::string key_;
   const uint64_t number_;  // none other has it, in this process or another

@@ -1,5 +1,7 @@
 #include "mirror/marker.h"
 
+#include "base/bytes.h"
+
 namespace mirror::marker {
 namespace {
 
@@ -46,8 +48,25 @@ std::string OpenText(uint64_t link) {
          "pg_catalog.pg_stat_activity WHERE pid = pg_catalog.pg_backend_pid())";
 }
 
-std::string MarkText(uint64_t link, uint64_t number) {
-  return "SELECT pgbraid.mirror_mark(" + Number(link) + ", " + Number(number) + ")";
+std::string_view MarkParse() {
+  static constexpr std::string_view kParse{
+      "SELECT pgbraid.mirror_mark($1, $2)\0"
+      "\0\2\0\0\0\x14\0\0\0\x14",  // two parameters of type bigint
+      45};
+  return kParse;
+}
+
+std::string MarkBind(uint64_t link, uint64_t number) {
+  std::string bind;
+  base::AppendBe16(&bind, 1);  // all parameters are binary
+  base::AppendBe16(&bind, 1);
+  base::AppendBe16(&bind, 2);
+  for (const uint64_t value : {link, number}) {
+    base::AppendBe32(&bind, sizeof value);
+    base::AppendBe64(&bind, value);
+  }
+  base::AppendBe16(&bind, 0);
+  return bind;
 }
 
 std::string CloseText(uint64_t link) {

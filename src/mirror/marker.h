@@ -8,7 +8,8 @@
 // happened and, since mirror_mark() would fail, never will. If the number is the next one, it has.
 // Asked again, the row says the same.
 //
-// Texts only; pure. The function runs as its owner, since a session may have another role.
+// Texts and bodies of messages only; pure. The function runs as its owner, since a session may have
+// another role.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +25,9 @@ inline constexpr std::string_view kNotMine = "PB001";
 std::string_view InstallText();
 // Makes the row of `link`, at number 0, and deletes those that crashes have left a month ago.
 std::string OpenText(uint64_t link);
-std::string MarkText(uint64_t link, uint64_t number);
+// Adds one: the bodies, behind the names, of a Parse and of the Bind for it. `number`: the new one.
+std::string_view MarkParse();
+std::string MarkBind(uint64_t link, uint64_t number);
 std::string CloseText(uint64_t link);
 // Ends the session that made the row, if it lives.
 std::string EndText(uint64_t link);

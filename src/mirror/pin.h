@@ -51,7 +51,6 @@ struct Pinning {
   uint64_t schema = 0;  // of the Catalogue by which it was done; 0: it is to be done
   uint64_t rows = 0;
   std::array<uint32_t, kUnpinnedReasons> unpinned{};
-  bool changes = false;  // tables, among what was sent from the disk
   bool again = false;  // the mirror has refused it, and it was done anew
   bool off = false;    // it has refused that, too: the unit goes as it was
 };

@@ -30,6 +30,9 @@ struct Queued {
   bool cancelled = false;  // by us, so that one before it can go on
   bool hurried = false;    // ends a prepared transaction, and goes before its turn
   bool sent = false;       // some of it may have run before, and been rolled back
+  bool changes = false;    // perhaps what tables are like, see ChangesTables
+  bool relied = false;     // its last try, on what was parsed before
+  bool anew = false;       // it does not: that was refused
   Pinning pinning;
 };
 

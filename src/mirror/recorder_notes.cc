@@ -135,6 +135,7 @@ void Recorder::ApplyBind(Request* request) {
   portal.bind = std::move(request->kept);
   if (prepared != nullptr) {
     portal.parse = prepared->parse.bytes;
+    portal.named = !request->statement.empty();
     portal.reading = prepared->reading;
     portal.facts = prepared->facts;
     portal.described.bytes = prepared->described.bytes;
@@ -263,6 +264,7 @@ Recorder::Item Recorder::MakeItem(Request* request, Portal* portal) {
   item.step.sent = request->sent;
   item.step.extended = true;
   item.step.parse = portal->parse;
+  item.step.named = portal->named;
   item.step.statement = portal->statement;
   item.step.bind = portal->bind.bytes;
   item.charge = std::move(portal->bind.charge);

@@ -39,6 +39,7 @@ struct Portal {
   base::Slice parse;
   base::Slice reading;
   std::string statement;  // if it was prepared in SQL
+  bool named = false;     // true exactly if Parse gave its statement a name
   sql::Statement facts;
   Kept bind;
   Kept described;         // as in Prepared

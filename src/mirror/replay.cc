@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/bytes.h"
+#include "mirror/marker.h"
 #include "pg/frame_rules.h"
 
 namespace mirror {
@@ -114,9 +115,13 @@ void Replay::SendStatement(const Step& step) {
 
 // With the values that the primary made up.
 void Replay::SendPinned(const Step& step) {
-  parsed_.Reset();
-  Frame('P', {kNul, step.pinned_parse.view()});
-  Frame('B', {kNul, kNul, step.pinned_bind.view()});
+  if (Relies(step, step.pinned_parse)) {
+    SendParsed(step.pinned_parse.view(), step.pinned_bind.view());
+  } else {
+    parsed_.Reset();
+    Frame('P', {kNul, step.pinned_parse.view()});
+    Frame('B', {kNul, kNul, step.pinned_bind.view()});
+  }
   Execute(&step, 0);
   if (check_ != nullptr) {
     check_->Expect(connection_->machine().last_request(), &step);
@@ -130,6 +135,11 @@ void Replay::SendBound(const Step& step) {
     Frame('P', {step.statement, kNul, step.parse.view()});
     return;
   }
+  if (Relies(step, step.parse)) {
+    SendParsed(step.parse.view(), step.bind.view());
+    Execute(&step, step.row_limit);
+    return;
+  }
   const bool named = !step.statement.empty();
   const bool parsed = !named && !parsed_.empty() && parsed_.view().data() == step.parse.data();
   if (!named && !parsed) {
@@ -138,6 +148,24 @@ void Replay::SendBound(const Step& step) {
   }
   Frame('B', {kNul, step.statement, kNul, step.bind.view()});
   Execute(&step, step.row_limit);
+}
+
+// True exactly if `parse` is sent once for the connection.
+bool Replay::Relies(const Step& step, const base::Slice& parse) const {
+  return prepared_ != nullptr && step.named && Parsed::Takes(parse.view());
+}
+
+// Up to the Bind. The unnamed statement stays what it is.
+void Replay::SendParsed(std::string_view parse, std::string_view bind) {
+  const Parsed::Use use = prepared_->Take(parse);
+  relies_ = true;
+  if (use.close) {
+    Frame('C', {"S", use.name, kNul});
+  }
+  if (use.parse) {
+    Frame('P', {use.name, kNul, parse});
+  }
+  Frame('B', {kNul, use.name, kNul, bind});
 }
 
 // A Query would be answered by itself, and outside of BEGIN would end with a commit of its own.
@@ -149,11 +177,19 @@ void Replay::SendText(std::string_view text, const Step* step) {
 }
 
 void Replay::SendMark(std::string_view mark) {
-  if (!mark.empty()) {
-    mark_begin_ = connection_->machine().last_request() + 1;
-    SendText(mark, nullptr);
-    mark_end_ = connection_->machine().last_request() + 1;
+  if (mark.empty()) {
+    return;
   }
+  mark_begin_ = connection_->machine().last_request() + 1;
+  if (prepared_ != nullptr) {
+    SendParsed(marker::MarkParse(), mark);
+  } else {
+    parsed_.Reset();
+    Frame('P', {kNul, marker::MarkParse()});
+    Frame('B', {kNul, kNul, mark});
+  }
+  Execute(nullptr, 0);
+  mark_end_ = connection_->machine().last_request() + 1;
 }
 
 void Replay::Execute(const Step* step, uint32_t row_limit) {

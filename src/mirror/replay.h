@@ -1,9 +1,10 @@
 // Replay: a unit's frames, written to a mirror's connection, and what came of them.
 //
 // On the connection's shard; lives while one unit is under way, in one flight or two. Extended
-// statements are sent as protocol, through the unnamed statement and portal, so nothing has to be
-// prepared again after a reconnect. Nothing is read here: answers are found in the notes. The unit
-// outlives it.
+// statements are sent as protocol with their Parse, through the unnamed portal, so nothing has to
+// be prepared again after a reconnect; what a client has prepared by name is parsed once for the
+// connection, see parsed.h. Nothing is read here: answers are found in the notes. The unit outlives
+// it.
 #pragma once
 
 #include <initializer_list>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "backend/connection.h"
+#include "mirror/parsed.h"
 #include "mirror/pin_check.h"
 #include "mirror/unit.h"
 
@@ -23,16 +25,19 @@ inline constexpr std::string_view kAsLogin = "RESET SESSION AUTHORIZATION; RESET
 
 class Replay {
  public:
-  // `check`: of what is sent pinned; null: of questions of ours.
-  explicit Replay(backend::Connection* connection, PinCheck* check = nullptr)
-      : connection_(connection), check_(check) {
+  // `check`: of what is sent pinned; null: of questions of ours. `parsed`: null where nothing is to
+  // be believed of what was parsed before.
+  explicit Replay(backend::Connection* connection, PinCheck* check = nullptr,
+                  Parsed* parsed = nullptr)
+      : connection_(connection), check_(check), prepared_(parsed) {
     if (check != nullptr) {
       check->Clear();
     }
   }
 
   // One statement without BEGIN, since it may be of those that refuse a transaction. `mark`, if
-  // there is one, is run behind it, before the Sync that commits both.
+  // it is not empty the body of a Bind for marker::MarkParse(), is run behind it, before the Sync
+  // that commits both.
   void SendAlone(const Unit& unit, std::string_view mark);
   // BEGIN with its options, the statements, `mark` and, if `whole`, what ends it, with one Sync
   // behind all: the mirror answers them together. After an error the block is still open.
@@ -46,6 +51,8 @@ class Replay {
   void EndCopy(const Step& step, bool good);
   void AddAll(std::vector<Step> steps);
   void End(const Unit& unit, std::string_view mark, bool whole);
+  // True exactly when some of it was sent through a statement of `parsed`.
+  bool relies() const { return relies_; }
   // True exactly when it is of no use to add more: after an error, or where a frame cannot be sent.
   bool stops() const { return failed_ || !sqlstate_.empty(); }
   // True exactly when all that was added is answered.
@@ -83,6 +90,8 @@ class Replay {
   void SendStatement(const Step& step);
   void SendBound(const Step& step);
   void SendPinned(const Step& step);
+  bool Relies(const Step& step, const base::Slice& parse) const;
+  void SendParsed(std::string_view parse, std::string_view bind);
   void SendText(std::string_view text, const Step* step);
   void SendMark(std::string_view mark);
   void Execute(const Step* step, uint32_t row_limit);
@@ -96,6 +105,7 @@ class Replay {
 
   backend::Connection* const connection_;
   PinCheck* const check_;
+  Parsed* const prepared_;
   std::string out_;
   std::string sqlstate_;
   std::string was_;
@@ -106,6 +116,7 @@ class Replay {
   std::vector<Step> steps_;  // of AddAll(), until the next
   base::Slice parsed_;  // what the unnamed statement was last made of
   bool failed_ = false;
+  bool relies_ = false;
   bool differs_ = false;
   bool mark_failed_ = false;
   turn::RequestId mark_begin_ = 0;  // the ids of what was sent to mark: from here

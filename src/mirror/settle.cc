@@ -12,6 +12,9 @@ namespace mirror {
 // The first unit has met its fate.
 void Lane::Settle(const Verdict& verdict) {
   Count(verdict);
+  if (queue_.front().changes) {  // also if nobody knows whether it was applied
+    shadow_->OnSchemaChanged(!queue_.front().unit.prepare.empty());
+  }
   if (verdict.applied()) {
     CountPins();
   }

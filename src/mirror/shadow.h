@@ -49,7 +49,14 @@ class Shadow {
   config::Generated generated() const { return generated_; }
   bool pins() const { return generated_ == config::Generated::kPin; }
   uint64_t schema() const { return shared_->schema.load(std::memory_order_acquire); }
-  void OnSchemaChanged() { shared_->schema.fetch_add(1, std::memory_order_acq_rel); }
+  // `prepared`: so far only in a prepared transaction.
+  void OnSchemaChanged(bool prepared = false) {
+    if (prepared) {
+      shared_->schema_prepared.store(true, std::memory_order_relaxed);
+    }
+    shared_->schema.fetch_add(1, std::memory_order_acq_rel);
+  }
+  bool schema_prepared() const { return shared_->schema_prepared.load(std::memory_order_relaxed); }
   Catalogue& catalogue() { return catalogue_; }
 
   // True exactly when clients wait rather than a transaction being dropped.

@@ -47,6 +47,8 @@ class Shared {
     std::atomic<bool> marks{true};
     // Grows when a mirrored statement may have changed what its tables are like.
     std::atomic<uint64_t> schema{1};
+    // True exactly when a prepared transaction has done so: then the end of one may, too.
+    std::atomic<bool> schema_prepared{false};
     GapLedger ledger;
     base::CreditPool spill_in_flight;  // on their way to the disk
     base::CreditPool spill_places;     // of those on the disk, in memory

@@ -121,6 +121,7 @@ struct Step {
   base::Slice bind;       // extended: the Bind body behind the two names; empty: only Parse is sent
   uint32_t row_limit = 0;
   bool extended = false;
+  bool named = false;     // the client has prepared it by name: so does the mirror, see parsed.h
   bool copy_in = false;
   std::string tag;  // the primary's CommandComplete; empty: a portal that was not run to its end;
                     // "!" and an SQLSTATE: it failed, having perhaps committed some of its work

@@ -245,6 +245,9 @@ void SimClient::AskExtended(std::string* out, Turn* turn) {
       bind.parameters = {&parameter, 1};
       bind.statement = prepared_ && prng_->OneIn(2) ? "w" : prng_->OneIn(2) ? "" : "s";
     }
+    if (bind.statement == "s") {
+      static_cast<void>(pg::AppendClose(out, 'S', "s"));
+    }
     if (bind.statement != "w") {
       static_cast<void>(pg::AppendParse(out, bind.statement, Text(statement.sql), {}));
     }

@@ -29,7 +29,7 @@ struct SimPostgres::Conversation {
   SimTransaction transaction;
   std::map<std::string, std::string> statements;
   std::string portal;          // the text bound last
-  std::string parameter;       // and its value
+  std::vector<std::string> parameters;  // and its values
   std::vector<Sql> queue;      // of a Query: what is still to be executed, the last one first
   std::optional<Sql> copying;  // a COPY IN that runs
   std::string copied;          // its data
@@ -40,6 +40,8 @@ struct SimPostgres::Conversation {
   bool failed = false;         // the Query has
   bool skipping = false;       // after an error, until Sync
   bool dead = false;
+
+  std::string parameter() const { return parameters.empty() ? "" : parameters.front(); }
 };
 
 void SimPostgres::OnAccepted(int descriptor) { serving_.Spawn(Serve(descriptor)); }
@@ -240,6 +242,10 @@ void SimPostgres::Execute(Conversation* with, const Sql& sql) {
     case Verb::kMarkClose:
       ExecuteMarker(with, sql);
       break;
+    case Verb::kDeallocate:
+      std::erase_if(with->statements, [](const auto& one) { return !one.first.empty(); });
+      Succeed(with, sql);
+      break;
     case Verb::kOwnState:
       Succeed(with, sql);
       break;
@@ -258,7 +264,7 @@ void SimPostgres::ExecuteWrite(Conversation* with, const Sql& sql) {
     with->copied.clear();
     Say(with, support::CopyResponse('G', 1));
   } else {
-    with->transaction.Write(Written(sql.nonce, with->simple ? "" : with->parameter));
+    with->transaction.Write(Written(sql.nonce, with->simple ? "" : with->parameter()));
     Succeed(with, sql);
   }
 }
@@ -424,11 +430,16 @@ void SimPostgres::HandleSync(Conversation* with) {
 
 void SimPostgres::HandleBind(Conversation* with, const Frame& frame) {
   const std::optional<pg::BindView> bind = pg::ReadBind(frame.body);
-  with->portal = with->statements[std::string(bind->statement)];
-  with->parameter.clear();
+  const auto statement = with->statements.find(std::string(bind->statement));
+  if (statement == with->statements.end()) {
+    Fail(with, "26000", "no such statement");
+    return;
+  }
+  with->portal = statement->second;
+  with->parameters.clear();
   std::string_view rest = bind->parameters;
-  if (bind->parameter_count > 0) {
-    with->parameter = pg::NextValue(&rest)->bytes;
+  for (size_t i = 0; i < bind->parameter_count; ++i) {
+    with->parameters.emplace_back(pg::NextValue(&rest)->bytes);
   }
   Say(with, support::Frame('2', ""));
 }
@@ -453,6 +464,10 @@ bool SimPostgres::Handle(Conversation* with, const Frame& frame) {
     return true;
   } else if (frame.type == 'P') {
     const std::string name = TakeText(frame.body, &at);
+    if (!name.empty() && with->statements.contains(name)) {
+      Fail(with, "42P05", "there is one of that name");
+      return true;
+    }
     with->statements[name] = TakeText(frame.body, &at);
     Say(with, support::Frame('1', ""));
   } else if (frame.type == 'B') {
@@ -462,10 +477,18 @@ bool SimPostgres::Handle(Conversation* with, const Frame& frame) {
   } else if (frame.type == 'E') {
     Sql sql = ReadSql(with->portal);
     if (sql.nonce == kFromParameter) {
-      sql.nonce = with->parameter.substr(0, with->parameter.find(' '));
+      sql.nonce = with->parameter().substr(0, with->parameter().find(' '));
+    }
+    if (sql.verb == Verb::kMark) {
+      for (const std::string& number : with->parameters) {
+        sql.numbers.push_back(static_cast<int64_t>(base::LoadBe64(number.data())));
+      }
     }
     Execute(with, sql);
   } else if (frame.type == 'C') {
+    if (frame.body.starts_with('S')) {
+      with->statements.erase(TakeText(frame.body, &(at = 1)));
+    }
     Say(with, support::Frame('3', ""));
   }
   return true;

@@ -35,6 +35,7 @@ enum class Verb : uint8_t {
   kMarkHas,
   kMarkClose,
   kOwnState,  // makes a connection somebody's
+  kDeallocate,
 };
 
 struct Sql {

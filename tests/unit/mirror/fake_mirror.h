@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -64,6 +65,12 @@ class FakeMirror {
     std::erase_if(peers_,
                   [](const Peer& peer) { return peer.gone && close(peer.descriptor) == 0; });
   }
+  // As DEALLOCATE ALL within a function.
+  void ForgetStatements() {
+    for (Peer& peer : peers_) {
+      peer.statements.clear();
+    }
+  }
   // Closes every connection.
   void Hang() {
     for (const Peer& peer : peers_) {
@@ -87,6 +94,8 @@ class FakeMirror {
   std::function<std::string(const std::string&)> tag;  // of a statement, or ""
   std::function<std::string(const std::string&)> rows;  // whole frames before its tag, or ""
   std::vector<std::string> heard;      // texts of Queries
+  std::map<std::string, int> parses;   // how often each was parsed
+  size_t most_statements = 0;          // that a connection had by name
   std::function<std::string(const std::string&)> answer;  // an SQLSTATE, or ""
 
  private:
@@ -98,7 +107,8 @@ class FakeMirror {
     bool block = false;
     bool gone = false;
     bool skips = false;  // until Sync
-    std::string parsed = "";
+    std::map<std::string, std::string> statements = {};
+    std::string portal = "";
   };
   bool Take(Peer* peer) {
     const size_t header = peer->in ? 1 : 0;
@@ -129,17 +139,36 @@ class FakeMirror {
     } else if (frame[0] == 'S') {
       peer->skips = false;
       out = support::Frame('Z', Status(*peer));
-    } else if (!peer->skips && frame[0] == 'P') {  // unnamed
-      peer->parsed = frame.substr(6, frame.find('\0', 6) - 6);
-      out = support::Frame('1', "");
-    } else if (!peer->skips && frame[0] == 'B') {
-      out = support::Frame('2', "");
-    } else if (!peer->skips && frame[0] == 'E') {
-      out = Run(peer, peer->parsed);
+    } else if (peer->skips) {
+      return true;
+    } else if (frame[0] == 'P') {
+      const std::string name(frame.c_str() + 5);
+      const std::string text(frame.c_str() + 6 + name.size());
+      ++parses[text];
+      out = !name.empty() && peer->statements.contains(name) ? Fail(peer, "42P05")
+                                                             : support::Frame('1', "");
+      peer->statements[name] = text;
+      most_statements = std::max(most_statements, peer->statements.size());
+    } else if (frame[0] == 'C') {
+      peer->statements.erase(frame.c_str() + 6);
+      out = support::Frame('3', "");
+    } else if (frame[0] == 'B') {
+      const auto statement = peer->statements.find(frame.c_str() + 6);  // of the unnamed portal
+      const bool there = statement != peer->statements.end();
+      peer->portal = there ? statement->second : "";
+      out = there ? support::Frame('2', "") : Fail(peer, "26000");
+    } else if (frame[0] == 'E') {
+      out = Run(peer, peer->portal);
     }
     EXPECT_EQ(send(peer->descriptor, out.data(), out.size(), MSG_NOSIGNAL),
               static_cast<ssize_t>(out.size()));
     return true;
+  }
+  static std::string Fail(Peer* peer, const std::string& sqlstate) {
+    peer->skips = true;
+    peer->failed = peer->block;
+    return support::Frame('E', support::CString("SERROR") + support::CString("VERROR") + "C" +
+                                   support::CString(sqlstate) + std::string(1, '\0'));
   }
   static std::string Status(const Peer& peer) {
     return peer.failed ? "E" : peer.block ? "T" : "I";
@@ -159,10 +188,11 @@ class FakeMirror {
       sqlstate = "25P02";
     }
     peer->failed = peer->block && (peer->failed || !sqlstate.empty());
+    if (text == "DEALLOCATE ALL" || text.ends_with("; DEALLOCATE ALL")) {
+      peer->statements.clear();
+    }
     if (!sqlstate.empty()) {
-      peer->skips = true;
-      return support::Frame('E', support::CString("SERROR") + support::CString("VERROR") + "C" +
-                                     support::CString(sqlstate) + std::string(1, '\0'));
+      return Fail(peer, sqlstate);
     }
     return (rows ? rows(text) : std::string()) + support::CommandComplete(done);
   }
