@@ -151,7 +151,8 @@ void Borrower::OnGranted(backend::Pooled* pooled) {
   pooled->connection.Lease(MakeLeg());
   pooled->connection.stream().NotifyDrained(event_, bits_.drained);
   base_ = highest_ - (pooled->connection.machine().oldest() - 1);
-  sequences_ours_ = pooled->last_owner == session_ || pooled->last_owner == 0;
+  const bool latest = sequences_on_ == nullptr || sequences_on_ == pooled;
+  sequences_ours_ = (pooled->last_owner == session_ && latest) || pooled->last_owner == 0;
   status_ = 'I';
   suspect_ = false;
   cancelled_ = false;
@@ -320,7 +321,10 @@ void Borrower::OnRun(const sql::SessionEffects& effects, bool simple) {
   if (!effects.deallocate.empty()) {
     names_.PrepareDeallocate(effects.deallocate, simple, pooled_);
   }
-  sequences_ours_ = sequences_ours_ || (effects.flags & sql::kUsesSequence) != 0;
+  if ((effects.flags & sql::kUsesSequence) != 0) {
+    sequences_ours_ = true;
+    sequences_on_ = pooled_;
+  }
 }
 
 void Borrower::OnRunning(const sql::SessionEffects& effects, turn::RequestId request) {

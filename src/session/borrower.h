@@ -188,6 +188,8 @@ class Borrower final : public backend::Lessee, private backend::NoteTaker {
   std::string repeat_;  // the client's frames that are to be sent again
   bool suspect_ = false;   // something ran in this lease that was not read
   bool sequences_ours_ = false;  // in this lease nextval was called, or the others' were discarded
+  // Where nextval was called last, perhaps long gone: an older value that another one has is stale.
+  const backend::Pooled* sequences_on_ = nullptr;
   char status_ = 'I';
   uint64_t told_ = 0;  // print of the parameters that the client knows; 0: not told yet
   turn::RequestId base_ = 0;

@@ -255,6 +255,26 @@ def test_e11_one_text_means_what_its_own_temporary_tables_say(new_pool, server, 
             assert look(other, "\0" + make) == ("permanent",)
 
 
+@pytest.mark.parametrize("kind", ["pgbraid-transaction"])
+@pytest.mark.parametrize("ask", ["currval('stale')", "lastval()"])
+def test_an_older_value_of_a_sequence_is_not_told(new_pool, server, leaky, kind, ask):
+    """The session's latest one is another connection's."""
+    server.sql("DROP SEQUENCE IF EXISTS stale; CREATE SEQUENCE stale", leaky)
+    pool = new_pool(kind, 2)
+    with pool.login(leaky) as raw, pool.login(leaky) as other:
+        slow = wire.query("SELECT pg_sleep(0.5)")
+        other.send(slow)  # on one connection: what follows is on the other one
+        here = raw.rows("SELECT pg_backend_pid(), nextval('stale')")[0]
+        other.read_turn()  # given back last, so it is the next one's
+        there = raw.rows("SELECT pg_backend_pid(), nextval('stale')")[0]
+        other.send(slow)
+        back = raw.rows("SELECT pg_backend_pid()")[0]
+        assert here[0] != there[0] and here[0] == back[0] and here[1] != there[1]
+        assert wire.first_error(raw.ask(f"SELECT {ask}")).get("C") == "55000"
+        assert raw.rows("SELECT nextval('stale')") == raw.rows(f"SELECT {ask}")
+        other.read_turn()
+
+
 @pytest.mark.parametrize("kind", ["direct", *pools.PGBRAID])
 @pytest.mark.parametrize("step", ["in a transaction", "in a failed one", "with rows in flight",
                                   "in COPY", "in a sleep", "half a message", "before its Sync",

@@ -154,6 +154,7 @@ TEST_F(LaneParsedTest, AnErrorBeforeItLeavesItUnparsed) {
   Ask("COMMIT", "COMMIT", 0, 'I');
   EXPECT_TRUE(UntilCounts("1 1 0 0 0"));
   EXPECT_EQ(parses(), 1);
+  EXPECT_EQ(std::count(mirror_.heard.begin(), mirror_.heard.end(), "BEGIN"), 2);
 }
 
 TEST_F(LaneParsedTest, MoreThanAConnectionKeeps) {
