@@ -391,8 +391,8 @@ io::Task<void> Lane::OnRefused(const std::string& sqlstate, bool mark_failed) {
     shadow_->metrics().reordered.Add();
     co_return;
   }
-  if (front.relied && !Passes(sqlstate) && (!mark_failed || sqlstate == kNoSuchStatement)) {
-    front.relied = false;
+  const bool stale = mark_failed ? sqlstate == kNoSuchStatement : front.relied;
+  if (stale && !front.anew && !Passes(sqlstate)) {
     front.anew = true;  // perhaps only what was parsed before is refused
     co_return;
   }

@@ -49,11 +49,10 @@ std::string OpenText(uint64_t link) {
 }
 
 std::string_view MarkParse() {
-  static constexpr std::string_view kParse{
+  static constexpr char kParse[] =
       "SELECT pgbraid.mirror_mark($1, $2)\0"
-      "\0\2\0\0\0\x14\0\0\0\x14",  // two parameters of type bigint
-      45};
-  return kParse;
+      "\0\2\0\0\0\x14\0\0\0\x14";  // two parameters of type bigint
+  return std::string_view(kParse, sizeof kParse - 1);
 }
 
 std::string MarkBind(uint64_t link, uint64_t number) {

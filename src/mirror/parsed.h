@@ -38,7 +38,6 @@ class Parsed {
   static bool Takes(std::string_view parse) { return parse.size() <= kBytesMax; }
   // `parse`: the body behind the name. It is about to be used.
   Use Take(std::string_view parse);
-  size_t size() const { return places_.size(); }
 
  private:
   struct Place {

@@ -32,7 +32,7 @@ struct Queued {
   bool sent = false;       // some of it may have run before, and been rolled back
   bool changes = false;    // perhaps what tables are like, see ChangesTables
   bool relied = false;     // its last try, on what was parsed before
-  bool anew = false;       // it does not: that was refused
+  bool anew = false;       // it does not any more: that was refused
   Pinning pinning;
 };
 

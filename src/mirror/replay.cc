@@ -116,6 +116,7 @@ void Replay::SendStatement(const Step& step) {
 // With the values that the primary made up.
 void Replay::SendPinned(const Step& step) {
   if (Relies(step, step.pinned_parse)) {
+    relies_ = true;
     SendParsed(step.pinned_parse.view(), step.pinned_bind.view());
   } else {
     parsed_.Reset();
@@ -136,13 +137,14 @@ void Replay::SendBound(const Step& step) {
     return;
   }
   if (Relies(step, step.parse)) {
+    relies_ = true;
     SendParsed(step.parse.view(), step.bind.view());
     Execute(&step, step.row_limit);
     return;
   }
-  const bool named = !step.statement.empty();
-  const bool parsed = !named && !parsed_.empty() && parsed_.view().data() == step.parse.data();
-  if (!named && !parsed) {
+  const bool by_name = !step.statement.empty();
+  const bool parsed = !by_name && !parsed_.empty() && parsed_.view().data() == step.parse.data();
+  if (!by_name && !parsed) {
     Frame('P', {kNul, step.parse.view()});
     parsed_ = step.parse;
   }
@@ -158,7 +160,6 @@ bool Replay::Relies(const Step& step, const base::Slice& parse) const {
 // Up to the Bind. The unnamed statement stays what it is.
 void Replay::SendParsed(std::string_view parse, std::string_view bind) {
   const Parsed::Use use = prepared_->Take(parse);
-  relies_ = true;
   if (use.close) {
     Frame('C', {"S", use.name, kNul});
   }

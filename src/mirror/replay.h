@@ -51,7 +51,7 @@ class Replay {
   void EndCopy(const Step& step, bool good);
   void AddAll(std::vector<Step> steps);
   void End(const Unit& unit, std::string_view mark, bool whole);
-  // True exactly when some of it was sent through a statement of `parsed`.
+  // True exactly when a statement of the unit was sent as one of `parsed`.
   bool relies() const { return relies_; }
   // True exactly when it is of no use to add more: after an error, or where a frame cannot be sent.
   bool stops() const { return failed_ || !sqlstate_.empty(); }

@@ -82,16 +82,20 @@ class LaneTest : public testing::Test {
     }
     Session(session).OnNote(backend::Note{turn::ReplyKind::kReady, request_, 'I', ""});
   }
-  // The frames of a session before their answers: see Commit().
-  void Forward(const std::string& text, size_t session) {
-    const std::string frame = support::Frame('Q', support::CString(text));
+  // All of it, which outlives the piece.
+  static pg::Piece PieceOf(std::string_view frame) {
     pg::Piece piece;
-    piece.type = 'Q';
+    piece.type = frame[0];
     piece.first = piece.last = true;
     piece.bytes = frame;
     piece.body = piece.bytes.substr(pg::kHeaderBytes);
     piece.body_length = static_cast<uint32_t>(piece.body.size());
-    Session(session).OnRequest(++request_, piece);
+    return piece;
+  }
+  // The frames of a session before their answers: see Commit().
+  void Forward(const std::string& text, size_t session) {
+    const std::string frame = support::Frame('Q', support::CString(text));
+    Session(session).OnRequest(++request_, PieceOf(frame));
   }
   void Answer(turn::RequestId request, const std::string& tag, char status, size_t session) {
     using turn::ReplyKind;

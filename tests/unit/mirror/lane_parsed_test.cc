@@ -15,15 +15,7 @@ constexpr char kInsert[] = "INSERT INTO t VALUES (1)";
 
 class LaneParsedTest : public LaneTest {
  protected:
-  void Send(const std::string& frame) {
-    pg::Piece piece;
-    piece.type = frame[0];
-    piece.first = piece.last = true;
-    piece.bytes = frame;
-    piece.body = piece.bytes.substr(pg::kHeaderBytes);
-    piece.body_length = static_cast<uint32_t>(piece.body.size());
-    Session().OnRequest(++request_, piece);
-  }
+  void Send(const std::string& frame) { Session().OnRequest(++request_, PieceOf(frame)); }
   void Prepare(const std::string& name, const std::string& text = kInsert) {
     Send(Frame('P', CString(name) + CString(text) + std::string(2, '\0')));
   }
@@ -116,6 +108,15 @@ TEST_F(LaneParsedTest, WhatIsRefusedIsParsedAnewBeforeThatIsAVerdict) {
   EXPECT_EQ(parses(), 2);
   Run("s");
   EXPECT_EQ(parses(), 3);  // what ran anew went by the unnamed one
+}
+
+TEST_F(LaneParsedTest, WhatReliesOnNothingIsRefusedAtOnce) {
+  Start();
+  mirror_.answer = [](const std::string& text) { return text == kInsert ? "23505" : ""; };
+  Prepare("");
+  Run("");
+  EXPECT_EQ(Counts(), "1 0 1 0 0");
+  EXPECT_EQ(mirror_.heard.size(), 1u);
 }
 
 TEST_F(LaneParsedTest, TwiceIsAVerdict) {

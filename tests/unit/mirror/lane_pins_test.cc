@@ -37,15 +37,7 @@ class LanePinsTest : public LaneTest {
     Part(DataRow({id}));
     Answer(request_, "INSERT 0 1", status, 0);
   }
-  void Part(const std::string& frame) {
-    pg::Piece piece;
-    piece.type = frame[0];
-    piece.first = piece.last = true;
-    piece.bytes = frame;
-    piece.body = piece.bytes.substr(pg::kHeaderBytes);
-    piece.body_length = static_cast<uint32_t>(piece.body.size());
-    Session().OnPart(request_, piece);
-  }
+  void Part(const std::string& frame) { Session().OnPart(request_, PieceOf(frame)); }
   const MirrorMetrics& metrics() const { return mirrors_->metrics(0); }
   uint64_t Unpinned(mirror::Unpinned why) const {
     return metrics().unpinned[static_cast<size_t>(why)].value();
