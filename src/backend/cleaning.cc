@@ -33,7 +33,7 @@ void Cleaning::OnHidden(const pg::Piece& piece, const turn::Reply& reply) {
     const std::string_view tag = pg::ReadCommandTag(piece.body).value_or("");
     if (tag == "DISCARD ALL") {
       pooled_->in_force.Clear();
-      pooled_->last_owner = 0;
+      pooled_->sequences_of = 0;
     }
     if (tag == "DISCARD ALL" || tag == "DEALLOCATE ALL") {
       pooled_->prepared.Clear();

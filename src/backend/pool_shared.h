@@ -58,6 +58,7 @@ struct SharedPool {
   uint32_t users = 0;               // Find() without Drop(); under the lock
   std::atomic<uint32_t> places{0};  // taken
   std::atomic<uint32_t> wants{0};   // of this pool
+  std::atomic<bool> asks_sequences{false};  // a client has asked for a sequence's last value
   std::atomic<uint32_t> surplus{0};  // more than max, and nobody has begun to close them
   uint32_t leaving = 0;              // that are closed because of max; under the lock
   Parameters welcome;                // what the server reported at the last login; under the lock

@@ -47,7 +47,8 @@ struct Pooled {
   Dialled dialled;           // how it was reached
   base::Instant born;
   base::Instant used;        // when it was last given back
-  uint64_t last_owner = 0;   // the session that had it last: the sequences' state is that one's
+  uint64_t sequences_of = 0;  // the session whose values of sequences it has; 0: it has none;
+                             // turn::kNobody: of several, or older ones
   uint64_t unnamed_of = 0;   // the session whose unnamed statement it has; 0: nobody's;
                              // turn::kNobody: of a session that does not matter
   uint64_t unnamed_number = 0;  // which of that session's

@@ -151,8 +151,8 @@ void Borrower::OnGranted(backend::Pooled* pooled) {
   pooled->connection.Lease(MakeLeg());
   pooled->connection.stream().NotifyDrained(event_, bits_.drained);
   base_ = highest_ - (pooled->connection.machine().oldest() - 1);
-  const bool latest = sequences_on_ == nullptr || sequences_on_ == pooled;
-  sequences_ours_ = (pooled->last_owner == session_ && latest) || pooled->last_owner == 0;
+  sequences_ours_ = pooled->sequences_of == 0 ||
+                    (pooled->sequences_of == session_ && pooled == last_);
   status_ = 'I';
   suspect_ = false;
   cancelled_ = false;
@@ -221,7 +221,8 @@ backend::Pooled* Borrower::LetGo() {
   highest_ = base_ + connection.machine().oldest() - 1;
   told_ = told_ == 0 ? 0 : connection.parameters_print();
   connection.stream().NotifyDrained(nullptr, 0);
-  pooled_->last_owner = session_;
+  pooled_->sequences_of = sequences_ours_ ? session_ : turn::kNobody;
+  last_ = pooled_;
   state_ = State::kFree;
   repeat_.clear();
   enforcing_ = reading_id_ = discarding_ = made_to_fail_ = 0;
@@ -297,6 +298,9 @@ void Borrower::OnParsed(const sql::SessionEffects& effects) {
     ++temporaries_;
     Remember();
   }
+  if ((effects.flags & sql::kReadsSequence) != 0) {
+    pool_->shared()->asks_sequences.store(true, std::memory_order_relaxed);
+  }
   for (const std::string& name : effects.names) {
     ReadLater(name);
   }
@@ -315,16 +319,17 @@ void Borrower::OnParsed(const sql::SessionEffects& effects) {
 
 void Borrower::OnRun(const sql::SessionEffects& effects, bool simple) {
   OnParsed(effects);
-  if ((effects.flags & sql::kReadsSequence) != 0 && !sequences_ours_) {
+  const bool uses = (effects.flags & (sql::kReadsSequence | sql::kUsesSequence)) != 0;
+  if (!sequences_ours_ && (uses || wants_sequences())) {
     DiscardSequences(simple);
   }
   if (!effects.deallocate.empty()) {
     names_.PrepareDeallocate(effects.deallocate, simple, pooled_);
   }
-  if ((effects.flags & sql::kUsesSequence) != 0) {
-    sequences_ours_ = true;
-    sequences_on_ = pooled_;
-  }
+}
+
+bool Borrower::wants_sequences() const {
+  return !sequences_ours_ && pool_->shared()->asks_sequences.load(std::memory_order_relaxed);
 }
 
 void Borrower::OnRunning(const sql::SessionEffects& effects, turn::RequestId request) {
@@ -337,8 +342,10 @@ void Borrower::OnRunning(const sql::SessionEffects& effects, turn::RequestId req
   }
 }
 
-// currval() and lastval() would tell what another session got from its sequences. They fail
-// afterwards, as in a session that has not used the sequence.
+// currval() and lastval() would tell what another session got from its sequences, or this one
+// before it had another connection. They fail afterwards, as in a session that has not used the
+// sequence. Any statement may use one (a default, a function), so where clients ask for such values
+// it is done before the first of a lease.
 void Borrower::DiscardSequences(bool simple) {
   if (status_ == 'E') {
     return;  // nothing runs in a failed transaction

@@ -95,6 +95,9 @@ class Borrower final : public backend::Lessee, private backend::NoteTaker {
   // Before a frame is forwarded that parses it. It may be run later, by a frame that does not say
   // so.
   void OnParsed(const sql::SessionEffects& effects);
+  // True exactly if OnRun() is to be told of whatever runs next: it may use a sequence, whose value
+  // the client may ask for.
+  bool wants_sequences() const;
   // Before a frame is forwarded that runs it. `simple`: it is a Query.
   void OnRun(const sql::SessionEffects& effects, bool simple);
   // After it: request `request` runs it.
@@ -187,9 +190,8 @@ class Borrower final : public backend::Lessee, private backend::NoteTaker {
   uint32_t turn_bit_ = 0;
   std::string repeat_;  // the client's frames that are to be sent again
   bool suspect_ = false;   // something ran in this lease that was not read
-  bool sequences_ours_ = false;  // in this lease nextval was called, or the others' were discarded
-  // Where nextval was called last, perhaps long gone: an older value that another one has is stale.
-  const backend::Pooled* sequences_on_ = nullptr;
+  bool sequences_ours_ = false;  // true exactly when the connection has no other's or older values
+  const backend::Pooled* last_ = nullptr;  // what was leased before, perhaps long gone
   char status_ = 'I';
   uint64_t told_ = 0;  // print of the parameters that the client knows; 0: not told yet
   turn::RequestId base_ = 0;

@@ -357,7 +357,7 @@ Session::Step Session::OnQueryText(const pg::Piece& piece, Pieces* to) {
       piece.whole() ? pg::ReadQuery(piece.body) : std::nullopt;
   if (!text.has_value()) {
     borrower_->OnUnread();
-  } else if (sql::MayHaveEffects(*text)) {
+  } else if (sql::MayHaveEffects(*text) || borrower_->wants_sequences()) {
     effects = sql::ReadEffects(*text);
     to->Flush();
     borrower_->OnRun(effects, true);
@@ -422,6 +422,8 @@ Session::Step Session::OnBindNames(const pg::Piece& piece, Pieces* to) {
   }
   if (names.effects() != nullptr) {
     borrower_->OnRun(*names.effects(), false);
+  } else if (borrower_->wants_sequences()) {
+    borrower_->OnRun(sql::SessionEffects(), false);
   }
   pooled_->continues = !piece.last;
   if (piece.whole()) {

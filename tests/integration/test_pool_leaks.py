@@ -275,6 +275,44 @@ def test_an_older_value_of_a_sequence_is_not_told(new_pool, server, leaky, kind,
         other.read_turn()
 
 
+def test_a_strangers_value_of_a_sequence_is_not_told_later(new_pool, server, leaky):
+    server.sql("DROP SEQUENCE IF EXISTS strange, own; CREATE SEQUENCE strange; "
+               "CREATE SEQUENCE own", leaky)
+    pool = new_pool("pgbraid-transaction")
+    with pool.login(leaky) as stranger, pool.login(leaky) as raw:
+        for before in ("SELECT 1", "SELECT nextval('own')"):
+            stranger.rows("SELECT nextval('strange')")
+            raw.rows(before)
+            assert wire.first_error(raw.ask("SELECT currval('strange')")).get("C") == "55000"
+
+
+@pytest.mark.parametrize("way", ["simple", "extended", "named"])
+def test_a_defaults_value_is_told_in_its_transaction(new_pool, server, leaky, way):
+    server.sql("DROP TABLE IF EXISTS filled; CREATE TABLE filled(id serial)", leaky)
+    insert, ask = "INSERT INTO filled DEFAULT VALUES", "SELECT lastval()"
+    pool = new_pool("pgbraid-transaction")
+    with pool.login(leaky) as stranger, pool.login(leaky) as raw:
+        stranger.ask(ask)  # so they are asked for in this pool
+        for name, text in (("i", insert), ("a", ask)):
+            raw.send(wire.parse(text, name), wire.SYNC).read_turn()
+
+        def say(name, text):
+            if way == "simple":
+                return raw.ask(text)
+            if way == "named":
+                return raw.send(wire.bind(name=name), wire.execute(), wire.SYNC).read_turn()
+            return raw.send(wire.parse(text), wire.bind(), wire.execute(), wire.SYNC).read_turn()
+
+        for number in range(1, 4):
+            stranger.rows("SELECT setval('filled_id_seq', 1000, false)")
+            stranger.rows(f"SELECT setval('filled_id_seq', {number}, false)")
+            raw.ask("BEGIN")
+            assert wire.first_error(say("i", insert)) == {}
+            told = [wire.columns_of(body) for kind, body in say("a", ask) if kind == "D"]
+            assert told == [[str(number).encode()]]
+            raw.ask("COMMIT")
+
+
 @pytest.mark.parametrize("kind", ["direct", *pools.PGBRAID])
 @pytest.mark.parametrize("step", ["in a transaction", "in a failed one", "with rows in flight",
                                   "in COPY", "in a sleep", "half a message", "before its Sync",
