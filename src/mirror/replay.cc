@@ -115,14 +115,8 @@ void Replay::SendStatement(const Step& step) {
 
 // With the values that the primary made up.
 void Replay::SendPinned(const Step& step) {
-  if (Relies(step, step.pinned_parse)) {
-    relies_ = true;
-    SendParsed(step.pinned_parse.view(), step.pinned_bind.view());
-  } else {
-    parsed_.Reset();
-    Frame('P', {kNul, step.pinned_parse.view()});
-    Frame('B', {kNul, kNul, step.pinned_bind.view()});
-  }
+  const bool once = Once(step, step.pinned_parse);
+  SendParsed(step.pinned_parse.view(), step.pinned_bind.view(), once);
   Execute(&step, 0);
   if (check_ != nullptr) {
     check_->Expect(connection_->machine().last_request(), &step);
@@ -136,9 +130,8 @@ void Replay::SendBound(const Step& step) {
     Frame('P', {step.statement, kNul, step.parse.view()});
     return;
   }
-  if (Relies(step, step.parse)) {
-    relies_ = true;
-    SendParsed(step.parse.view(), step.bind.view());
+  if (Once(step, step.parse)) {
+    SendParsed(step.parse.view(), step.bind.view(), true);
     Execute(&step, step.row_limit);
     return;
   }
@@ -153,12 +146,20 @@ void Replay::SendBound(const Step& step) {
 }
 
 // True exactly if `parse` is sent once for the connection.
-bool Replay::Relies(const Step& step, const base::Slice& parse) const {
-  return prepared_ != nullptr && step.named && Parsed::Takes(parse.view());
+bool Replay::Once(const Step& step, const base::Slice& parse) {
+  const bool once = prepared_ != nullptr && step.named && Parsed::Takes(parse.view());
+  relies_ = relies_ || once;
+  return once;
 }
 
-// Up to the Bind. The unnamed statement stays what it is.
-void Replay::SendParsed(std::string_view parse, std::string_view bind) {
+// Up to the Bind. `once`: the unnamed statement stays what it is.
+void Replay::SendParsed(std::string_view parse, std::string_view bind, bool once) {
+  if (!once) {
+    parsed_.Reset();
+    Frame('P', {kNul, parse});
+    Frame('B', {kNul, kNul, bind});
+    return;
+  }
   const Parsed::Use use = prepared_->Take(parse);
   if (use.close) {
     Frame('C', {"S", use.name, kNul});
@@ -182,13 +183,7 @@ void Replay::SendMark(std::string_view mark) {
     return;
   }
   mark_begin_ = connection_->machine().last_request() + 1;
-  if (prepared_ != nullptr) {
-    SendParsed(marker::MarkParse(), mark);
-  } else {
-    parsed_.Reset();
-    Frame('P', {kNul, marker::MarkParse()});
-    Frame('B', {kNul, kNul, mark});
-  }
+  SendParsed(marker::MarkParse(), mark, prepared_ != nullptr);
   Execute(nullptr, 0);
   mark_end_ = connection_->machine().last_request() + 1;
 }

@@ -90,8 +90,8 @@ class Replay {
   void SendStatement(const Step& step);
   void SendBound(const Step& step);
   void SendPinned(const Step& step);
-  bool Relies(const Step& step, const base::Slice& parse) const;
-  void SendParsed(std::string_view parse, std::string_view bind);
+  bool Once(const Step& step, const base::Slice& parse);
+  void SendParsed(std::string_view parse, std::string_view bind, bool once);
   void SendText(std::string_view text, const Step* step);
   void SendMark(std::string_view mark);
   void Execute(const Step* step, uint32_t row_limit);

@@ -66,6 +66,7 @@ def test_what_the_mirror_has_forgotten_is_prepared_again(pair):
         raw.ask(f"INSERT INTO t VALUES ({number}, '')")
     pair.check_equal(raw)
     assert refused(pair) == 0 and pair.dropped() == 0
+    assert pair.target.metric("pgbraid_mirror_retries_total") == 0  # nor is a connection lost
 
 
 def test_a_table_that_another_session_puts_in_front(pair):
